@@ -1,0 +1,178 @@
+"""What can be set on a connection: limits, timeouts, keepalive, compression.
+
+Frozen values, checked once when they are made, so that no layer below has to
+doubt them. None always means "no limit" and has to be said; zero never does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+__all__ = ["PROFILES", "Compression", "Keepalive", "Limits", "Timeouts"]
+
+
+def _check_count(name: str, value: object, minimum: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be an int or None, not {kind}")
+    if value < minimum:
+        raise ValueError(f"{name} is {value}; the least allowed is {minimum}")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be a number of seconds or None, not {kind}")
+    if not value >= 0 or math.isinf(value):
+        raise ValueError(f"{name} is {value}; a finite number >= 0 is allowed")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The bounds of everything a peer can make us hold or do.
+
+    Sizes are in bytes. Each field may be None, which means no limit, except where
+    the type says ``int`` alone. ``docs/explain/limits.md`` says which attack each
+    one stops.
+    """
+
+    handshake_line: int = 8192
+    """Longest request line, status line or header line."""
+    handshake_headers: int = 128
+    """Most header lines in a head."""
+    handshake_bytes: int = 65536
+    """Largest head: all its lines together."""
+    handshake_body: int = 1 << 20
+    """Most of the body of a refusing response that a client keeps."""
+    message: int | None = 1 << 20
+    """Largest message, after decompression (``max_size``)."""
+    fragment: int | None = None
+    """Largest single frame of a message, after decompression."""
+    fragments: int | None = 4096
+    """Most fragments in one message, empty ones included."""
+    queued_messages: int | None = 16
+    """Frames waiting for ``recv()`` at which reading pauses (``max_queue``)."""
+    queued_messages_low: int | None = None
+    """Frames waiting at which reading goes on; a quarter of the above if None."""
+    queued_bytes: int | None = 4 << 20
+    """Bytes waiting for ``recv()`` at which reading pauses."""
+    output_bytes: int = 32768
+    """Unsent bytes above which ``send()`` waits (``write_limit``)."""
+    output_bytes_low: int | None = None
+    """Unsent bytes at which ``send()`` goes on; a quarter of the above if None."""
+    pings_per_second: int | None = 100
+    """Pings a peer may send in one second."""
+    connections: int | None = 65536
+    """Connections one server holds at a time."""
+    connections_per_address: int | None = 32768
+    """Connections one server holds at a time from one network address."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            may_be_none = field.type in ("int | None", int | None)
+            if value is None and may_be_none:
+                continue
+            minimum = 0 if field.name.endswith("_low") else 1
+            _check_count(field.name, value, minimum)
+        self._check_low("queued_messages")
+        self._check_low("output_bytes")
+
+    def _check_low(self, name: str) -> None:
+        high, low = getattr(self, name), getattr(self, f"{name}_low")
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"{name}_low is {low}; at most {name}={high} is allowed")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long we wait, in seconds; None is for ever."""
+
+    open: float | None = 10
+    """The whole opening handshake, DNS and TLS included."""
+    close: float | None = 10
+    """Each step of closing: the peer's close frame, then the end of TCP."""
+    write: float | None = 60
+    """Unsent bytes of which the peer takes none at all."""
+    fault_grace: float = 1.0
+    """How long messages that arrived before a fault or a close frame may still be
+    answered before the connection is closed for it."""
+
+    def __post_init__(self) -> None:
+        for name in ("open", "close", "write"):
+            value = getattr(self, name)
+            if value is not None:
+                _check_seconds(name, value)
+        _check_seconds("fault_grace", self.fault_grace)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Keepalive:
+    """Pings sent to notice a dead peer and to measure latency; seconds."""
+
+    interval: float | None = 20
+    """Time between pings; None sends none."""
+    timeout: float | None = 20
+    """Time a pong may take; None waits for ever."""
+
+    def __post_init__(self) -> None:
+        for name in ("interval", "timeout"):
+            value = getattr(self, name)
+            if value is not None:
+                _check_seconds(f"ping_{name}", value)
+        if self.interval == 0:
+            raise ValueError("ping_interval is 0; use None to send no pings")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Compression:
+    """What to offer, accept and use of permessage-deflate (RFC 7692).
+
+    "Ours" is what we send, "peer" what we receive; which of them is called
+    ``server_…`` and which ``client_…`` on the wire depends on the side.
+    """
+
+    level: int = 6
+    """Effort of our compressor, 0 to 9."""
+    mem_level: int = 5
+    """Memory of our compressor, 1 to 9: it uses 2**(window_bits + 2) +
+    2**(mem_level + 9) bytes."""
+    window_bits: int = 12
+    """Largest window our compressor uses, 9 to 15."""
+    peer_window_bits: int = 12
+    """Largest window the peer's compressor shall use; ours to inflate it has the
+    same, 9 to 15."""
+    takeover: bool = True
+    """Keep our context from message to message: smaller messages, more memory."""
+    peer_takeover: bool = True
+    """Let the peer keep its context from message to message."""
+    min_size: int = 0
+    """Messages shorter than this go uncompressed."""
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("level", 0, 9),
+            ("mem_level", 1, 9),
+            ("window_bits", 9, 15),
+            ("peer_window_bits", 9, 15),
+            ("min_size", 0, 1 << 62),
+        ):
+            value = getattr(self, name)
+            _check_count(name, value, least)
+            if value > most:
+                raise ValueError(f"{name} is {value}; {least} to {most} are allowed")
+
+
+PROFILES: Mapping[str, Compression] = {
+    # The default of the documented API, spelled "deflate" there.
+    "deflate": Compression(),
+    "balanced": Compression(),
+    # No memory between messages: for many mostly idle connections. Without a
+    # context, short messages grow rather than shrink.
+    "lean": Compression(
+        takeover=False, peer_takeover=False, mem_level=4, min_size=256
+    ),
+    "ratio": Compression(level=9, mem_level=8, window_bits=15, peer_window_bits=15),
+}

@@ -1,0 +1,114 @@
+"""The things a plan can ask for: what connecting and accepting are made of.
+
+A plan is a generator in ``connecting.py`` or ``accepting.py``. It decides everything
+and does nothing: it yields one of these steps and is resumed with the step's result, or
+has the step's exception thrown in. A driver (one for each front end) carries them out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ssl
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+__all__ = [
+    "Call",
+    "Hangup",
+    "OpenSocks",
+    "OpenTcp",
+    "OpenUnix",
+    "Plan",
+    "Read",
+    "Sleep",
+    "StartTls",
+    "Step",
+    "Write",
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OpenTcp:
+    """Resolve ``host``, connect to it, and speak TLS at once if ``tls`` is given.
+
+    ``options`` are the caller's keywords for the front end's own way to connect.
+    ``host`` is None when they carry a connected ``sock``. Result: None.
+    """
+
+    host: str | None
+    port: int | None
+    tls: StartTls | None = None
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OpenUnix:
+    """Connect to a Unix socket. Result: None."""
+
+    path: str | None
+    tls: StartTls | None = None
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OpenSocks:
+    """Connect to ``host:port`` through the SOCKS proxy at ``proxy``. Result: None."""
+
+    proxy: Any
+    """A :class:`longwire.http.proxy.Proxy`."""
+    host: str
+    port: int
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StartTls:
+    """Start TLS on the open stream, as a client. Result: None.
+
+    ``context`` None stands for the process's one cached default context.
+    """
+
+    context: ssl.SSLContext | None
+    server_hostname: str | None
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Write:
+    """Send all of ``data``. Result: None, perhaps before it has left."""
+
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Read:
+    """Wait for bytes. Result: at least one byte, or ``b""`` at the end of stream."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hangup:
+    """Close the open stream, whatever it carries. Result: None."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait for ``seconds``. Result: None."""
+
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Call:
+    """Call the user's ``function``; wait for it when it is asynchronous.
+
+    Result: what it returns; what it raises is thrown into the plan.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+
+
+Step = OpenTcp | OpenUnix | OpenSocks | StartTls | Write | Read | Hangup | Sleep | Call
+
+T = TypeVar("T")
+Plan = Generator[Step, Any, T]
