@@ -12,12 +12,15 @@ import ssl
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
+from . import messages
+
 __all__ = [
     "Call",
     "Hangup",
     "OpenSocks",
     "OpenTcp",
     "OpenUnix",
+    "Opened",
     "Plan",
     "Read",
     "Sleep",
@@ -106,6 +109,24 @@ class Call:
 
     function: Callable[..., Any]
     args: tuple[Any, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Opened:
+    """What an opening handshake agreed on: the result of a plan that succeeds.
+
+    ``deflate`` is permessage-deflate's part of it, ``extensions`` are the others, in
+    the order agreed on; ``rest`` are the bytes that came after the head.
+    """
+
+    request: Any
+    """A :class:`longwire.Request`."""
+    response: Any
+    """A :class:`longwire.Response`."""
+    subprotocol: str | None = None
+    deflate: messages.Deflate | None = None
+    extensions: tuple[Any, ...] = ()
+    rest: bytes = b""
 
 
 Step = OpenTcp | OpenUnix | OpenSocks | StartTls | Write | Read | Hangup | Sleep | Call
