@@ -1,0 +1,162 @@
+"""From the keywords of ``serve`` and ``connect`` to the values of ``options``.
+
+The documented keywords are loose (a number, None or a pair); below the front ends
+there are only :class:`~longwire.Limits` and its kin. Both sides and every front end
+come through here, so a keyword means the same and fails the same everywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from . import __version__
+from .options import PROFILES, Compression, Limits
+
+__all__ = [
+    "MAX_QUEUE",
+    "MAX_SIZE",
+    "PRODUCT",
+    "WRITE_LIMIT",
+    "Default",
+    "check_keywords",
+    "compression_from",
+    "limits_from",
+]
+
+PRODUCT = f"Python/{sys.version_info[0]}.{sys.version_info[1]} longwire/{__version__}"
+"""What we call ourselves in User-Agent and Server."""
+
+
+class Default(int):
+    """A default that can be told from the same number given by the caller.
+
+    ``limits=`` decides where the caller gave no keyword, so we must know whether
+    one was given; yet ``help(connect)`` shall show the number.
+    """
+
+
+_DEFAULTS = Limits()
+MAX_SIZE = Default(_DEFAULTS.message or 0)
+MAX_QUEUE = Default(_DEFAULTS.queued_messages or 0)
+WRITE_LIMIT = Default(_DEFAULTS.output_bytes)
+
+Count = int | None
+Pair = tuple[int | None, int | None]
+
+
+def limits_from(
+    limits: Limits | None = None,
+    *,
+    max_size: Count | Pair = MAX_SIZE,
+    max_queue: Count | Pair = MAX_QUEUE,
+    write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
+) -> Limits:
+    """Return ``limits`` (or the defaults) changed by the keywords that were given.
+
+    ``max_size`` is the largest message or (message, fragment); ``max_queue`` is
+    (high, low) or high; so is ``write_limit``. A keyword left at its own default
+    object (``MAX_SIZE``, ``MAX_QUEUE``, ``WRITE_LIMIT``) changes nothing. Raises
+    TypeError or ValueError naming the keyword.
+    """
+    if limits is not None and not isinstance(limits, Limits):
+        kind = type(limits).__name__
+        raise TypeError(f"limits must be a longwire.Limits or None, not {kind}")
+    changes: dict[str, int | None] = {}
+    if not isinstance(max_size, Default):
+        message, fragment = _pair("max_size", max_size)
+        changes.update(message=message, fragment=fragment)
+    if not isinstance(max_queue, Default):
+        high, low = _pair("max_queue", max_queue)
+        changes.update(queued_messages=high, queued_messages_low=low)
+        if high is None and limits is None:
+            # Documented: without a queue limit the peer is never paused. A limit
+            # on bytes then has to be asked for, by ``limits``.
+            changes.update(queued_bytes=None)
+    if not isinstance(write_limit, Default):
+        high, low = _pair("write_limit", write_limit)
+        changes.update(output_bytes=high, output_bytes_low=low)
+    if not changes:
+        return _DEFAULTS if limits is None else limits
+    try:
+        return dataclasses.replace(limits or _DEFAULTS, **changes)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as exc:
+        raise type(exc)(_in_keywords(str(exc))) from None
+
+
+def _pair(name: str, value: object) -> tuple[Any, Any]:
+    """Return ``value`` as (first, second); the second is None unless it is a pair."""
+    if not isinstance(value, tuple):
+        return value, None
+    if len(value) != 2:
+        raise ValueError(f"{name} has {len(value)} values; a number or two are allowed")
+    return value
+
+
+_KEYWORD_OF_LIMIT = {
+    "message": "max_size",
+    "fragment": "max_size[1]",
+    "queued_messages_low": "max_queue[1]",
+    "queued_messages": "max_queue",
+    "output_bytes_low": "write_limit[1]",
+    "output_bytes": "write_limit",
+}
+
+
+def _in_keywords(text: str) -> str:
+    """Return an error text of ``Limits`` with the keyword the caller knows."""
+    name, _, rest = text.partition(" ")
+    return f"{_KEYWORD_OF_LIMIT.get(name, name)} {rest}"
+
+
+def compression_from(value: str | Compression | None) -> Compression | None:
+    """Return what ``compression=`` stands for: None, a profile's name, or itself.
+
+    Raises ValueError for an unknown name, TypeError for anything else.
+    """
+    if value is None or isinstance(value, Compression):
+        return value
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise TypeError(f"compression must be a name, Compression or None, not {kind}")
+    if value not in PROFILES:
+        names = ", ".join(map(repr, PROFILES))
+        raise ValueError(f"unsupported compression: {value!r}; {names} are allowed")
+    return PROFILES[value]
+
+
+# Names that other editions, other libraries and plain habit use for ours.
+_RENAMED: Mapping[str, str] = {
+    "extra_headers": "additional_headers",
+    "headers": "additional_headers",
+    "header": "additional_headers",
+    "timeout": "open_timeout",
+    "ssl_context": "ssl",
+    "sslopt": "ssl",
+    "user_agent": "user_agent_header",
+    "create_protocol": "create_connection",
+    "klass": "create_connection",
+    "heartbeat": "ping_interval",
+    "max_msg_size": "max_size",
+    "protocols": "subprotocols",
+}
+
+
+def check_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise TypeError for the first of ``given`` that is not ``known``.
+
+    ``where`` is the function's name, as the caller knows it. The text says which
+    known keyword was probably meant.
+    """
+    names = sorted(set(known))
+    for name in given:
+        if name in names:
+            continue
+        text = f"{where}() got an unexpected keyword argument {name!r}"
+        near = _RENAMED.get(name)
+        if near not in names:
+            near = next(iter(difflib.get_close_matches(name, names, 1)), None)
+        raise TypeError(f"{text}; did you mean {near!r}?" if near else text)
