@@ -4,7 +4,7 @@
 
     WebSocketException
     ├── ConnectionClosed             normal life: the connection has ended
-    │   ├── ConnectionClosedOK         with 1000 or 1001, both ways
+    │   ├── ConnectionClosedOK         with 1000, 1001 or no code, both ways
     │   └── ConnectionClosedError      in any other way
     ├── PeerError                    the peer broke a rule
     │   ├── ProtocolError              of RFC 6455, on an open connection
@@ -142,7 +142,7 @@ class ConnectionClosed(WebSocketException):
 
 
 class ConnectionClosedOK(ConnectionClosed):
-    """The connection ended properly: 1000 or 1001 was sent and received."""
+    """The connection ended properly: 1000, 1001 or no code, sent and received."""
 
 
 class ConnectionClosedError(ConnectionClosed):

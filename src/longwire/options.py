@@ -62,6 +62,8 @@ class Limits:
     """Unsent bytes above which ``send()`` waits (``write_limit``)."""
     output_bytes_low: int | None = None
     """Unsent bytes at which ``send()`` goes on; a quarter of the above if None."""
+    unsent_bytes: int | None = 16 << 20
+    """Unsent bytes at which ``broadcast()`` gives a slow connection up."""
     pings_per_second: int | None = 100
     """Pings a peer may send in one second."""
     connections: int | None = 65536
