@@ -1,0 +1,422 @@
+"""Accepting: the server's half of the opening handshake, as a plan.
+
+Decides what a request is answered with: a 101 that opens a connection, a health
+check's answer, or the HTTP status that names the fault (RFC 6455 section 4.2). Does no
+I/O and reads no clock: a front end's driver carries out the steps it yields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, Protocol
+
+from .errors import InvalidHandshake, InvalidMessage, LimitExceeded, WebSocketException
+from .http import handshake
+from .http.extensions import (
+    ServerExtensionFactory,
+    ServerPerMessageDeflateFactory,
+    grant,
+)
+from .http.headers import Headers, parse_subprotocol, validate_subprotocols
+from .http.heads import Request, RequestReader, Response
+from .messages import Deflate
+from .options import Compression, Keepalive, Limits, Timeouts
+from .steps import Call, Opened, Plan, Read, Write
+
+__all__ = [
+    "CLOSING",
+    "CROWDED",
+    "Acceptor",
+    "Refused",
+    "ServerSettings",
+    "server_settings",
+]
+
+Origins = Sequence[str | re.Pattern[str] | None] | Literal["same"]
+
+CLOSING = "Server is shutting down."
+"""Why a server that closes or drains answers 503."""
+CROWDED = "Too many connections."
+"""Why a server at one of its limits on connections answers 503."""
+
+
+class Accepting(Protocol):
+    """What the plan writes on the connection that it accepts, as soon as known."""
+
+    request: Request | None
+    response: Response | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """What one server accepts and how its connections behave, checked.
+
+    Made by :func:`server_settings` from the keywords of ``serve``.
+    """
+
+    limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()
+    keepalive: Keepalive = Keepalive()
+    origins: Origins | None = None
+    subprotocols: tuple[str, ...] | None = None
+    select_subprotocol: Callable[..., Any] | None = None
+    extensions: tuple[ServerExtensionFactory, ...] = ()
+    process_request: Callable[..., Any] | None = None
+    process_response: Callable[..., Any] | None = None
+    server_header: str | None = None
+    health: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """A handshake that opened no connection."""
+
+    response: Response | None
+    """What was answered; None when there was nobody to answer."""
+    exc: BaseException | None = None
+    """Why; None when ``process_request`` or ``process_response`` decided it."""
+    ours: bool = False
+    """The fault is in a callback of the server's author."""
+    quiet: bool = False
+    """A health check: nothing to log."""
+
+
+# --- settings --------------------------------------------------------------------
+
+
+def server_settings(
+    *,
+    limits: Limits,
+    timeouts: Timeouts,
+    keepalive: Keepalive,
+    origins: Origins | None = None,
+    extensions: Iterable[ServerExtensionFactory] | None = None,
+    subprotocols: Sequence[str] | None = None,
+    select_subprotocol: Callable[..., Any] | None = None,
+    compression: Compression | None = None,
+    process_request: Callable[..., Any] | None = None,
+    process_response: Callable[..., Any] | None = None,
+    server_header: str | None = None,
+    health: str | None = None,
+) -> ServerSettings:
+    """Return the settings, or raise TypeError or ValueError naming the keyword."""
+    _check_callback("select_subprotocol", select_subprotocol)
+    _check_callback("process_request", process_request)
+    _check_callback("process_response", process_response)
+    if subprotocols is not None:
+        validate_subprotocols(subprotocols)
+    return ServerSettings(
+        limits=limits,
+        timeouts=timeouts,
+        keepalive=keepalive,
+        origins=_check_origins(origins),
+        subprotocols=None if subprotocols is None else tuple(subprotocols),
+        select_subprotocol=select_subprotocol,
+        extensions=_factories(extensions, compression),
+        process_request=process_request,
+        process_response=process_response,
+        server_header=_check_server_header(server_header),
+        health=_check_health(health),
+    )
+
+
+def _check_callback(name: str, value: object) -> None:
+    """Raise TypeError unless ``value`` is None or can be called."""
+    if value is not None and not callable(value):
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be a function, a coroutine or None, not {kind}")
+
+
+def _check_origins(origins: Any) -> Origins | None:
+    if origins is None or origins == "same":
+        return origins  # type: ignore[no-any-return]
+    if isinstance(origins, str):
+        raise TypeError(
+            f'origins must be a list of values or "same"; write [{origins!r}]'
+        )
+    values = tuple(origins)
+    for value in values:
+        if value is not None and not isinstance(value, (str, re.Pattern)):
+            kind = type(value).__name__
+            raise TypeError(f"origins has a {kind}; str, re.Pattern, None are allowed")
+    return values
+
+
+def _check_server_header(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise TypeError(f"server_header must be a str or None, not {kind}")
+    # Refuses what a header must not carry before the first client does.
+    Headers()["Server"] = value
+    return value
+
+
+def _check_health(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise TypeError(f"health must be a path such as '/healthz', not {kind}")
+    if not value.startswith("/") or "?" in value or "#" in value:
+        raise ValueError(f"health is {value!r}; a path such as '/healthz' is allowed")
+    return value
+
+
+def _factories(
+    extensions: Iterable[ServerExtensionFactory] | None,
+    compression: Compression | None,
+) -> tuple[ServerExtensionFactory, ...]:
+    """Return the factories in order, permessage-deflate last unless it is there."""
+    factories = tuple(extensions or ())
+    for factory in factories:
+        if not isinstance(factory, ServerExtensionFactory):
+            kind = type(factory).__name__
+            raise TypeError(f"extensions has a {kind}; ServerExtensionFactory expected")
+    names = [factory.name for factory in factories]
+    if compression is None or ServerPerMessageDeflateFactory.name in names:
+        return factories
+    return (*factories, ServerPerMessageDeflateFactory.of(compression))
+
+
+# --- the plan --------------------------------------------------------------------
+
+
+class Acceptor:
+    """One opening handshake on a new stream.
+
+    ``unavailable`` is asked at every decision: why to answer 503 now, or None.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        connection: Accepting,
+        unavailable: Callable[[], str | None],
+    ) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._unavailable = unavailable
+        self._begun = False
+        self._answered = False
+
+    def plan(self) -> Plan[Opened | Refused]:
+        """Return the plan that reads the request and answers it."""
+        limits = self._settings.limits
+        reader = RequestReader(
+            limits.handshake_line, limits.handshake_headers, limits.handshake_bytes
+        )
+        try:
+            try:
+                request = yield from self._read(reader)
+            except (InvalidHandshake, LimitExceeded) as exc:
+                return (yield from self._refuse(exc))
+            self._connection.request = request
+            if self._is_health_check(request):
+                return (yield from self._answer_health_check())
+            return (yield from self._answer(request, reader))
+        except OSError as exc:
+            return Refused(None, exc)  # the peer is gone
+
+    def interrupted(self, why: str = "") -> tuple[Refused, bytes]:
+        """Return the end of a plan stopped by its front end, and what to write.
+
+        ``why`` is empty when its time was over, else the reason for a 503.
+        """
+        exc: Exception
+        if why:
+            response, exc = handshake.refuse(503, f"{why}\n"), _Unavailable(why)
+        elif self._connection.request is not None:
+            # The request was whole: what took so long was a callback of ours.
+            exc = InvalidHandshake("timed out while answering the request")
+            response = handshake.refuse(503, "The server took too long to answer.\n")
+        else:
+            exc = InvalidMessage("timed out while reading the request")
+            response = handshake.refuse(408, "The request took too long.\n")
+        if self._answered or not (why or self._begun):
+            # Browsers open connections they may never use, and would take a 408
+            # there for the answer to their next request.
+            return Refused(None, exc), b""
+        return Refused(self._sign(response), exc), self._serialize(response)
+
+    def _read(self, reader: RequestReader) -> Plan[Request]:
+        while True:
+            data = yield Read()
+            if not data:
+                reader.feed_eof()
+                raise InvalidMessage("connection closed before the end of the request")
+            self._begun = True
+            request = reader.feed(data)
+            if request is not None:
+                return request
+
+    def _refuse(self, exc: Exception) -> Plan[Refused]:
+        """Answer a request that could not be read."""
+        if not self._begun:
+            return Refused(None, exc)
+        response = self._sign(handshake.refusal_for(exc))
+        yield from self._write(response)
+        return Refused(response, exc)
+
+    def _is_health_check(self, request: Request) -> bool:
+        if self._settings.health is None or request.method not in ("GET", "HEAD"):
+            return False
+        return request.path.partition("?")[0] == self._settings.health
+
+    def _answer_health_check(self) -> Plan[Refused]:
+        why = self._unavailable()
+        status, text = (200, "OK") if why is None else (503, why)
+        response = self._sign(handshake.refuse(status, f"{text}\n"))
+        try:
+            yield from self._write(response)
+        except OSError:
+            pass  # who asked has gone, and nobody else wants to know
+        return Refused(response, quiet=True)
+
+    def _answer(self, request: Request, reader: RequestReader) -> Plan[Opened | Refused]:
+        """Let the callbacks have their say, and write what comes out of it."""
+        settings, connection = self._settings, self._connection
+        agreed, ours = _Agreed(), False
+        exc: BaseException | None = None
+        try:
+            self._check_available()
+            response = yield from _ask(
+                "process_request", settings.process_request, connection, request
+            )
+            if response is None:
+                self._check_available()
+                response, agreed = yield from self._negotiate(request)
+            else:
+                agreed = _Agreed(response.headers.get("Sec-WebSocket-Protocol"))
+        except _CallbackFailed as failure:
+            exc, ours, response = failure.__cause__, True, _callback_failed()
+        except WebSocketException as fault:
+            exc, response = fault, handshake.refusal_for(fault)
+        response = self._sign(response)
+        try:
+            changed = yield from _ask(
+                "process_response",
+                settings.process_response,
+                *(connection, request, response),
+            )
+        except _CallbackFailed as failure:
+            exc, ours, changed = failure.__cause__, True, _callback_failed()
+        if changed is not None:
+            response = self._sign(changed)
+        yield from self._write(response)
+        if response.status_code != 101:
+            return Refused(response, exc, ours)
+        return Opened(
+            request,
+            response,
+            agreed.subprotocol,
+            agreed.deflate,
+            agreed.extensions,
+            reader.rest,
+        )
+
+    def _check_available(self) -> None:
+        why = self._unavailable()
+        if why is not None:
+            raise _Unavailable(why)
+
+    def _negotiate(self, request: Request) -> Plan[tuple[Response, _Agreed]]:
+        """Return the 101 for a valid request, and what it agrees on."""
+        key = handshake.check_request(request)
+        handshake.check_origin(request, self._settings.origins)
+        offers = request.headers.get_all("Sec-WebSocket-Extensions")
+        granted, extensions = grant(offers, self._settings.extensions)
+        subprotocol = yield from self._select_subprotocol(request)
+        response = handshake.build_response(
+            key, subprotocol=subprotocol, extensions_header=granted, server=None
+        )
+        deflate = next((x for x in extensions if isinstance(x, Deflate)), None)
+        others = tuple(x for x in extensions if not isinstance(x, Deflate))
+        return response, _Agreed(subprotocol, deflate, others)
+
+    def _select_subprotocol(self, request: Request) -> Plan[str | None]:
+        offered: list[str] = []
+        for value in request.headers.get_all("Sec-WebSocket-Protocol"):
+            offered += parse_subprotocol(value)
+        select = self._settings.select_subprotocol
+        if select is None:
+            return handshake.select_subprotocol(offered, self._settings.subprotocols)
+        try:
+            selected = yield Call(select, (self._connection, offered))
+            if selected is not None and selected not in offered:
+                # RFC 6455 section 4.2.2: the value is one of those the client sent.
+                raise ValueError(
+                    f"select_subprotocol returned {selected!r}; "
+                    f"None or one of {offered} is allowed"
+                )
+        except InvalidHandshake:
+            raise  # documented: NegotiationError refuses the client
+        except Exception as exc:
+            raise _CallbackFailed from exc
+        return selected  # type: ignore[no-any-return]
+
+    def _sign(self, response: Response) -> Response:
+        """Return ``response`` with our name on it; remember it as the answer."""
+        name = self._settings.server_header
+        if name is not None and "Server" not in response.headers:
+            response.headers["Server"] = name
+        self._connection.response = response
+        return response
+
+    def _write(self, response: Response) -> Plan[None]:
+        self._answered = True
+        yield Write(self._serialize(response))
+
+    def _serialize(self, response: Response) -> bytes:
+        data = response.serialize()
+        request = self._connection.request
+        if request is not None and request.method == "HEAD":
+            # RFC 9110 section 9.3.2: a response to HEAD has no content.
+            data = data[: len(data) - len(response.body)]
+        return data
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Agreed:
+    """What the headers of a 101 say beside its being one."""
+
+    subprotocol: str | None = None
+    deflate: Deflate | None = None
+    extensions: tuple[Any, ...] = ()
+
+
+class _Unavailable(InvalidHandshake):
+    """The server takes no new connection now."""
+
+    status = 503
+
+
+class _CallbackFailed(Exception):
+    """A callback raised; the cause is what."""
+
+
+def _callback_failed() -> Response:
+    return handshake.refuse(
+        500,
+        "Failed to open a WebSocket connection.\n"
+        "See server log for more information.\n",
+    )
+
+
+def _ask(
+    name: str, function: Callable[..., Any] | None, *args: Any
+) -> Plan[Response | None]:
+    """Return the response a callback wants, None if it wants none or is None."""
+    if function is None:
+        return None
+    try:
+        response = yield Call(function, args)
+        if response is not None and not isinstance(response, Response):
+            kind = type(response).__name__
+            raise TypeError(f"{name} returned a {kind}; Response or None are allowed")
+    except Exception as exc:
+        raise _CallbackFailed from exc
+    return response
