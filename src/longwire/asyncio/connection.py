@@ -1,0 +1,659 @@
+"""Connection on asyncio: the session's decisions, carried out with futures.
+
+Joins three things: a session that decides, a wire that moves bytes, and the tasks
+that wait. Every call into the session is followed by ``_react()``, which does what
+the session's flags ask for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
+from typing import Any, Literal, Self, overload
+
+from .. import connection
+from ..connection import BytesLike, Data, opcode_for
+from ..errors import ConcurrencyError, ConnectionClosed, ConnectionClosedOK
+from ..messages import Cause, Opcode, State
+from ..options import Keepalive, Timeouts
+from ..session import (
+    ABORT,
+    CLOSE,
+    DEADLINE,
+    HALF_CLOSE,
+    HANGUP,
+    MESSAGE,
+    OUTPUT,
+    PONGS,
+    READING,
+    STATE,
+    Session,
+)
+from ..settings import MAX_QUEUE, WRITE_LIMIT, Default, limits_from
+from ..steps import Opened
+from .timers import Timers
+from .transport import Wire
+
+__all__ = ["Connection"]
+
+Message = str | bytes | bytearray | memoryview
+"""One whole message, or one fragment of it, for ``send()``."""
+
+CORK = 65536
+"""Bytes of output that are not kept back for the sake of fewer writes."""
+
+
+class _Unset(float):
+    """Default of a keyword whose value then comes from the settings."""
+
+
+INTERVAL, PATIENCE, CLOSING = _Unset(20), _Unset(20), _Unset(10)
+
+
+class Connection(connection.Connection):
+    """A WebSocket connection for coroutines.
+
+    ``protocol`` holds the settings of the side that makes it; the keywords override
+    them for this connection. Made by ``connect`` and ``serve``; subclass it and pass
+    the class as ``create_connection``.
+    """
+
+    def __init__(
+        self,
+        protocol: Any,
+        *,
+        ping_interval: float | None = INTERVAL,
+        ping_timeout: float | None = PATIENCE,
+        close_timeout: float | None = CLOSING,
+        max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,
+        write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
+    ) -> None:
+        limits, timeouts, keepalive = (
+            protocol.limits,
+            protocol.timeouts,
+            protocol.keepalive,
+        )
+        if not (isinstance(max_queue, Default) and isinstance(write_limit, Default)):
+            limits = limits_from(limits, max_queue=max_queue, write_limit=write_limit)
+        if not isinstance(close_timeout, _Unset):
+            timeouts = Timeouts(
+                open=timeouts.open,
+                close=close_timeout,
+                write=timeouts.write,
+                fault_grace=timeouts.fault_grace,
+            )
+        if not (
+            isinstance(ping_interval, _Unset) and isinstance(ping_timeout, _Unset)
+        ):
+            keepalive = Keepalive(
+                interval=keepalive.interval
+                if isinstance(ping_interval, _Unset)
+                else ping_interval,
+                timeout=keepalive.timeout
+                if isinstance(ping_timeout, _Unset)
+                else ping_timeout,
+            )
+        super().__init__(
+            limits, timeouts, keepalive, getattr(protocol, "logger", None)
+        )
+        self.protocol = protocol
+        self.wire: Wire | None = None
+        self.bucket = 0
+        self._receiving = False
+        self._reader: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+        self._gone: asyncio.Future[None] | None = None
+        self._flush_soon: asyncio.Handle | None = None
+
+    # --- opening -----------------------------------------------------------------
+
+    def wire_made(self) -> None:
+        """The transport is there. A server starts its handshake at this."""
+
+    def opened(self, opened: Opened) -> None:
+        """Begin the life of an open connection: the handshake is done.
+
+        Called once, by the front end, with ``wire`` set.
+        """
+        wire = self._wire
+        self._loop = wire.loop
+        self.request = opened.request
+        self.response = opened.response
+        self.subprotocol = opened.subprotocol
+        limits = self._limits
+        self._session = Session(
+            self._client,
+            limits=limits,
+            timeouts=self._timeouts,
+            keepalive=self._keepalive,
+            random_bytes=os.urandom,
+            now=self._loop.time(),
+            deflate=opened.deflate,
+            extensions=opened.extensions,
+        )
+        wire.set_write_limits(limits.output_bytes, limits.output_bytes_low)
+        self.logger.info("connection open")
+        Timers.of(self._loop).arm(self)
+        if opened.rest:
+            self.feed(opened.rest)
+        wire.switch()
+
+    @property
+    def _wire(self) -> Wire:
+        if self.wire is None:
+            raise RuntimeError("the connection has no wire yet")
+        return self.wire
+
+    @property
+    def _live(self) -> Session:
+        if self._session is None:
+            raise RuntimeError("the opening handshake is not complete")
+        return self._session
+
+    # --- from the wire and the timers --------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Bytes came."""
+        session = self._live
+        session.receive(data, self._loop.time())
+        if session.flags:
+            self._react()
+
+    def eof(self) -> None:
+        """The peer sends nothing more."""
+        self._live.receive_eof(self._loop.time())
+        self._react()
+
+    def lost(self, exc: BaseException | None) -> None:
+        """TCP is gone."""
+        self._live.lost(exc, self._loop.time())
+        Timers.of(self._loop).disarm(self)
+        if self._flush_soon is not None:
+            self._flush_soon.cancel()
+            self._flush_soon = None
+        self._react()
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+        self._log_end()
+
+    def write_paused(self) -> None:
+        """The wire holds much unsent."""
+        self._live.write_paused(self._loop.time())
+        self._react()
+
+    def write_resumed(self) -> None:
+        """The wire takes bytes again."""
+        self._live.write_resumed(self._loop.time())
+        self._react()
+
+    def next_deadline(self) -> float:
+        """Return when ``tick`` is due; for the timers."""
+        return self._live.next_deadline()
+
+    def tick(self, now: float) -> None:
+        """Do what is due; for the timers."""
+        session = self._live
+        session.tick(now, self._wire.unsent)
+        if session.flags:
+            self._react()
+
+    # --- what the session asks for -----------------------------------------------
+
+    def _react(self) -> None:
+        """Do what the session's flags ask for, until there are none."""
+        session = self._live
+        while flags := session.take_flags():
+            if flags & OUTPUT:
+                self._write()
+            if flags & MESSAGE and self._reader is not None:
+                _wake(self._reader)
+            if flags & ~(OUTPUT | MESSAGE):
+                self._react_to_rest(flags, session)
+
+    def _react_to_rest(self, flags: int, session: Session) -> None:
+        wire = self._wire
+        if flags & PONGS:
+            self._resolve_pings(session)
+        if flags & STATE:
+            waiting, self._waiting = self._waiting, []
+            for future in waiting:
+                _wake(future)
+        if flags & READING:
+            if session.wants_reading:
+                wire.resume()
+            else:
+                wire.pause()
+        if flags & HANGUP:
+            self._hang_up(session.ending)
+        if flags & DEADLINE:
+            Timers.of(self._loop).arm(self)
+
+    def _write(self) -> None:
+        """Write the output, unless more of it is certain to come at once.
+
+        While the inbox has messages, a reader is about to send more answers: they
+        leave in one write when it has drained the inbox, or in the loop's next turn.
+        """
+        session = self._live
+        if (
+            session.has_message
+            and session.protocol.output_size < CORK
+            and session.ended is None
+        ):
+            if self._flush_soon is None:
+                self._flush_soon = self._loop.call_soon(self._flush)
+            return
+        data = session.take_output()
+        if data:
+            self._wire.write(data)
+
+    def _flush(self) -> None:
+        self._flush_soon = None
+        data = self._live.take_output()
+        if data:
+            self._wire.write(data)
+
+    def _hang_up(self, ending: int) -> None:
+        self._flush()
+        wire = self._wire
+        if ending == HALF_CLOSE:
+            wire.half_close()
+        elif ending == CLOSE:
+            wire.close()
+        elif ending == ABORT:
+            wire.abort()
+        # Only the end of TCP is still to be read, so nothing may hold it back.
+        wire.resume()
+
+    def _resolve_pings(self, session: Session) -> None:
+        for future, latency in session.take_pongs():
+            if not future.done():
+                future.set_result(latency)
+        if session.ended is not None:
+            for future in session.heartbeat.take_waiters():
+                if not future.done():
+                    future.set_exception(session.exception())
+                    # Who does not wait for the pong need not be told.
+                    future.exception()
+
+    # --- receiving ---------------------------------------------------------------
+
+    @overload
+    async def recv(self, decode: Literal[True]) -> str: ...
+
+    @overload
+    async def recv(self, decode: Literal[False]) -> bytes: ...
+
+    @overload
+    async def recv(self, decode: bool | None = None) -> Data: ...
+
+    async def recv(self, decode: bool | None = None) -> Data:
+        """Return the next message: text as str, binary as bytes.
+
+        ``decode=True`` decodes binary messages too, ``decode=False`` leaves text as
+        UTF-8 bytes. Cancelling loses nothing. Raises ConnectionClosed when the
+        connection has ended and all that came before was received,
+        ConcurrencyError while another coroutine is receiving.
+        """
+        session = self._live
+        if self._receiving:
+            raise _busy("recv")
+        if not session.has_message:
+            await self._wait_for_input(session)
+        kind, payload = session.take()
+        if session.flags or (session.protocol.output_size and not session.has_message):
+            self._react()
+            self._flush_corked(session)
+        if decode is None:
+            return payload  # type: ignore[no-any-return]
+        return _as_wanted(payload, decode)
+
+    def _flush_corked(self, session: Session) -> None:
+        if self._flush_soon is not None and not session.has_message:
+            self._flush_soon.cancel()
+            self._flush()
+
+    async def _wait_for_input(self, session: Session, streaming: bool = False) -> None:
+        """Wait for a whole message, or, when streaming, for a piece of one."""
+        self._receiving = True
+        session.streaming = streaming
+        try:
+            while True:
+                session.wait(self._loop.time())
+                if session.flags:
+                    self._react()
+                if session.has_message or (streaming and len(session.inbox)):
+                    return
+                if session.ended is not None:
+                    raise session.exception()
+                self._reader = self._loop.create_future()
+                await self._reader
+        finally:
+            session.stop_waiting()
+            self._reader = None
+            self._receiving = False
+
+    async def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[Data]:
+        """Yield the next message in pieces, as its fragments arrive.
+
+        ``decode`` is as for ``recv()``. The message has to be read to its end before
+        the next can be received. Raises what ``recv()`` raises.
+        """
+        session = self._live
+        if self._receiving:
+            raise _busy("recv_streaming")
+        decoder = _Pieces(decode)
+        fin = False
+        try:
+            while not fin:
+                self._receiving = False
+                if not len(session.inbox):
+                    await self._wait_for_input(session, streaming=True)
+                self._receiving = True
+                piece = session.take_piece()
+                if session.flags:
+                    self._react()
+                if piece is not None:
+                    _, payload, fin = piece
+                    yield decoder.feed(payload, fin)
+        finally:
+            # Half a message cannot be told from a whole one by the next recv().
+            if fin or session.ended is not None:
+                self._receiving = False
+
+    def __aiter__(self) -> AsyncIterator[Data]:
+        """Iterate over messages; ends when the connection is closed properly.
+
+        Any other end raises ConnectionClosedError.
+        """
+        return _Messages(self)
+
+    # --- sending -----------------------------------------------------------------
+
+    async def send(
+        self,
+        message: Message | Iterable[Message] | AsyncIterable[Message],
+        text: bool | None = None,
+        *,
+        compress: bool | None = None,
+    ) -> None:
+        """Send a message: str as Text, bytes-like as Binary.
+
+        ``text`` overrides that. An iterable or asynchronous iterable is sent as one
+        fragment for each item, all of one type. ``compress=False`` sends this message
+        uncompressed, ``compress=True`` compresses it whatever its size; without
+        permessage-deflate neither matters. Waits while the peer is slow. Raises
+        ConnectionClosed when the connection has ended, TypeError for other types.
+        """
+        session = self._live
+        if session.fragmenting:
+            await self._wait_for_turn(session)
+        if isinstance(message, str):
+            opcode = Opcode.TEXT if text is not False else Opcode.BINARY
+        elif isinstance(message, BytesLike):
+            opcode = Opcode.TEXT if text else Opcode.BINARY
+        else:
+            await self._send_fragments(session, message, text, compress)
+            return
+        if not session.is_open:
+            await self._raise_closed(session)
+        session.send(opcode, message, True, compress)
+        self._react()
+        if not session.writable:
+            await self._drain(session)
+
+    async def _send_fragments(
+        self, session: Session, message: Any, text: bool | None, compress: bool | None
+    ) -> None:
+        if isinstance(message, Mapping):
+            raise TypeError("a message cannot be a mapping: send its JSON, or its keys")
+        opcode: Opcode | None = None
+        held: Message | None = None
+        try:
+            async for item in _items(message):
+                if opcode is None:
+                    opcode = opcode_for(item, text)
+                    kind = str if isinstance(item, str) else BytesLike
+                    # The turn may have been taken while the first item was awaited.
+                    await self._wait_for_turn(session)
+                    await self._fragment(session, opcode, item, False, compress)
+                    continue
+                if not isinstance(item, kind):
+                    found = type(item).__name__
+                    raise TypeError(f"all fragments must be of one type; found {found}")
+                if held is not None:
+                    await self._fragment(session, Opcode.CONT, held, False, compress)
+                held = item
+            if opcode is not None:
+                last = b"" if held is None else held
+                await self._fragment(session, Opcode.CONT, last, True, compress)
+        except BaseException as exc:
+            if opcode is not None and session.fragmenting and session.is_open:
+                # The peer holds half a message that nobody will finish.
+                self._start_close(1011, "error in fragmented message", exc)
+            raise
+
+    async def _fragment(
+        self,
+        session: Session,
+        opcode: Opcode,
+        item: Message,
+        fin: bool,
+        compress: bool | None,
+    ) -> None:
+        if not session.is_open:
+            await self._raise_closed(session)
+        session.send(opcode, item, fin, compress)
+        self._react()
+        if not session.writable:
+            await self._drain(session)
+
+    async def _wait_for_turn(self, session: Session) -> None:
+        while session.fragmenting and session.is_open:
+            await self._wait_for_state()
+
+    async def _drain(self, session: Session) -> None:
+        while not session.writable and session.ended is None:
+            await self._wait_for_state()
+
+    async def _raise_closed(self, session: Session) -> None:
+        """Raise ConnectionClosed, once it is known how the connection ends."""
+        while session.ended is None:
+            await self._wait_for_state()
+        raise session.exception()
+
+    async def _wait_for_state(self) -> None:
+        future = self._loop.create_future()
+        self._waiting.append(future)
+        await future
+
+    def send_frame(self, frame: bytes) -> None:
+        """Send one message that was encoded elsewhere, without waiting; for broadcast."""
+        session = self._live
+        session.unsent = self._wire.unsent
+        session.send_encoded(frame, self._loop.time())
+        self._react()
+
+    # --- pings -------------------------------------------------------------------
+
+    async def ping(self, data: str | bytes | None = None) -> Awaitable[float]:
+        """Send a ping; return a future whose result is the latency in seconds.
+
+        ``data`` is at most 125 bytes, four random ones if None. Await the future to
+        wait for the pong. Raises ConcurrencyError while a ping with the same data
+        waits for its pong, ConnectionClosed when the connection has ended.
+        """
+        session = self._live
+        payload = None if data is None else _control_payload(data)
+        if not session.is_open:
+            await self._raise_closed(session)
+        future: asyncio.Future[float] = self._loop.create_future()
+        session.ping(payload, future, self._loop.time())
+        self._react()
+        return future
+
+    async def pong(self, data: str | bytes = b"") -> None:
+        """Send a pong nobody asked for: a heartbeat in one direction.
+
+        ``data`` is at most 125 bytes. Raises ConnectionClosed when the connection
+        has ended.
+        """
+        session = self._live
+        payload = _control_payload(data)
+        if not session.is_open:
+            await self._raise_closed(session)
+        session.pong(payload)
+        self._react()
+
+    # --- closing -----------------------------------------------------------------
+
+    async def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Close the connection and wait until TCP has ended.
+
+        Does the closing handshake, never longer than twice ``close_timeout``, also
+        while messages wait unread. Calling it again only waits. Raises ProtocolError
+        for a code or reason that may not be sent.
+        """
+        self._start_close(code, reason)
+        await self.wait_closed()
+
+    def _start_close(
+        self,
+        code: int | None,
+        reason: str,
+        error: BaseException | None = None,
+        cause: Cause = Cause.LOCAL,
+    ) -> None:
+        session = self._live
+        if error is not None:
+            cause = Cause.HANDLER
+        session.close(code, reason, self._loop.time(), cause, error)
+        self._react()
+
+    async def wait_closed(self) -> None:
+        """Wait until TCP has ended, for whatever reason."""
+        if self.state is State.CLOSED:
+            return
+        if self._gone is None:
+            self._gone = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._gone)
+
+    async def __aenter__(self) -> Self:
+        """Return the connection; leaving the block closes it."""
+        return self
+
+    async def __aexit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
+        if exc_type is None or issubclass(exc_type, ConnectionClosed):
+            await self.close()
+        else:
+            self._start_close(1011, "", exc)
+            await self.wait_closed()
+
+    # --- addresses ---------------------------------------------------------------
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The asyncio transport below, for what only it knows."""
+        return self._wire.transport
+
+    @property
+    def local_address(self) -> Any:
+        """Our address: (host, port, …) for TCP, a path for a Unix socket."""
+        return None if self.wire is None else self.wire.get_extra_info("sockname")
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's address: (host, port, …) for TCP; None before there is one.
+
+        Behind a proxy that is the proxy's.
+        """
+        return None if self.wire is None else self.wire.get_extra_info("peername")
+
+
+class _Messages:
+    """What ``async for`` iterates over."""
+
+    __slots__ = ("_recv",)
+
+    def __init__(self, owner: Connection) -> None:
+        self._recv = owner.recv
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Data:
+        try:
+            return await self._recv()
+        except ConnectionClosedOK:
+            raise StopAsyncIteration from None
+
+
+class _Pieces:
+    """Turns the pieces of one message into the type that was asked for."""
+
+    def __init__(self, decode: bool | None) -> None:
+        self._decode = decode
+        self._tail = b""
+
+    def feed(self, payload: Data, fin: bool) -> Data:
+        """Return the piece; a character split by binary pieces waits for its rest."""
+        if self._decode is not True or isinstance(payload, str):
+            return payload if self._decode is None else _as_wanted(payload, False)
+        data = self._tail + payload
+        end = len(data) if fin else _whole_characters(data)
+        self._tail = data[end:]
+        return data[:end].decode()
+
+
+def _whole_characters(data: bytes) -> int:
+    """Return how many bytes of ``data`` are not the beginning of a split character."""
+    for back in range(1, min(4, len(data) + 1)):
+        byte = data[-back]
+        if byte & 0xC0 == 0x80:
+            continue
+        length = 2 if byte & 0xE0 == 0xC0 else 3 if byte & 0xF0 == 0xE0 else 4
+        return len(data) - back if byte >= 0xC0 and length > back else len(data)
+    return len(data)
+
+
+def _as_wanted(payload: Data, decode: bool) -> Data:
+    if decode:
+        return payload if isinstance(payload, str) else payload.decode()
+    return payload.encode() if isinstance(payload, str) else payload
+
+
+def _control_payload(data: str | bytes) -> bytes:
+    if isinstance(data, str):
+        data = data.encode()
+    elif not isinstance(data, BytesLike):
+        raise TypeError(f"data must be str or bytes-like, not {type(data).__name__}")
+    if len(data) > 125:
+        raise ValueError(f"data is {len(data)} bytes long; at most 125 are allowed")
+    return bytes(data)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _busy(name: str) -> ConcurrencyError:
+    return ConcurrencyError(
+        f"cannot call {name} while another coroutine is already running recv or "
+        f"recv_streaming"
+    )
+
+
+async def _items(
+    message: Iterable[Message] | AsyncIterable[Message],
+) -> AsyncIterator[Message]:
+    """Iterate over fragments, whichever way they come."""
+    if isinstance(message, AsyncIterable):
+        async for item in message:
+            yield item
+    elif isinstance(message, Iterable):
+        for item in message:
+            yield item
+    else:
+        opcode_for(message, None)

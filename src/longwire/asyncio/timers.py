@@ -1,0 +1,122 @@
+"""Timers: one for each event loop, whatever the number of connections.
+
+A wheel of buckets: a connection lies in the bucket of its next deadline, rounded up,
+and one ``call_at`` waits for the first bucket. Deadlines that move away cost nothing:
+the connection is asked again when its bucket comes up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+import weakref
+from typing import Protocol
+
+__all__ = ["RESOLUTION", "Timed", "Timers"]
+
+RESOLUTION = 0.05
+"""Seconds by which a deadline may be noticed late."""
+
+
+class Timed(Protocol):
+    """What the wheel asks a connection."""
+
+    bucket: int
+    """The bucket it lies in, 0 for none; the wheel's own note."""
+
+    def next_deadline(self) -> float:
+        """Return the time of the next deadline, infinity for none."""
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+
+
+class Timers:
+    """The wheel of one loop; get it by :meth:`of`."""
+
+    _wheels: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Timers] = (
+        weakref.WeakKeyDictionary()
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        # The wheel must not keep its loop alive: it is the value, the loop the key.
+        self._loop = weakref.ref(loop)
+        self._buckets: dict[int, set[Timed]] = {}
+        self._order: list[int] = []
+        self._handle: asyncio.TimerHandle | None = None
+        self._waiting_for = 0
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> Timers:
+        """Return the wheel of ``loop``, made at the first call."""
+        try:
+            return cls._wheels[loop]
+        except KeyError:
+            wheel = cls._wheels[loop] = cls(loop)
+            return wheel
+
+    def arm(self, timed: Timed) -> None:
+        """See to it that ``timed`` is asked at its next deadline, or before."""
+        deadline = timed.next_deadline()
+        if deadline == math.inf:
+            return
+        bucket = math.ceil(deadline / RESOLUTION)
+        if 0 < timed.bucket <= bucket:
+            return
+        self.disarm(timed)
+        members = self._buckets.get(bucket)
+        if members is None:
+            members = self._buckets[bucket] = set()
+            heapq.heappush(self._order, bucket)
+        members.add(timed)
+        timed.bucket = bucket
+        self._schedule()
+
+    def disarm(self, timed: Timed) -> None:
+        """Forget ``timed``."""
+        members = self._buckets.get(timed.bucket)
+        timed.bucket = 0
+        if members is not None:
+            members.discard(timed)
+            self._drop_empty()
+
+    def _drop_empty(self) -> None:
+        while self._order and not self._buckets[self._order[0]]:
+            del self._buckets[heapq.heappop(self._order)]
+        if not self._order and self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _schedule(self) -> None:
+        if not self._order:
+            return
+        first = self._order[0]
+        if self._handle is not None:
+            if self._waiting_for <= first:
+                return
+            self._handle.cancel()
+        loop = self._loop()
+        if loop is None:
+            return
+        self._waiting_for = first
+        self._handle = loop.call_at(first * RESOLUTION, self._turn)
+
+    def _turn(self) -> None:
+        """Ask everybody whose bucket has come up."""
+        self._handle = None
+        loop = self._loop()
+        if loop is None:
+            return
+        now = loop.time()
+        due: list[Timed] = []
+        while self._order and self._order[0] * RESOLUTION <= now:
+            due.extend(self._buckets.pop(heapq.heappop(self._order)))
+        for timed in due:
+            timed.bucket = 0
+        for timed in due:
+            if timed.next_deadline() <= now:
+                timed.tick(now)
+            if timed.bucket == 0:
+                self.arm(timed)
+        self._schedule()

@@ -1,0 +1,148 @@
+"""Connection: the documented public contract, its words written once.
+
+What every front end's connections have in common: names, properties, the checks of
+what may be sent, the log. Waits for nothing; a front end adds ``recv``, ``send`` and
+the other verbs that wait in its own manner.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+import weakref
+from collections.abc import MutableMapping
+from typing import Any
+
+from .http.heads import Request, Response
+from .messages import CloseReport, Opcode, State
+from .options import Keepalive, Limits, Timeouts
+from .session import Session
+
+__all__ = ["BytesLike", "Connection", "ConnectionLogger", "Data", "opcode_for"]
+
+Data = str | bytes
+"""What ``recv()`` returns: text as str, binary as bytes."""
+
+BytesLike = bytes, bytearray, memoryview
+
+
+class ConnectionLogger(logging.LoggerAdapter[Any]):
+    """Adds ``websocket`` to each log record: the connection, without keeping it alive.
+
+    Keywords in ``extra`` of a call are kept beside it.
+    """
+
+    def __init__(self, logger: Any, connection: Connection) -> None:
+        super().__init__(logger, {"websocket": weakref.proxy(connection)})
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add our ``extra`` to the call's own."""
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+
+class Connection:
+    """One WebSocket connection, on either side.
+
+    Iterate over it for messages, ``send()`` to answer, ``close()`` when done.
+    """
+
+    _client = False
+    _logger_name = "longwire"
+
+    request: Request | None
+    """The opening handshake's request; None until it is known."""
+    response: Response | None
+    """The opening handshake's response; None until it is known."""
+    subprotocol: str | None
+    """The subprotocol agreed on, None if there is none."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        timeouts: Timeouts,
+        keepalive: Keepalive,
+        logger: Any = None,
+    ) -> None:
+        self._limits = limits
+        self._timeouts = timeouts
+        self._keepalive = keepalive
+        self._base_logger = logger
+        self._adapter: ConnectionLogger | None = None
+        self._id: uuid.UUID | None = None
+        self._session: Session | None = None
+        self.request = None
+        self.response = None
+        self.subprotocol = None
+
+    @property
+    def id(self) -> uuid.UUID:
+        """A unique name for this connection, for logs. Made at the first look."""
+        if self._id is None:
+            self._id = uuid.uuid4()
+        return self._id
+
+    @property
+    def logger(self) -> ConnectionLogger:
+        """The logger of this side; its records carry the connection."""
+        if self._adapter is None:
+            logger = self._base_logger or logging.getLogger(self._logger_name)
+            self._adapter = ConnectionLogger(logger, self)
+        return self._adapter
+
+    @property
+    def state(self) -> State:
+        """Where the connection is in its life; ``State.OPEN`` is the one to use."""
+        return State.CONNECTING if self._session is None else self._session.state
+
+    @property
+    def latency(self) -> float:
+        """Seconds the last answered ping took, 0 before the first one.
+
+        Keepalive pings measure it every ``ping_interval`` seconds.
+        """
+        return 0.0 if self._session is None else self._session.heartbeat.latency
+
+    @property
+    def close_report(self) -> CloseReport | None:
+        """How and why the connection ended; None while that is not certain."""
+        return None if self._session is None else self._session.ended
+
+    @property
+    def close_code(self) -> int | None:
+        """The close code received, 1006 if none came; None while not closed."""
+        report = self.close_report
+        return None if report is None else report.code
+
+    @property
+    def close_reason(self) -> str | None:
+        """The close reason received, "" if none came; None while not closed."""
+        report = self.close_report
+        return None if report is None else report.reason
+
+    def _log_end(self) -> None:
+        report = self.close_report
+        if report is not None:
+            extra = {"close_report": report}
+            self.logger.info("connection closed: %s", report, extra=extra)
+
+    def __repr__(self) -> str:
+        kind = type(self)
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        return f"<{name} {self.state.name} at {id(self):#x}>"
+
+
+def opcode_for(message: object, text: bool | None) -> Opcode:
+    """Return the opcode that ``message`` goes out with.
+
+    str is Text and bytes-like is Binary, unless ``text`` says which to use. Raises
+    TypeError for anything else.
+    """
+    if isinstance(message, str):
+        return Opcode.BINARY if text is False else Opcode.TEXT
+    if isinstance(message, BytesLike):
+        return Opcode.TEXT if text else Opcode.BINARY
+    kind = type(message).__name__
+    raise TypeError(f"a message must be str, bytes-like or an iterable, not {kind}")
