@@ -1,0 +1,197 @@
+"""Runs a plan on asyncio: every step of ``steps.py`` carried out on a wire.
+
+Decides nothing. A server's stream has its wire from the start; a client's makes one
+each time the plan opens a connection. A step that fails throws its exception into
+the plan; a cancellation ends the plan at once, and :meth:`Stream.abort` leaves no
+socket behind wherever that happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from .. import connecting, errors
+from ..steps import (
+    Call,
+    Hangup,
+    OpenSocks,
+    OpenTcp,
+    OpenUnix,
+    Plan,
+    Read,
+    Sleep,
+    StartTls,
+    Step,
+    Write,
+)
+
+if TYPE_CHECKING:
+    from .transport import Wire
+
+__all__ = ["Stream", "run"]
+
+T = TypeVar("T")
+
+# Our own timeouts end every step; python-socks shall not add one of its own.
+_FOREVER = 1e9
+
+
+async def run(plan: Plan[T], stream: Stream) -> T:
+    """Return the plan's result, having carried out its steps on ``stream``.
+
+    Raises what the plan raises. The stream stays open in either case: what becomes
+    of it is for the caller to say, who also knows the time limit.
+    """
+    try:
+        step = plan.send(None)
+        while True:
+            try:
+                result = await stream.carry_out(step)
+            except Exception as exc:
+                step = plan.throw(exc)
+            else:
+                step = plan.send(result)
+    except StopIteration as stop:
+        return cast(T, stop.value)
+    finally:
+        # After a cancellation the plan is still at its step; it has nothing to say.
+        plan.close()
+
+
+class Stream:
+    """What a plan's steps happen on: at most one open wire.
+
+    ``make_wire`` is called for each connection the plan opens; a server passes the
+    ``wire`` it has instead. ``doing`` says in words what the current step waits for,
+    for the texts of timeouts.
+    """
+
+    def __init__(
+        self,
+        wire: Wire | None = None,
+        make_wire: Callable[[], Wire] | None = None,
+    ) -> None:
+        self.wire = wire
+        self.doing = "starting"
+        self._make_wire = make_wire
+
+    async def carry_out(self, step: Step) -> Any:
+        """Return the result of ``step``, as ``steps.py`` defines it."""
+        match step:
+            case Read():
+                return await self._open_wire().read()
+            case Write():
+                wire = self._open_wire()
+                wire.write(step.data)
+                await wire.drain()
+            case Call():
+                result = step.function(*step.args)
+                return await result if inspect.isawaitable(result) else result
+            case Sleep():
+                await asyncio.sleep(step.seconds)
+            case OpenTcp():
+                await self._open_tcp(step)
+            case OpenUnix():
+                await self._open_unix(step)
+            case OpenSocks():
+                await self._open_socks(step)
+            case StartTls():
+                await self._start_tls(step)
+            case Hangup():
+                self.abort()
+        return None
+
+    def abort(self) -> None:
+        """Close the wire, if there is one, losing what it has not sent."""
+        wire, self.wire = self.wire, None
+        if wire is not None:
+            wire.abort()
+
+    def _open_wire(self) -> Wire:
+        if self.wire is None:
+            raise RuntimeError("a plan reads or writes while nothing is open")
+        return self.wire
+
+    def _new_wire(self) -> Wire:
+        """Return a new wire, remembered before it is connected: an attempt that is
+        cancelled between the two must not lose it."""
+        if self._make_wire is None:
+            raise RuntimeError("this stream cannot open connections")
+        self.wire = self._make_wire()
+        return self.wire
+
+    async def _open_tcp(self, step: OpenTcp) -> None:
+        options = {**step.options, **_tls_options(step.tls)}
+        if "sock" not in options:
+            options.update(host=step.host, port=step.port)
+        self.doing = f"connecting to {step.host} port {step.port}"
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(self._new_wire, **options)
+
+    async def _open_unix(self, step: OpenUnix) -> None:
+        options = {**step.options, **_tls_options(step.tls)}
+        if "sock" not in options:
+            options.update(path=step.path)
+        self.doing = f"connecting to {step.path}"
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_connection(self._new_wire, **options)
+
+    async def _open_socks(self, step: OpenSocks) -> None:
+        try:
+            import python_socks
+            from python_socks.async_.asyncio import Proxy
+        except ImportError as exc:
+            raise ImportError(
+                "connecting through a SOCKS proxy needs python-socks: "
+                "install longwire[socks]"
+            ) from exc
+        self.doing = f"connecting through the SOCKS proxy {step.proxy.host}"
+        scheme = step.proxy.scheme
+        kinds = python_socks.ProxyType
+        proxy = Proxy(
+            kinds.SOCKS5 if scheme.startswith("socks5") else kinds.SOCKS4,
+            step.proxy.host,
+            step.proxy.port,
+            step.proxy.username,
+            step.proxy.password,
+            # socks5h and socks4a leave looking up the name to the proxy.
+            rdns=scheme in ("socks5h", "socks4a"),
+        )
+        try:
+            sock = await proxy.connect(
+                step.host, step.port, timeout=_FOREVER, **step.options
+            )
+        except python_socks.ProxyConnectionError:
+            raise  # an OSError: the proxy cannot be reached
+        except python_socks.ProxyError as exc:
+            raise errors.ProxyError(f"SOCKS proxy refused: {exc}") from exc
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(self._new_wire, sock=sock)
+
+    async def _start_tls(self, step: StartTls) -> None:
+        wire = self._open_wire()
+        self.doing = f"starting TLS with {step.server_hostname}"
+        options = _tls_options(step)
+        loop = asyncio.get_running_loop()
+        transport = await loop.start_tls(
+            wire.transport, wire, options.pop("ssl"), **options
+        )
+        if transport is None:
+            # asyncio returns None for a connection that was lost meanwhile.
+            raise ConnectionResetError("connection lost while starting TLS")
+        wire.transport = transport
+
+
+def _tls_options(tls: StartTls | None) -> dict[str, Any]:
+    """Return the loop's keywords for ``tls``."""
+    if tls is None:
+        return {}
+    context = tls.context or connecting.default_tls_context()
+    return {
+        "ssl": context,
+        "server_hostname": tls.server_hostname,
+        **tls.options,
+    }
