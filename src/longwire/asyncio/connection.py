@@ -302,17 +302,11 @@ class Connection(connection.Connection):
         if not session.has_message:
             await self._wait_for_input(session)
         kind, payload = session.take()
-        if session.flags or (session.protocol.output_size and not session.has_message):
+        if session.flags:
             self._react()
-            self._flush_corked(session)
         if decode is None:
             return payload  # type: ignore[no-any-return]
         return _as_wanted(payload, decode)
-
-    def _flush_corked(self, session: Session) -> None:
-        if self._flush_soon is not None and not session.has_message:
-            self._flush_soon.cancel()
-            self._flush()
 
     async def _wait_for_input(self, session: Session, streaming: bool = False) -> None:
         """Wait for a whole message, or, when streaming, for a piece of one."""
