@@ -82,6 +82,7 @@ class Stream:
         """Return the result of ``step``, as ``steps.py`` defines it."""
         match step:
             case Read():
+                self.doing = "waiting for the peer"
                 return await self._open_wire().read()
             case Write():
                 wire = self._open_wire()
@@ -107,7 +108,7 @@ class Stream:
     def abort(self) -> None:
         """Close the wire, if there is one, losing what it has not sent."""
         wire, self.wire = self.wire, None
-        if wire is not None:
+        if wire is not None and wire.transport is not None:
             wire.abort()
 
     def _open_wire(self) -> Wire:
@@ -175,6 +176,11 @@ class Stream:
         wire = self._open_wire()
         self.doing = f"starting TLS with {step.server_hostname}"
         options = _tls_options(step)
+        if wire.unread:
+            # Bytes from before TLS must not be taken for the server's own.
+            raise errors.SecurityError(
+                f"received {wire.unread} bytes in plain before TLS had started"
+            )
         loop = asyncio.get_running_loop()
         transport = await loop.start_tls(
             wire.transport, wire, options.pop("ssl"), **options
@@ -182,7 +188,7 @@ class Stream:
         if transport is None:
             # asyncio returns None for a connection that was lost meanwhile.
             raise ConnectionResetError("connection lost while starting TLS")
-        wire.transport = transport
+        wire.connection_made(transport)
 
 
 def _tls_options(tls: StartTls | None) -> dict[str, Any]:

@@ -213,6 +213,11 @@ class Wire(asyncio.Protocol):
     # --- questions ---------------------------------------------------------------
 
     @property
+    def unread(self) -> int:
+        """Bytes that wait for ``read()``."""
+        return len(self._unread)
+
+    @property
     def is_tls(self) -> bool:
         """Whether the stream is encrypted."""
         return self.get_extra_info("ssl_object") is not None

@@ -1,0 +1,271 @@
+"""The asyncio client: ``connect``, ``unix_connect`` and their connections.
+
+Decides nothing about the handshake, which is ``connecting.py``'s; sees to it that an
+attempt ends in time and that one which fails or is cancelled leaves no socket behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Sequence
+from types import TracebackType
+from typing import Any
+
+from .. import connecting
+from ..connecting import ClientSettings, HeadersLike, LoggerLike
+from ..http.extensions import ClientExtensionFactory
+from ..options import Compression, Keepalive, Limits, Timeouts
+from ..settings import (
+    MAX_QUEUE,
+    MAX_SIZE,
+    PRODUCT,
+    WRITE_LIMIT,
+    check_keywords,
+    compression_from,
+    limits_from,
+)
+from ..steps import Opened
+from .connection import Connection
+from .driver import Stream, run
+from .transport import Wire
+
+__all__ = ["ClientConnection", "connect", "unix_connect"]
+
+# Keywords for reaching the server: ours, and the loop's own.
+_UNIX = frozenset(
+    {
+        "path",
+        "server_hostname",
+        "sock",
+        "ssl",
+        "ssl_handshake_timeout",
+        "ssl_shutdown_timeout",
+        "unix",
+    }
+)
+_TCP = frozenset(
+    {
+        "family",
+        "flags",
+        "happy_eyeballs_delay",
+        "host",
+        "interleave",
+        "local_addr",
+        "port",
+        "proto",
+        "proxy_server_hostname",
+        "proxy_ssl",
+        "server_hostname",
+        "sock",
+        "ssl",
+        "ssl_handshake_timeout",
+        "ssl_shutdown_timeout",
+        *(["all_errors"] if sys.version_info >= (3, 12) else []),
+    }
+)
+
+
+class ClientConnection(Connection):
+    """The client's end of a connection, made by :class:`connect`.
+
+    ``request`` and ``response`` are those of the opening handshake.
+    """
+
+    _client = True
+    _logger_name = "longwire.client"
+
+
+class connect:  # noqa: N801 - used like a function, documented under this name
+    """A connection to the WebSocket server at ``uri``, or a way to keep one.
+
+    ``await connect(uri)`` gives a :class:`ClientConnection`; ``async with`` also closes
+    it; ``async for`` gives a new one each time the last has ended, waiting longer after
+    each failed attempt. Nothing happens before that, and no running loop is needed to
+    make the object.
+
+    ``origin``, ``subprotocols``, ``additional_headers`` and ``user_agent_header`` go
+    into the request; ``compression`` is the name of a profile, a
+    :class:`~longwire.Compression` or None; ``extensions`` are factories of further ones.
+    ``proxy`` is True for what the environment says, a URL, or None.
+    ``open_timeout`` bounds the whole attempt, name resolution, proxies, TLS and redirects
+    included; ``ping_interval``, ``ping_timeout`` and ``close_timeout`` are those of the
+    connection; all are in seconds, None is for ever. ``max_size`` is the largest
+    message in bytes, or (message, fragment); ``max_queue`` is the number of frames at
+    which reading pauses, or (high, low); ``write_limit`` is the number of unsent bytes
+    at which ``send()`` waits, or (high, low); ``limits`` sets these and more.
+    ``process_exception`` decides whether ``async for`` goes on after an exception, by
+    None, or by the exception to raise; ``reconnect_delays`` returns the seconds to wait
+    each time. ``logger`` is a logger or its name. ``create_connection`` is called instead
+    of :class:`ClientConnection`.
+
+    Other keywords say how to reach the server: ``ssl``, ``server_hostname``, ``sock``,
+    ``host`` and ``port`` (instead of the URI's), ``proxy_ssl``,
+    ``proxy_server_hostname``, and those of the loop's ``create_connection()``.
+
+    Raises InvalidURI, ValueError or TypeError at once for what cannot be used. An
+    attempt raises OSError when the server cannot be reached, TimeoutError, or an
+    :exc:`~longwire.InvalidHandshake` that says what was wrong with the answer.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        origin: str | None = None,
+        extensions: Sequence[ClientExtensionFactory] | None = None,
+        subprotocols: Sequence[str] | None = None,
+        compression: str | Compression | None = "deflate",
+        additional_headers: HeadersLike | None = None,
+        user_agent_header: str | None = PRODUCT,
+        proxy: str | bool | None = True,
+        process_exception: Callable[
+            [Exception], Exception | None
+        ] = connecting.process_exception,
+        open_timeout: float | None = 10,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 20,
+        close_timeout: float | None = 10,
+        reconnect_delays: Callable[[], Iterable[float]] = connecting.backoff,
+        max_size: int | None | tuple[int | None, int | None] = MAX_SIZE,
+        max_queue: int | None | tuple[int | None, int | None] = MAX_QUEUE,
+        write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
+        limits: Limits | None = None,
+        logger: LoggerLike | str | None = None,
+        create_connection: Callable[..., ClientConnection] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        check_keywords(
+            "unix_connect" if kwargs.get("unix") else "connect",
+            kwargs,
+            {*(_UNIX if kwargs.get("unix") else _TCP), *_documented()},
+        )
+        self._settings = connecting.client_settings(
+            uri,
+            limits=limits_from(
+                limits,
+                max_size=max_size,
+                max_queue=max_queue,
+                write_limit=write_limit,
+            ),
+            timeouts=Timeouts(open=open_timeout, close=close_timeout),
+            keepalive=Keepalive(interval=ping_interval, timeout=ping_timeout),
+            origin=origin,
+            extensions=extensions,
+            subprotocols=subprotocols,
+            compression=compression_from(compression),
+            additional_headers=additional_headers,
+            user_agent_header=user_agent_header,
+            proxy=proxy,
+            logger=logger,
+            network=kwargs,
+        )
+        self._process_exception = process_exception
+        self._reconnect_delays = reconnect_delays
+        self._create_connection = create_connection or ClientConnection
+        self._keywords = {
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+            "close_timeout": close_timeout,
+            "max_queue": max_queue,
+            "write_limit": write_limit,
+        }
+
+    async def connect(self) -> ClientConnection:
+        """Return a new connection, open; what ``await connect(...)`` does."""
+        settings = self._settings
+        connection = self._create_connection(settings, **self._keywords)
+        stream = Stream(make_wire=lambda: Wire(connection))
+        try:
+            opened = await _open(settings, stream)
+        except BaseException:
+            # Whatever it is, a cancellation too: nobody else knows of the socket.
+            stream.abort()
+            raise
+        connection.wire = stream.wire
+        connection.opened(opened)
+        return connection
+
+    def __await__(self) -> Generator[Any, None, ClientConnection]:
+        """Return a new connection, open."""
+        return self.connect().__await__()
+
+    async def __aenter__(self) -> ClientConnection:
+        """Return a new connection, open; leaving the block closes it.
+
+        With 1000, or with 1011 when an exception leaves it.
+        """
+        self.connection = await self.connect()
+        return await self.connection.__aenter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.connection.__aexit__(exc_type, exc, traceback)
+
+    async def __aiter__(self) -> AsyncIterator[ClientConnection]:
+        """Yield a new connection each time the last one has ended.
+
+        The last one is closed when the loop asks for the next. Raises what
+        ``process_exception`` calls final.
+        """
+        retries = connecting.Retries(
+            self._process_exception, self._reconnect_delays, self._settings.logger
+        )
+        while True:
+            try:
+                connection = await self.connect()
+            except Exception as exc:
+                delay = retries.delay_after(exc)
+                await asyncio.sleep(delay)
+                continue
+            retries.succeeded()
+            entered = await connection.__aenter__()
+            try:
+                yield entered
+            finally:
+                # An exception in the body of the loop does not come here: leaving
+                # the loop by one looks like leaving it by break.
+                await connection.__aexit__(None, None, None)
+
+
+async def _open(settings: ClientSettings, stream: Stream) -> Opened:
+    """Carry out the opening handshake within its time."""
+    timeout = settings.timeouts.open
+    scope = asyncio.timeout(timeout)
+    try:
+        async with scope:
+            return await run(connecting.connect_plan(settings), stream)
+    except TimeoutError as exc:
+        if not scope.expired():
+            raise  # the network's own: ETIMEDOUT is a TimeoutError too
+        raise TimeoutError(
+            "timed out while waiting for the opening handshake: "
+            f"still {stream.doing} after {timeout} seconds"
+        ) from exc
+
+
+def unix_connect(
+    path: str | os.PathLike[str] | None = None,
+    uri: str | None = None,
+    **kwargs: Any,
+) -> connect:
+    """Return :class:`connect` to the server at the Unix socket ``path``.
+
+    ``uri`` says what is asked for there; ws://localhost/ if None, wss://localhost/ with
+    ``ssl``. The other keywords are those of :class:`connect`.
+    """
+    if uri is None:
+        uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
+    if path is not None:
+        path = os.fspath(path)
+    return connect(uri, unix=True, path=path, **kwargs)
+
+
+def _documented() -> frozenset[str]:
+    """Return the names of the keywords of :class:`connect` itself, for hints."""
+    return frozenset(connect.__init__.__annotations__) - {"return", "uri", "kwargs"}
