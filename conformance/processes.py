@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -50,16 +52,20 @@ async def end(process: Process) -> None:
     """Ask the process to end, and after a while make it."""
     if process.returncode is not None:
         return
-    # It may end between the look and the signal.
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
+    send(process, signal.SIGTERM)
     try:
         async with asyncio.timeout(STOP_TIMEOUT):
             await process.wait()
     except (TimeoutError, asyncio.CancelledError):
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        send(process, signal.SIGKILL)
         await process.wait()
+
+
+def send(process: Process, number: signal.Signals) -> None:
+    # Not by Process.send_signal: that looks first whether the process has ended,
+    # and takes its exit status away from the event loop.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, number)
 
 
 async def first_line(process: Process, log: Path) -> tuple[str, int]:

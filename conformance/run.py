@@ -40,7 +40,7 @@ def judge(run: Run, expected: verdicts.Expected, elapsed: float, update: bool) -
     if differences:
         say(f"{run.name}: differences from expected-results.json")
         say(verdicts.table(differences))
-        say(f"  reports of the cases: see {index}")
+        say(f"  the report of each case is named in {index}")
     say(f"{run.name}: behavior / closing: {verdicts.count(found.values())}")
     say(
         f"Autobahn {run.name}: {len(run.wanted) - failed} passed, {failed} failed"

@@ -28,7 +28,7 @@ __all__ = [
 # Best first; what is not named here is worse than all of these.
 ORDER = ["OK", "INFORMATIONAL", "NON-STRICT", "UNIMPLEMENTED"]
 
-LONGEST_TABLE = 60
+LONGEST_LIST = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,18 +149,22 @@ def count(found: Iterable[Verdict]) -> str:
 
 
 def table(differences: Sequence[Difference]) -> str:
-    """Return the differences as lines of text: case, expected, found, what it means."""
+    """Return the differences as lines of text: case, expected, found, what it means.
+
+    Cases without a verdict are counted and named on one line.
+    """
     rows = [("case", "expected", "found", "")]
-    for one in differences[:LONGEST_TABLE]:
-        found = str(one.found) if one.found else "did not run"
-        rows.append((one.case, str(one.expected), found, effect(one)))
+    missing = []
+    for one in differences:
+        if one.found is None:
+            missing.append(one.case)
+            continue
+        effect = "worse" if one.is_failure else "better: --update records it"
+        rows.append((one.case, str(one.expected), str(one.found), effect))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    left = len(differences) - LONGEST_TABLE
-    if left > 0:
-        lines.append(f"  and {left} more")
-    return "\n".join(lines)
-
-
-def effect(one: Difference) -> str:
-    return "worse" if one.is_failure else "better: --update records it"
+    if missing:
+        named = ", ".join(missing[:LONGEST_LIST])
+        more = ", ..." if len(missing) > LONGEST_LIST else ""
+        lines.append(f"  {len(missing)} without a verdict: {named}{more}")
+    return "\n".join(lines[1:] if len(rows) == 1 else lines)
