@@ -13,8 +13,13 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Sequen
 from types import TracebackType
 from typing import Any
 
-from .. import connecting
-from ..connecting import ClientSettings, HeadersLike, LoggerLike
+from .. import connecting, retrying
+from ..client_settings import (
+    ClientSettings,
+    HeadersLike,
+    LoggerLike,
+    client_settings,
+)
 from ..http.extensions import ClientExtensionFactory
 from ..options import Compression, Keepalive, Limits, Timeouts
 from ..settings import (
@@ -77,7 +82,7 @@ class ClientConnection(Connection):
     _logger_name = "longwire.client"
 
 
-class connect:  # noqa: N801 - used like a function, documented under this name
+class connect:
     """A connection to the WebSocket server at ``uri``, or a way to keep one.
 
     ``await connect(uri)`` gives a :class:`ClientConnection`; ``async with`` also closes
@@ -87,18 +92,21 @@ class connect:  # noqa: N801 - used like a function, documented under this name
 
     ``origin``, ``subprotocols``, ``additional_headers`` and ``user_agent_header`` go
     into the request; ``compression`` is the name of a profile, a
-    :class:`~longwire.Compression` or None; ``extensions`` are factories of further ones.
-    ``proxy`` is True for what the environment says, a URL, or None.
-    ``open_timeout`` bounds the whole attempt, name resolution, proxies, TLS and redirects
-    included; ``ping_interval``, ``ping_timeout`` and ``close_timeout`` are those of the
-    connection; all are in seconds, None is for ever. ``max_size`` is the largest
-    message in bytes, or (message, fragment); ``max_queue`` is the number of frames at
-    which reading pauses, or (high, low); ``write_limit`` is the number of unsent bytes
-    at which ``send()`` waits, or (high, low); ``limits`` sets these and more.
+    :class:`~longwire.Compression` or None; ``extensions`` are factories of others.
+    ``proxy`` is True for what the environment says, a URL, or None. ``limits`` sets
+    what can be set below and more; a keyword wins over it.
+
+    Times are in seconds, None is for ever: ``open_timeout`` bounds a whole attempt:
+    name resolution, proxies, TLS and redirects; ``ping_interval``, ``ping_timeout`` and
+    ``close_timeout`` are those of the connection. ``max_size`` is the largest message
+    in bytes, or (message, fragment); ``max_queue`` the number of frames at which
+    reading pauses, or (high, low); ``write_limit`` the number of unsent bytes at which
+    ``send()`` waits, or (high, low).
+
     ``process_exception`` decides whether ``async for`` goes on after an exception, by
-    None, or by the exception to raise; ``reconnect_delays`` returns the seconds to wait
-    each time. ``logger`` is a logger or its name. ``create_connection`` is called instead
-    of :class:`ClientConnection`.
+    returning None, or the exception to raise; ``reconnect_delays`` returns an iterable
+    of the seconds to wait each time. ``logger`` is a logger or its name.
+    ``create_connection`` is called in place of :class:`ClientConnection`.
 
     Other keywords say how to reach the server: ``ssl``, ``server_hostname``, ``sock``,
     ``host`` and ``port`` (instead of the URI's), ``proxy_ssl``,
@@ -122,14 +130,14 @@ class connect:  # noqa: N801 - used like a function, documented under this name
         proxy: str | bool | None = True,
         process_exception: Callable[
             [Exception], Exception | None
-        ] = connecting.process_exception,
+        ] = retrying.process_exception,
         open_timeout: float | None = 10,
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
         close_timeout: float | None = 10,
-        reconnect_delays: Callable[[], Iterable[float]] = connecting.backoff,
-        max_size: int | None | tuple[int | None, int | None] = MAX_SIZE,
-        max_queue: int | None | tuple[int | None, int | None] = MAX_QUEUE,
+        reconnect_delays: Callable[[], Iterable[float]] = retrying.backoff,
+        max_size: int | tuple[int | None, int | None] | None = MAX_SIZE,
+        max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,
         write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
         limits: Limits | None = None,
         logger: LoggerLike | str | None = None,
@@ -141,7 +149,7 @@ class connect:  # noqa: N801 - used like a function, documented under this name
             kwargs,
             {*(_UNIX if kwargs.get("unix") else _TCP), *_documented()},
         )
-        self._settings = connecting.client_settings(
+        self._settings = client_settings(
             uri,
             limits=limits_from(
                 limits,
@@ -164,7 +172,7 @@ class connect:  # noqa: N801 - used like a function, documented under this name
         self._process_exception = process_exception
         self._reconnect_delays = reconnect_delays
         self._create_connection = create_connection or ClientConnection
-        self._keywords = {
+        self._keywords: dict[str, Any] = {
             "ping_interval": ping_interval,
             "ping_timeout": ping_timeout,
             "close_timeout": close_timeout,
@@ -205,6 +213,7 @@ class connect:  # noqa: N801 - used like a function, documented under this name
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        """Close the connection."""
         await self.connection.__aexit__(exc_type, exc, traceback)
 
     async def __aiter__(self) -> AsyncIterator[ClientConnection]:
@@ -213,7 +222,7 @@ class connect:  # noqa: N801 - used like a function, documented under this name
         The last one is closed when the loop asks for the next. Raises what
         ``process_exception`` calls final.
         """
-        retries = connecting.Retries(
+        retries = retrying.Retries(
             self._process_exception, self._reconnect_delays, self._settings.logger
         )
         while True:

@@ -13,7 +13,8 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from .. import connecting, errors
+from .. import errors
+from ..client_settings import default_tls_context
 from ..steps import (
     Call,
     Hangup,
@@ -195,7 +196,7 @@ def _tls_options(tls: StartTls | None) -> dict[str, Any]:
     """Return the loop's keywords for ``tls``."""
     if tls is None:
         return {}
-    context = tls.context or connecting.default_tls_context()
+    context = tls.context or default_tls_context()
     return {
         "ssl": context,
         "server_hostname": tls.server_hostname,
