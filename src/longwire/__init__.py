@@ -1,11 +1,132 @@
-"""WebSocket server and client for Python, RFC 6455 and RFC 7692."""
+"""WebSocket server and client for Python: RFC 6455 and RFC 7692.
 
-import os as _os
+``serve`` and ``connect`` are where to begin; every name below is public. The asyncio
+front end is imported when one of its names is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
 
 from . import build as _build
 
+__version__ = "0.1.0"
+
 # Before anything of the core is imported: an imported module cannot be replaced.
-if _os.environ.get("LONGWIRE_PURE", "0") not in ("", "0"):
+if os.environ.get("LONGWIRE_PURE", "0") not in ("", "0"):
     _build.use_pure()
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from .asyncio.auth import basic_auth
+    from .asyncio.broadcast import broadcast
+    from .asyncio.client import ClientConnection, connect, unix_connect
+    from .asyncio.connection import Connection
+    from .asyncio.router import Router, route, unix_route
+    from .asyncio.server import serve, unix_serve
+    from .asyncio.server import Server
+    from .asyncio.server_connection import ServerConnection
+    from .connection import Data
+    from .errors import (
+        ConcurrencyError,
+        ConnectionClosed,
+        ConnectionClosedError,
+        ConnectionClosedOK,
+        DuplicateParameter,
+        HeaderLineTooLong,
+        InvalidHandshake,
+        InvalidHeader,
+        InvalidHeaderFormat,
+        InvalidHeaderValue,
+        InvalidMessage,
+        InvalidMethod,
+        InvalidOrigin,
+        InvalidParameterName,
+        InvalidParameterValue,
+        InvalidProtocol,
+        InvalidProxy,
+        InvalidProxyMessage,
+        InvalidProxyStatus,
+        InvalidState,
+        InvalidStatus,
+        InvalidUpgrade,
+        InvalidURI,
+        LimitExceeded,
+        NegotiationError,
+        PayloadTooBig,
+        PeerError,
+        ProtocolError,
+        ProxyError,
+        RequestLineTooLong,
+        SecurityError,
+        StatusLineTooLong,
+        TooManyFragments,
+        TooManyHeaders,
+        TooManyPings,
+        UsageError,
+        WebSocketException,
+    )
+    from .http.extensions import (
+        ClientExtensionFactory,
+        Extension,
+        ServerExtensionFactory,
+    )
+    from .http.headers import Headers, MultipleValuesError
+    from .http.heads import Request, Response
+    from .messages import (
+        Cause,
+        Close,
+        CloseCode,
+        CloseReport,
+        Frame,
+        Opcode,
+        Side,
+        State,
+    )
+    from .options import Compression, Keepalive, Limits, Timeouts
+
+# Module by module, what is taken from it at its first use.
+_HOMES = {
+    "asyncio.auth": "basic_auth",
+    "asyncio.broadcast": "broadcast",
+    "asyncio.client": "ClientConnection connect unix_connect",
+    "asyncio.connection": "Connection",
+    "asyncio.router": "Router route unix_route",
+    "asyncio.server": "Server serve unix_serve",
+    "asyncio.server_connection": "ServerConnection",
+    "connection": "Data",
+    "errors": (
+        "ConcurrencyError ConnectionClosed ConnectionClosedError ConnectionClosedOK "
+        "DuplicateParameter HeaderLineTooLong InvalidHandshake InvalidHeader "
+        "InvalidHeaderFormat InvalidHeaderValue InvalidMessage InvalidMethod "
+        "InvalidOrigin InvalidParameterName InvalidParameterValue InvalidProtocol "
+        "InvalidProxy InvalidProxyMessage InvalidProxyStatus InvalidState "
+        "InvalidStatus InvalidURI InvalidUpgrade LimitExceeded NegotiationError "
+        "PayloadTooBig PeerError ProtocolError ProxyError RequestLineTooLong "
+        "SecurityError StatusLineTooLong TooManyFragments TooManyHeaders "
+        "TooManyPings UsageError WebSocketException"
+    ),
+    "http.extensions": "ClientExtensionFactory Extension ServerExtensionFactory",
+    "http.headers": "Headers MultipleValuesError",
+    "http.heads": "Request Response",
+    "messages": "Cause Close CloseCode CloseReport Frame Opcode Side State",
+    "options": "Compression Keepalive Limits Timeouts",
+}
+
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605  (a list; ruff cannot see that)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

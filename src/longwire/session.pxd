@@ -1,0 +1,48 @@
+from longwire.core.inbox cimport Inbox
+from longwire.core.protocol cimport Protocol
+
+
+cdef class Session:
+    cdef readonly bint client
+    cdef readonly object limits
+    cdef readonly object timeouts
+    cdef readonly Protocol protocol
+    cdef readonly Inbox inbox
+    cdef readonly object heartbeat
+    cdef public int flags
+    cdef readonly int ending
+    cdef readonly object ended
+    cdef readonly bint tcp_lost
+    cdef readonly bint reader_waiting
+    cdef public bint streaming
+    cdef readonly bint holding
+    cdef readonly bint wants_reading
+    cdef readonly bint got_eof
+    cdef readonly bint writable
+    cdef readonly bint fragmenting
+    cdef public Py_ssize_t unsent
+    cdef object pending_pong
+    cdef list pongs
+    cdef double ping_second
+    cdef int ping_count
+    cdef readonly double opened_at
+    cdef readonly double last_receive
+    cdef readonly double grace_by
+    cdef readonly double close_by
+    cdef readonly double write_by
+    cdef readonly object fault
+    cdef readonly object peer_close
+    cdef readonly object closing_cause
+    cdef readonly object error
+
+    cpdef int take_flags(self)
+    cpdef receive(self, data, double now)
+    cdef _pump(self, double now, bint drain)
+    cdef _handle(self, tuple event, double now)
+    cdef bint _must_hold(self)
+    cpdef tuple take(self)
+    cpdef take_piece(self)
+    cpdef wait(self, double now)
+    cpdef stop_waiting(self)
+    cpdef send(self, int opcode, payload, bint fin, bint compress)
+    cpdef take_output(self)
