@@ -1,0 +1,205 @@
+"""Messages out of frames: fragments, UTF-8, size limits, decompression.
+
+Decides which frame may follow which (RFC 6455 section 5.4), whether a text is UTF-8
+(section 8.1, as early as the bytes show it) and whether a message is too large,
+before its payload is read. Knows nothing of headers, masks or states.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+from ..errors import PayloadTooBig, ProtocolError, TooManyFragments
+from ..messages import Opcode
+from .deflate import Codec
+from .frames import FrameReader
+
+_CONT = int(Opcode.CONT)
+_TEXT = int(Opcode.TEXT)
+# More than any size; 2**63 and above would not fit the compiled build.
+_UNLIMITED = (1 << 63) - 1
+
+
+class Assembler:
+    """The message under way, if any; ``begin`` each frame, ``add`` to it, ``finish``.
+
+    ``kind`` is the opcode of the message; ``open`` says that it goes on in another
+    frame; ``held`` is what its unfinished frame has brought so far.
+    """
+
+    def __init__(
+        self,
+        max_message: int = -1,
+        max_fragment: int = -1,
+        max_fragments: int = -1,
+        codec: Codec | None = None,
+    ) -> None:
+        self.max_message = _limit(max_message)
+        self.max_fragment = _limit(max_fragment)
+        self.max_fragments = _limit(max_fragments)
+        self.codec = codec
+        self.kind = 0
+        self.open = False
+        self.compressed = False
+        self.size = 0
+        self.frame_size = 0
+        self.fragments = 0
+        self.held = bytearray()
+        self.tail = b""
+
+    # --- the order of frames, and limits ---
+
+    def begin(self, opcode: int, compressed: bool, size: int) -> None:
+        """Start a data frame of ``size`` bytes, before its payload is read."""
+        if opcode == _CONT:
+            if not self.open:
+                raise ProtocolError("continuation frame without a message to continue")
+            if compressed:
+                raise ProtocolError("reserved bits must be 0 in a continuation frame")
+        else:
+            if self.open:
+                raise ProtocolError("new message before the last one is finished")
+            self.kind = opcode
+            self.compressed = compressed
+            self.size = 0
+            self.fragments = 0
+        self.frame_size = 0
+        self.fragments += 1
+        if self.fragments > self.max_fragments:
+            raise TooManyFragments(self.max_fragments)
+        # How large a compressed frame is shows only while it is inflated.
+        if not self.compressed:
+            self.check_size(size)
+
+    def check_size(self, size: int) -> None:
+        """Raise PayloadTooBig if the frame cannot have ``size`` more bytes."""
+        if size > self.max_fragment:
+            raise PayloadTooBig(size, self.max_fragment, limit="fragment")
+        if size > self.max_message - self.size:
+            raise PayloadTooBig(size, self.max_message, self.size)
+
+    def budget(self) -> int | None:
+        """Return how many more bytes the frame may have; None for no limit."""
+        left = min(self.max_message - self.size, self.max_fragment - self.frame_size)
+        return None if left > _UNLIMITED >> 1 else left
+
+    def is_plain_text(self, fin: bool) -> bool:
+        """Return whether the frame begun is a text all by itself, not compressed."""
+        return (
+            fin
+            and self.kind == _TEXT
+            and not self.open
+            and not self.compressed
+            and not self.held
+        )
+
+    # --- payloads ---
+
+    def add(self, payload: bytes) -> None:
+        """Hold a part of the frame's payload; more of the same frame is to come."""
+        if self.compressed:
+            payload = self._inflate(payload, False)
+        else:
+            self._count(len(payload))
+        if self.kind == _TEXT:
+            if not self.held:
+                self.held += self.tail
+            self._check_text(payload)
+        self.held += payload
+
+    def whole_text(self, reader: FrameReader) -> str:
+        """Return the text of the frame the reader has; see ``is_plain_text``."""
+        try:
+            return reader.take_text()
+        except UnicodeDecodeError as exc:
+            raise _not_utf8(exc) from None
+
+    def finish(self, payload: bytes, fin: bool) -> tuple[int, str | bytes, bool]:
+        """Return the piece (kind, data, fin) of the frame whose last part this is."""
+        if self.compressed:
+            payload = self._inflate(payload, fin)
+        else:
+            self._count(len(payload))
+        self.open = not fin
+        if self.kind == _TEXT:
+            return (_TEXT, self._decode(payload, fin), fin)
+        if self.held:
+            self.held += payload
+            payload = bytes(self.held)
+            self.held = bytearray()
+        return (self.kind, payload, fin)
+
+    def clear(self) -> None:
+        """Forget the message under way."""
+        self.open = False
+        self.held = bytearray()
+        self.tail = b""
+
+    def waiting(self) -> int:
+        """Return how many bytes are held that were not delivered."""
+        return len(self.held) or len(self.tail)
+
+    def _count(self, size: int) -> None:
+        self.frame_size += size
+        self.size += size
+
+    def _inflate(self, payload: bytes, fin: bool) -> bytes:
+        """Return the payload decompressed, within what the limits leave."""
+        budget = self.max_message - self.size
+        whole = budget <= self.max_fragment - self.frame_size
+        if not whole:
+            budget = self.max_fragment - self.frame_size
+        assert self.codec is not None
+        try:
+            payload = self.codec.decompress(payload, fin, budget)
+        except PayloadTooBig:
+            if whole:
+                raise PayloadTooBig(None, self.max_message, self.size) from None
+            raise PayloadTooBig(None, self.max_fragment, limit="fragment") from None
+        self._count(len(payload))
+        return payload
+
+    # --- text ---
+
+    def _check_text(self, payload: bytes) -> None:
+        """Fail at the first byte that cannot be UTF-8; keep an incomplete character."""
+        if self.tail:
+            payload = self.tail + payload
+        try:
+            done = codecs.utf_8_decode(payload, "strict", False)[1]
+            self._keep_tail(payload, done)
+        except UnicodeDecodeError as exc:
+            raise _not_utf8(exc) from None
+
+    def _decode(self, payload: bytes, fin: bool) -> str:
+        """Return the text of the frame; what is incomplete goes to the next one."""
+        data: bytes | bytearray = payload
+        if self.held:
+            self.held += payload
+            data = self.held
+            self.held = bytearray()
+        elif self.tail:
+            data = self.tail + payload
+        try:
+            if fin:
+                self.tail = b""
+                return data.decode()
+            text, done = codecs.utf_8_decode(data, "strict", False)
+            self._keep_tail(data, done)
+            return text
+        except UnicodeDecodeError as exc:
+            raise _not_utf8(exc) from None
+
+    def _keep_tail(self, data: bytes | bytearray, done: int) -> None:
+        self.tail = bytes(data[done:])
+        # CPython waits for the third byte of a surrogate, which UTF-8 has none of.
+        if len(self.tail) == 2 and self.tail[0] == 0xED and self.tail[1] > 0x9F:
+            self.tail.decode()
+
+
+def _limit(value: int) -> int:
+    return _UNLIMITED if value < 0 or value > _UNLIMITED else value
+
+
+def _not_utf8(exc: UnicodeDecodeError) -> ProtocolError:
+    return ProtocolError(f"text is not UTF-8: {exc.reason}", code=1007)

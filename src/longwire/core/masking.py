@@ -1,0 +1,63 @@
+"""Masking: the XOR of RFC 6455 section 5.3, and copying while masking.
+
+The reference for the kernel of the same name in ``masking.pyx``, which is used
+instead when it is built. Knows frames only as a first byte, a length and a payload.
+"""
+
+from __future__ import annotations
+
+
+def apply_mask(data: bytes, mask: bytes, offset: int = 0) -> bytes:
+    """Return a copy of the data, each byte XORed with a byte of the mask.
+
+    ``offset`` is the position of the first byte in its frame's payload: a payload
+    may be masked in pieces. Masking twice gives the original.
+    """
+    size = len(data)
+    turn = offset & 3
+    stream = ((mask[turn:] + mask[:turn]) * (size // 4 + 1))[:size]
+    mixed = int.from_bytes(data, "little") ^ int.from_bytes(stream, "little")
+    return mixed.to_bytes(size, "little")
+
+
+def unmask(buf: bytes, start: int, size: int) -> bytes:
+    """Return the payload at buf[start:start+size], unmasked.
+
+    The masking key is the four bytes before ``start``. The result is a copy;
+    ``buf`` is not changed.
+    """
+    return apply_mask(buf[start : start + size], buf[start - 4 : start])
+
+
+def unmask_text(buf: bytes, start: int, size: int) -> str:
+    """Return the UTF-8 payload at buf[start:start+size], unmasked and decoded.
+
+    The masking key is the four bytes before ``start``. Raises UnicodeDecodeError.
+    """
+    return unmask(buf, start, size).decode()
+
+
+def build_frame(first: int, payload: bytes, keys: bytes, at: int) -> bytes:
+    """Return a whole frame: first byte, shortest length, mask, payload.
+
+    The masking key is keys[at:at+4]; if ``at`` is -1 the frame is not masked.
+    """
+    if at < 0:
+        return build_header(first, len(payload), keys, at) + payload
+    key = keys[at : at + 4]
+    return build_header(first, len(payload), keys, at) + apply_mask(payload, key)
+
+
+def build_header(first: int, size: int, keys: bytes, at: int) -> bytes:
+    """Return what comes before the payload in a frame, as ``build_frame`` makes it.
+
+    ``size`` is that of the payload, below 2**63.
+    """
+    flag = 0 if at < 0 else 0x80
+    if size < 126:
+        head = bytes((first, flag | size))
+    elif size < 65536:
+        head = bytes((first, flag | 126)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((first, flag | 127)) + size.to_bytes(8, "big")
+    return head if at < 0 else head + keys[at : at + 4]
