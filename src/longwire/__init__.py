@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         ConnectionClosedOK,
         DuplicateParameter,
         HeaderLineTooLong,
+        InvalidClose,
         InvalidHandshake,
         InvalidHeader,
         InvalidHeaderFormat,
@@ -98,7 +99,7 @@ _HOMES = {
     "connection": "Data",
     "errors": (
         "ConcurrencyError ConnectionClosed ConnectionClosedError ConnectionClosedOK "
-        "DuplicateParameter HeaderLineTooLong InvalidHandshake InvalidHeader "
+        "DuplicateParameter HeaderLineTooLong InvalidClose InvalidHandshake InvalidHeader "
         "InvalidHeaderFormat InvalidHeaderValue InvalidMessage InvalidMethod "
         "InvalidOrigin InvalidParameterName InvalidParameterValue InvalidProtocol "
         "InvalidProxy InvalidProxyMessage InvalidProxyStatus InvalidState "

@@ -35,6 +35,7 @@
     │   ├── TooManyFragments           1009
     │   └── TooManyPings               1008
     └── UsageError                   the caller's mistake
+        ├── InvalidClose                 also a ProtocolError
         ├── InvalidState
         ├── ConcurrencyError             also a RuntimeError
         ├── InvalidURI
@@ -57,6 +58,7 @@ __all__ = [
     "ConnectionClosedOK",
     "DuplicateParameter",
     "HeaderLineTooLong",
+    "InvalidClose",
     "InvalidHandshake",
     "InvalidHeader",
     "InvalidHeaderFormat",
@@ -462,6 +464,13 @@ class InvalidProxyStatus(ProxyError):
 
 class UsageError(WebSocketException):
     """The caller asked for something that cannot be done."""
+
+
+class InvalidClose(UsageError, ProtocolError):
+    """The close code or reason may not be sent (RFC 6455 section 7.4).
+
+    Also a ProtocolError, which is what the documented API says it raises.
+    """
 
 
 class InvalidState(UsageError):

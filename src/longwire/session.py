@@ -498,7 +498,7 @@ class Session:
             last_byte_age=now - self.last_receive,
             loop_stall=self.heartbeat.loop_stall,
             bytes_received=protocol.bytes_received,
-            bytes_sent=protocol.bytes_sent,
+            bytes_sent=protocol.bytes_sent + protocol.output_size,
             messages_received=protocol.messages_received,
             messages_sent=protocol.messages_sent,
             duration=now - self.opened_at,

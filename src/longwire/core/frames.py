@@ -6,7 +6,7 @@ it gives a frame's header as soon as that is complete, then the payload as it co
 
 from __future__ import annotations
 
-from ..errors import ProtocolError, UsageError
+from ..errors import InvalidClose, ProtocolError
 from .masking import apply_mask, build_frame, build_header, unmask, unmask_text
 
 # Header and payload of the largest control frame: what may be held unparsed.
@@ -262,15 +262,15 @@ def parse_close(payload: bytes) -> tuple[int, str]:
 def serialize_close(code: int | None, reason: str = "") -> bytes:
     """Return the payload of a close frame; None is an empty one.
 
-    Raises UsageError for a code that may not be sent, or a reason too long.
+    Raises InvalidClose for a code that may not be sent, or a reason too long.
     """
     if code is None:
         if reason:
-            raise UsageError("a close reason needs a close code")
+            raise InvalidClose("a close reason needs a close code")
         return b""
     if not is_sendable_code(code):
-        raise UsageError(f"close code {code} cannot be sent")
+        raise InvalidClose(f"close code {code} cannot be sent")
     encoded = reason.encode()
     if len(encoded) > 123:
-        raise UsageError(f"close reason of {len(encoded)} bytes; 123 are allowed")
+        raise InvalidClose(f"close reason of {len(encoded)} bytes; 123 are allowed")
     return bytes((code >> 8, code & 0xFF)) + encoded
