@@ -370,15 +370,15 @@ class Connection(connection.Connection):
         message: Message | Iterable[Message] | AsyncIterable[Message],
         text: bool | None = None,
         *,
-        compress: bool | None = None,
+        compress: bool = True,
     ) -> None:
         """Send a message: str as Text, bytes-like as Binary.
 
         ``text`` overrides that. An iterable or asynchronous iterable is sent as one
         fragment for each item, all of one type. ``compress=False`` sends this message
-        uncompressed, ``compress=True`` compresses it whatever its size; without
-        permessage-deflate neither matters. Waits while the peer is slow. Raises
-        ConnectionClosed when the connection has ended, TypeError for other types.
+        uncompressed though permessage-deflate was agreed on. Waits while the peer is
+        slow. Raises ConnectionClosed when the connection has ended, TypeError for
+        other types.
         """
         session = self._live
         if session.fragmenting:
@@ -398,7 +398,7 @@ class Connection(connection.Connection):
             await self._drain(session)
 
     async def _send_fragments(
-        self, session: Session, message: Any, text: bool | None, compress: bool | None
+        self, session: Session, message: Any, text: bool | None, compress: bool
     ) -> None:
         if isinstance(message, Mapping):
             raise TypeError("a message cannot be a mapping: send its JSON, or its keys")
@@ -434,7 +434,7 @@ class Connection(connection.Connection):
         opcode: Opcode,
         item: Message,
         fin: bool,
-        compress: bool | None,
+        compress: bool,
     ) -> None:
         if not session.is_open:
             await self._raise_closed(session)
