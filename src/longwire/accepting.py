@@ -8,6 +8,7 @@ I/O and reads no clock: a front end's driver carries out the steps it yields.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, Protocol
@@ -34,6 +35,7 @@ __all__ = [
     "server_settings",
 ]
 
+LoggerLike = logging.Logger | logging.LoggerAdapter[Any]
 Origins = Sequence[str | re.Pattern[str] | None] | Literal["same"]
 
 CLOSING = "Server is shutting down."
@@ -67,6 +69,7 @@ class ServerSettings:
     process_response: Callable[..., Any] | None = None
     server_header: str | None = None
     health: str | None = None
+    logger: LoggerLike = logging.getLogger("longwire.server")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ def server_settings(
     process_response: Callable[..., Any] | None = None,
     server_header: str | None = None,
     health: str | None = None,
+    logger: LoggerLike | str | None = None,
 ) -> ServerSettings:
     """Return the settings, or raise TypeError or ValueError naming the keyword."""
     _check_callback("select_subprotocol", select_subprotocol)
@@ -119,6 +123,7 @@ def server_settings(
         process_response=process_response,
         server_header=_check_server_header(server_header),
         health=_check_health(health),
+        logger=_check_logger(logger),
     )
 
 
@@ -164,6 +169,12 @@ def _check_health(value: object) -> str | None:
     if not value.startswith("/") or "?" in value or "#" in value:
         raise ValueError(f"health is {value!r}; a path such as '/healthz' is allowed")
     return value
+
+
+def _check_logger(logger: LoggerLike | str | None) -> LoggerLike:
+    if logger is None or isinstance(logger, str):
+        return logging.getLogger(logger or "longwire.server")
+    return logger
 
 
 def _factories(
@@ -276,7 +287,9 @@ class Acceptor:
             pass  # who asked has gone, and nobody else wants to know
         return Refused(response, quiet=True)
 
-    def _answer(self, request: Request, reader: RequestReader) -> Plan[Opened | Refused]:
+    def _answer(
+        self, request: Request, reader: RequestReader
+    ) -> Plan[Opened | Refused]:
         """Let the callbacks have their say, and write what comes out of it."""
         settings, connection = self._settings, self._connection
         agreed, ours = _Agreed(), False

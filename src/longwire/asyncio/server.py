@@ -1,0 +1,550 @@
+"""The asyncio server: listening, counting, closing, draining.
+
+Decides who is let in and how everybody is sent home; what happens on one connection
+is in ``server_connection.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import inspect
+import logging
+import os
+import random
+import socket
+import ssl as ssl_module
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from typing import Any, NamedTuple, Self
+
+from ..accepting import (
+    CLOSING,
+    LoggerLike,
+    Origins,
+    ServerSettings,
+    server_settings,
+)
+from ..http.extensions import ServerExtensionFactory
+from ..http.heads import Request, Response
+from ..messages import State
+from ..options import Compression, Keepalive, Limits, Timeouts
+from ..settings import (
+    MAX_QUEUE,
+    MAX_SIZE,
+    PRODUCT,
+    WRITE_LIMIT,
+    check_keywords,
+    compression_from,
+    limits_from,
+)
+from .server_connection import ServerConnection
+from .transport import Wire
+
+__all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
+
+Handler = Callable[[ServerConnection], Awaitable[None]]
+ProcessRequest = Callable[
+    [ServerConnection, Request], Awaitable[Response | None] | Response | None
+]
+ProcessResponse = Callable[
+    [ServerConnection, Request, Response],
+    Awaitable[Response | None] | Response | None,
+]
+
+_MAX_CROWDED = 64
+"""Connections over a limit that are told so at one time; more are cut off."""
+
+# Handlers whose author was told that they serve one message only.
+_warned: set[Any] = set()
+
+
+class _Tls(NamedTuple):
+    context: ssl_module.SSLContext
+    options: dict[str, Any]
+
+
+class Server:
+    """A WebSocket server, made by :func:`serve`.
+
+    Await it, or enter it with ``async with``, to start listening. Leaving the block
+    closes it and waits for its connections. The other methods are those of
+    :class:`asyncio.Server`, and ``drain``. ``create_server`` returns the awaitable
+    that makes the listening :class:`asyncio.Server`.
+    """
+
+    def __init__(
+        self,
+        create_server: Callable[[], Coroutine[Any, Any, asyncio.Server]],
+        handler: Handler,
+        logger: LoggerLike | None = None,
+        *,
+        settings: ServerSettings | None = None,
+        create_connection: Callable[..., ServerConnection] | None = None,
+        tls: _Tls | None = None,
+    ) -> None:
+        self.handler = handler
+        self.logger = logger or logging.getLogger("longwire.server")
+        self._create_server = create_server
+        self._settings = settings or ServerSettings()
+        self._create_connection = create_connection
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._starting: asyncio.Lock | None = None
+        self._closing = False
+        self._tasks: dict[ServerConnection, asyncio.Task[None]] = {}
+        self._per_address: collections.Counter[str] = collections.Counter()
+        self._open: set[ServerConnection] = set()
+        self._crowded = 0
+        self._closed: asyncio.Event = asyncio.Event()
+        self._stopped: asyncio.Event = asyncio.Event()
+
+    # --- starting ----------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """Start listening; return the server itself."""
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Self:
+        """Start listening; return the server itself."""
+        return await self._start()
+
+    async def __aexit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
+        self.close()
+        await self.wait_closed()
+
+    async def _start(self) -> Self:
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if self._server is None:
+                self._server = await self._create_server()
+                for sock in self._server.sockets:
+                    self.logger.info("server listening on %s", _name_of(sock))
+        return self
+
+    @property
+    def _listening(self) -> asyncio.Server:
+        if self._server is None:
+            raise RuntimeError("the server was not started: await it, or enter it")
+        return self._server
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the event loop that the server runs on."""
+        return self._listening.get_loop()
+
+    def is_serving(self) -> bool:
+        """Return whether the server accepts connections."""
+        return self._server is not None and self._server.is_serving()
+
+    async def start_serving(self) -> None:
+        """Begin to accept connections, after ``start_serving=False``."""
+        await self._start()
+        await self._listening.start_serving()
+
+    async def serve_forever(self) -> None:
+        """Accept connections until cancelled, or until the server is closed.
+
+        Either way the server is closed, and its handlers have returned, when this
+        ends.
+        """
+        await self.start_serving()
+        try:
+            await self._stopped.wait()
+        finally:
+            self.close()
+            await self.wait_closed()
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets; none before the start and after the end."""
+        return () if self._server is None else tuple(self._server.sockets)
+
+    @property
+    def connections(self) -> set[ServerConnection]:
+        """The open connections, in a new set."""
+        return {ws for ws in self._open if ws.state is State.OPEN}
+
+    # --- ending ------------------------------------------------------------------
+
+    def close(
+        self, close_connections: bool = True, code: int = 1001, reason: str = ""
+    ) -> Awaitable[None]:
+        """Stop listening and close the connections with ``code`` and ``reason``.
+
+        Connections in their opening handshake are answered with 503. With
+        ``close_connections=False`` open ones are left to end by themselves. Returns
+        at once; awaiting the result is awaiting ``wait_closed()``. Handlers that wait
+        in ``recv()`` or ``wait_closed()`` learn of it, others should end by
+        themselves.
+        """
+        self._stop_listening()
+        for ws in list(self._tasks):
+            if ws not in self._open:
+                ws._interrupt(CLOSING)
+        if close_connections:
+            for ws in self.connections:
+                ws._start_close(code, reason)
+        return _WaitClosed(self)
+
+    async def wait_closed(self) -> None:
+        """Wait until the server is closed and all its handlers have returned."""
+        await self._closed.wait()
+
+    async def drain(
+        self,
+        batch: int = 1000,
+        interval: float = 1.0,
+        timeout: float | None = 30.0,
+        code: int = 1001,
+        reason: str = "",
+    ) -> None:
+        """Stop listening and close the connections little by little; return when done.
+
+        ``batch`` connections at a time are closed with ``code`` and ``reason``, in a
+        random order and with pauses of about ``interval`` seconds, so that they do not
+        all come back to the next server at once. Requests still under way are
+        answered with 503. What is left after ``timeout`` seconds is cut off: its
+        handlers are cancelled.
+        """
+        if batch < 1:
+            raise ValueError(f"batch is {batch}; the least allowed is 1")
+        self._stop_listening()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._close_in_batches(batch, interval, code, reason)
+                await self.wait_closed()
+        except TimeoutError:
+            self.logger.warning(
+                "server cut off %d connections after %s seconds of draining",
+                len(self._tasks),
+                timeout,
+            )
+            for task in self._tasks.values():
+                task.cancel()
+            await self.wait_closed()
+
+    async def _close_in_batches(
+        self, batch: int, interval: float, code: int, reason: str
+    ) -> None:
+        left = list(self._open)
+        random.shuffle(left)
+        while left:
+            some, left = left[:batch], left[batch:]
+            for ws in some:
+                if ws.state is State.OPEN:
+                    ws._start_close(code, reason)
+            if left:
+                await asyncio.sleep(interval * random.uniform(0.5, 1.5))
+        # A handshake may have been one step from its end when we began.
+        for ws in self.connections:
+            ws._start_close(code, reason)
+
+    def _stop_listening(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        if self._server is not None:
+            self.logger.info("server closing")
+            self._server.close()
+        self._stopped.set()
+        self._check_closed()
+
+    def _check_closed(self) -> None:
+        if self._closing and not self._tasks and not self._closed.is_set():
+            self._closed.set()
+            self.logger.info("server closed")
+
+    # --- connections -------------------------------------------------------------
+
+    def make_wire(self) -> Wire:
+        """Return the protocol of one more connection; for ``create_server``."""
+        settings = self._settings
+        if self._create_connection is None:
+            ws = ServerConnection(settings, self)
+        else:
+            limits, keepalive = settings.limits, settings.keepalive
+            ws = self._create_connection(
+                settings,
+                self,
+                ping_interval=keepalive.interval,
+                ping_timeout=keepalive.timeout,
+                close_timeout=settings.timeouts.close,
+                max_queue=(limits.queued_messages, limits.queued_messages_low),
+                write_limit=(limits.output_bytes, limits.output_bytes_low),
+            )
+        ws.wire = Wire(ws)
+        return ws.wire
+
+    def _admit(self, ws: ServerConnection) -> None:
+        """Start serving a connection that was just accepted, or cut it off."""
+        assert ws.wire is not None
+        limits, address = self._settings.limits, _address_of(ws)
+        if _reached(len(self._tasks) - self._crowded, limits.connections) or _reached(
+            self._per_address[address] if address else 0,
+            limits.connections_per_address,
+        ):
+            if self._crowded >= _MAX_CROWDED:
+                ws.wire.abort()
+                return
+            ws._crowded = True
+            self._crowded += 1
+        elif address:
+            self._per_address[address] += 1
+        if self._tls is not None:
+            # The first bytes are for TLS, which starts in a moment.
+            ws.transport.pause_reading()
+        task = self.get_loop().create_task(ws._serve())
+        self._tasks[ws] = task
+        task.add_done_callback(lambda task: self._release(ws, address, task))
+
+    def _has_opened(self, ws: ServerConnection) -> None:
+        self._open.add(ws)
+        if self._closing:
+            # Closed between the answer and now.
+            ws._start_close(1001, "")
+
+    def _release(
+        self, ws: ServerConnection, address: str, task: asyncio.Task[None]
+    ) -> None:
+        """A connection's task has ended."""
+        del self._tasks[ws]
+        self._open.discard(ws)
+        if ws._crowded:
+            self._crowded -= 1
+        elif address:
+            self._per_address[address] -= 1
+            if not self._per_address[address]:
+                del self._per_address[address]
+        if not task.cancelled() and task.exception() is not None:
+            ws.logger.error("connection task failed", exc_info=task.exception())
+        self._check_closed()
+
+    def _warn_if_one_shot(self, ws: ServerConnection) -> None:
+        """Say once what the handler of an open connection may have got wrong."""
+        session = ws._session
+        handler = getattr(self.handler, "__func__", self.handler)
+        if (
+            session is None
+            or session.protocol.messages_received != 1
+            or session.has_message
+            or handler in _warned
+        ):
+            return
+        _warned.add(handler)
+        name = getattr(self.handler, "__qualname__", repr(self.handler))
+        self.logger.warning(
+            "handler %s returned after one message, which closes the connection; "
+            "to serve all messages, iterate: 'async for message in websocket'; "
+            "to close on purpose and without this line, 'await websocket.close()'",
+            name,
+        )
+
+
+class _WaitClosed:
+    """What ``Server.close()`` returns: may be awaited, need not be."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._server.wait_closed().__await__()
+
+
+def _reached(count: int, limit: int | None) -> bool:
+    return limit is not None and count >= limit
+
+
+def _address_of(ws: ServerConnection) -> str:
+    """Return the peer's network address, "" where there is none (Unix sockets)."""
+    peer = ws.remote_address
+    return str(peer[0]) if isinstance(peer, tuple) and peer else ""
+
+
+def _name_of(sock: socket.socket) -> str:
+    name = sock.getsockname()
+    if not isinstance(name, tuple):
+        return str(name)
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+# --- serve -----------------------------------------------------------------------
+
+
+def serve(
+    handler: Handler,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
+    origins: Origins | None = None,
+    extensions: Iterable[ServerExtensionFactory] | None = None,
+    subprotocols: Sequence[str] | None = None,
+    select_subprotocol: Callable[[ServerConnection, Sequence[str]], str | None]
+    | None = None,
+    compression: str | Compression | None = "deflate",
+    process_request: ProcessRequest | None = None,
+    process_response: ProcessResponse | None = None,
+    server_header: str | None = PRODUCT,
+    open_timeout: float | None = 10,
+    ping_interval: float | None = 20,
+    ping_timeout: float | None = 20,
+    close_timeout: float | None = 10,
+    max_size: int | None | tuple[int | None, int | None] = MAX_SIZE,
+    max_queue: int | None | tuple[int | None, int | None] = MAX_QUEUE,
+    write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
+    logger: LoggerLike | str | None = None,
+    create_connection: Callable[..., ServerConnection] | None = None,
+    limits: Limits | None = None,
+    health: str | None = None,
+    **kwargs: Any,
+) -> Server:
+    """Return a WebSocket server for ``host`` and ``port``, not started yet.
+
+    ::
+
+        async def echo(websocket):
+            async for message in websocket:
+                await websocket.send(message)
+
+        async with serve(echo, "localhost", 8765) as server:
+            await server.serve_forever()
+
+    ``server = await serve(...)`` starts it too. ``handler`` is called with each
+    connection whose opening handshake succeeded; when it returns, the connection is
+    closed with 1000; when it raises, with 1011.
+
+    Who is let in:
+
+    * ``origins``: a list of acceptable ``Origin`` headers, as strings or compiled
+      patterns, None among them if the header may be missing; or ``"same"``, for the
+      host of the request itself. Protects against other sites' pages.
+    * ``process_request(connection, request)``: may return a response to refuse with;
+      see ``connection.respond()`` and :func:`basic_auth`.
+    * ``process_response(connection, request, response)``: may change the response, or
+      return another. Both may be functions or coroutines.
+    * ``health``: a path such as ``"/healthz"`` that is answered with 200, with 503
+      while the server is closing, and not logged.
+    * ``open_timeout``: seconds for the whole opening handshake, TLS included.
+
+    What is agreed on: ``subprotocols`` in order of preference, or
+    ``select_subprotocol(connection, offered)``; ``compression``, the name of a profile
+    (``"deflate"``, ``"lean"``, ``"balanced"``, ``"ratio"``), a :class:`Compression` or
+    None; ``extensions``; ``server_header``.
+
+    How connections behave: ``ping_interval`` and ``ping_timeout`` in seconds, None for
+    no keepalive; ``close_timeout``; ``max_size`` of a message in bytes, or of
+    (message, fragment); ``max_queue``, frames received and not read yet at which
+    reading pauses, or (high, low); ``write_limit``, bytes not sent yet at which
+    ``send()`` waits, or (high, low); ``limits`` for all other :class:`Limits`.
+
+    ``logger`` is a logger or its name. ``create_connection`` is a subclass of
+    :class:`ServerConnection` or a factory. All other keywords go to
+    :meth:`asyncio.loop.create_server`: ``ssl``, ``sock``, ``reuse_port``,
+    ``start_serving``, … Mistakes raise TypeError or ValueError here.
+    """
+    _check_handler(handler)
+    settings = server_settings(
+        limits=limits_from(
+            limits, max_size=max_size, max_queue=max_queue, write_limit=write_limit
+        ),
+        timeouts=Timeouts(open=open_timeout, close=close_timeout),
+        keepalive=Keepalive(interval=ping_interval, timeout=ping_timeout),
+        origins=origins,
+        extensions=extensions,
+        subprotocols=subprotocols,
+        select_subprotocol=select_subprotocol,
+        compression=compression_from(compression),
+        process_request=process_request,
+        process_response=process_response,
+        server_header=server_header,
+        health=health,
+        logger=logger,
+    )
+    if create_connection is not None and not callable(create_connection):
+        kind = type(create_connection).__name__
+        raise TypeError(f"create_connection must be a class or factory, not {kind}")
+    unix = kwargs.pop("unix", False)
+    _check_network(unix, kwargs)
+    tls = _take_tls(kwargs)
+    if not unix:
+        kwargs.update(host=host, port=port)
+
+    def listen() -> Coroutine[Any, Any, asyncio.Server]:
+        loop = asyncio.get_running_loop()
+        create = loop.create_unix_server if unix else loop.create_server
+        return create(server.make_wire, **kwargs)
+
+    server = Server(
+        listen,
+        handler,
+        settings.logger,
+        settings=settings,
+        create_connection=create_connection,
+        tls=tls,
+    )
+    return server
+
+
+def unix_serve(
+    handler: Handler, path: str | os.PathLike[str] | None = None, **kwargs: Any
+) -> Server:
+    """Return a server as :func:`serve` does, on the Unix socket at ``path``.
+
+    A socket left at ``path`` by an earlier process is replaced, as by
+    :meth:`asyncio.loop.create_unix_server`, to which further keywords go.
+    """
+    return serve(handler, unix=True, path=path, **kwargs)
+
+
+def _check_handler(handler: object) -> None:
+    """Raise TypeError unless ``handler`` can be called with one connection."""
+    if not callable(handler):
+        kind = type(handler).__name__
+        hint = "; pass the function, do not call it" if kind == "coroutine" else ""
+        raise TypeError(f"handler must be a coroutine function, not {kind}{hint}")
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):
+        return  # something of C that does not say
+    try:
+        signature.bind(object())
+    except TypeError:
+        name = getattr(handler, "__qualname__", type(handler).__name__)
+        raise TypeError(
+            f"handler must take one argument, the connection; found "
+            f"{name}{signature} (the path is connection.request.path)"
+        ) from None
+
+
+def _check_network(unix: bool, given: Mapping[str, Any]) -> None:
+    """Raise TypeError for a keyword that nobody knows."""
+    create = "create_unix_server" if unix else "create_server"
+    known = {
+        *inspect.signature(getattr(asyncio.AbstractEventLoop, create)).parameters,
+        *inspect.signature(getattr(asyncio.SelectorEventLoop, create)).parameters,
+        *inspect.signature(serve).parameters,
+    }
+    known -= {"self", "protocol_factory", "kwargs", "handler"}
+    if unix:
+        known -= {"host", "port"}
+    check_keywords("unix_serve" if unix else "serve", given, known)
+
+
+def _take_tls(kwargs: dict[str, Any]) -> _Tls | None:
+    """Remove and return what concerns TLS, which we start ourselves."""
+    context = kwargs.pop("ssl", None)
+    if context is None:
+        return None  # the loop itself refuses TLS options without a context
+    if not isinstance(context, ssl_module.SSLContext):
+        kind = type(context).__name__
+        raise TypeError(f"ssl must be an ssl.SSLContext or None, not {kind}")
+    names = ("ssl_handshake_timeout", "ssl_shutdown_timeout")
+    return _Tls(context, {name: kwargs.pop(name) for name in names if name in kwargs})

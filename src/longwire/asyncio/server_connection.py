@@ -1,0 +1,245 @@
+"""One connection of a server, from the accepted socket to the end of its handler.
+
+Carries out what ``accepting.py`` decides, runs the handler, and makes sure that a
+peer's fault is one line in the log while a handler's is a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import ssl as ssl_module
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ..accepting import CLOSING, CROWDED, Acceptor, Refused, ServerSettings
+from ..errors import ConnectionClosed
+from ..http import handshake
+from ..http.heads import Response
+from ..messages import State
+from ..settings import MAX_QUEUE, WRITE_LIMIT
+from ..steps import Opened
+from .connection import CLOSING as CLOSE_TIMEOUT
+from .connection import INTERVAL, PATIENCE, Connection
+from .driver import Stream, run
+
+if TYPE_CHECKING:
+    from .server import Server
+
+__all__ = ["ServerConnection"]
+
+_LINGER = 1.0
+"""Seconds that a refused peer gets to read its answer and close."""
+_LINGER_READS = 64
+"""Reads of what a refused peer still sends, for the same purpose."""
+
+
+class ServerConnection(Connection):
+    """A client's connection, as handlers get it.
+
+    ``server`` is the :class:`Server` it belongs to, ``username`` is set by
+    :func:`basic_auth`; ``request`` and ``response`` are those of the opening handshake.
+    See :func:`serve` for the other parameters.
+    """
+
+    _client = False
+    _logger_name = "longwire.server"
+
+    username: str | None = None
+    handler: Callable[..., Awaitable[None]]
+    """The handler that a :class:`~longwire.Router` chose, and its keywords."""
+    handler_kwargs: dict[str, Any]
+
+    def __init__(
+        self,
+        protocol: ServerSettings,
+        server: Server,
+        *,
+        ping_interval: float | None = INTERVAL,
+        ping_timeout: float | None = PATIENCE,
+        close_timeout: float | None = CLOSE_TIMEOUT,
+        max_queue: int | None | tuple[int | None, int | None] = MAX_QUEUE,
+        write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
+    ) -> None:
+        super().__init__(
+            protocol,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+            max_queue=max_queue,
+            write_limit=write_limit,
+        )
+        self.server = server
+        self._settings = protocol
+        self._crowded = False
+        self._opening: asyncio.Timeout | None = None
+        self._interrupted = ""
+
+    def respond(self, status: int, text: str) -> Response:
+        """Return a plain text response, for ``process_request`` to refuse with.
+
+        Its headers may be changed before it is returned.
+        """
+        return handshake.refuse(status, text)
+
+    def wire_made(self) -> None:
+        """Come in: the socket is accepted."""
+        super().wire_made()
+        self.server._admit(self)
+
+    # --- what the server asks for ------------------------------------------------
+
+    async def _serve(self) -> None:
+        """Open, handle, close: the one task of a connection."""
+        wire = self.wire
+        assert wire is not None
+        try:
+            opened = await self._open()
+            if opened is None:
+                return
+            self.opened(opened)
+            self.server._has_opened(self)
+            await self._handle()
+        finally:
+            # Nothing to abort after a proper end; after a cancellation there is.
+            wire.abort()
+
+    def _interrupt(self, why: str) -> None:
+        """Answer 503 if the opening handshake is still under way."""
+        self._interrupted = why
+        if self._opening is not None:
+            self._opening.reschedule(asyncio.get_running_loop().time())
+
+    # --- opening -----------------------------------------------------------------
+
+    async def _open(self) -> Opened | None:
+        """Return what the opening handshake agreed on, None if it was refused."""
+        settings = self._settings
+        acceptor = Acceptor(settings, self, self._why_unavailable)
+        wire = self.wire
+        assert wire is not None
+        outcome: Opened | Refused
+        try:
+            async with asyncio.timeout(settings.timeouts.open) as self._opening:
+                await self._start_tls()
+                outcome = await run(acceptor.plan(), Stream(wire))
+        except TimeoutError:
+            outcome, answer = acceptor.interrupted(self._interrupted)
+            if wire.is_tls or self.server._tls is None:
+                wire.write(answer)
+        except (OSError, ssl_module.SSLError) as exc:
+            outcome = Refused(None, exc)
+        finally:
+            self._opening = None
+        if isinstance(outcome, Opened):
+            return outcome
+        self._log_refusal(outcome)
+        await self._linger(outcome)
+        return None
+
+    def _why_unavailable(self) -> str | None:
+        if self._crowded:
+            return CROWDED
+        return None if self.server.is_serving() else CLOSING
+
+    async def _start_tls(self) -> None:
+        """Do the TLS handshake, if the server has TLS.
+
+        asyncio would do it before we know of the connection: outside our limits and
+        time limit, and without a word about a failure.
+        """
+        tls = self.server._tls
+        if tls is None:
+            return
+        wire = self.wire
+        assert wire is not None
+        transport = await asyncio.get_running_loop().start_tls(
+            wire.transport, wire, tls.context, server_side=True, **tls.options
+        )
+        if transport is None:
+            raise ConnectionResetError("connection lost in the TLS handshake")
+        wire.transport = transport
+
+    def _log_refusal(self, refused: Refused) -> None:
+        if refused.quiet:
+            return
+        response, exc = refused.response, refused.exc
+        if refused.ours:
+            self.logger.error("opening handshake failed", exc_info=exc)
+        elif exc is not None:
+            self.logger.info("opening handshake failed: %s", _in_one_line(exc))
+        elif response is not None:
+            self.logger.info(
+                "connection rejected (%d %s)",
+                response.status_code,
+                response.reason_phrase,
+            )
+
+    async def _linger(self, refused: Refused) -> None:
+        """Close so that the peer gets to see the answer.
+
+        Closing a socket with unread data resets it, and the peer may lose what we
+        sent (RFC 9112 section 9.6): so send the end, and read on for a moment.
+        """
+        wire = self.wire
+        assert wire is not None
+        if refused.response is None:
+            return
+        try:
+            async with asyncio.timeout(_LINGER):
+                await wire.drain()
+                wire.half_close()
+                for _ in range(_LINGER_READS):
+                    if not await wire.read():
+                        break
+        except OSError:
+            pass  # gone, or still talking: it had its answer
+
+    # --- handling ----------------------------------------------------------------
+
+    async def _handle(self) -> None:
+        """Run the handler and close for how it ended."""
+        handler = self.server.handler
+        try:
+            result = handler(self)
+            if not inspect.isawaitable(result):
+                kind = type(result).__name__
+                raise TypeError(f"handler returned {kind}; it must be a coroutine")
+            await result
+        except asyncio.CancelledError as exc:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                self._start_close(1001, "")
+                raise
+            # Not we are cancelled: the handler awaited something that was.
+            await self._fail(exc)
+        except Exception as exc:
+            await self._fail(exc)
+        else:
+            if self.state is State.OPEN:
+                self.server._warn_if_one_shot(self)
+            await self.close()
+
+    async def _fail(self, exc: BaseException) -> None:
+        """The handler raised."""
+        if self.state is not State.OPEN and _is_only_closed(exc):
+            self.logger.debug("connection handler ended with the connection")
+            await self.close()
+            return
+        self.logger.error("connection handler failed", exc_info=exc)
+        self._start_close(1011, "", exc)
+        await self.wait_closed()
+
+
+def _is_only_closed(exc: BaseException) -> bool:
+    """Return whether ``exc`` says no more than that a connection has ended."""
+    if isinstance(exc, BaseExceptionGroup):
+        # What a handler with a TaskGroup raises.
+        return exc.split(ConnectionClosed)[1] is None
+    return isinstance(exc, ConnectionClosed)
+
+
+def _in_one_line(exc: BaseException) -> str:
+    """Return the text of ``exc``; a peer's bytes in it make no lines of their own."""
+    text = str(exc) or type(exc).__name__
+    return text if text.isprintable() else ascii(text)[1:-1]
