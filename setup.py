@@ -6,7 +6,7 @@ share a stem, the ``.pyx`` is the kernel and the ``.py`` its reference.
 
 Environment:
     LONGWIRE_PURE_BUILD=1        compile nothing
-    LONGWIRE_REQUIRE_COMPILED=1  fail where an extension cannot be built (``make build``)
+    LONGWIRE_REQUIRE_COMPILED=1  fail where an extension cannot be built
     LONGWIRE_FORCE_BUILD=1       compile everything, whatever the times of files say
 """
 
@@ -68,7 +68,9 @@ def extensions() -> list[Extension]:
 
     return cythonize(
         [
-            Extension(name, [str(path)], optional=not is_set("LONGWIRE_REQUIRE_COMPILED"))
+            Extension(
+                name, [str(path)], optional=not is_set("LONGWIRE_REQUIRE_COMPILED")
+            )
             for name, path in found.items()
         ],
         build_dir="build/cython",

@@ -1,7 +1,7 @@
 """Compile the core in place: extension modules beside their Python sources.
 
     python tools/build.py              compile what changed; fail where that fails
-    python tools/build.py --optional   without a compiler: say so and go on in pure Python
+    python tools/build.py --optional   without a compiler: say so, stay pure Python
     python tools/build.py --clean      remove the extensions of every Python
 
 Keeps the hashes of the sources in ``build/``: times of files are not enough, because a

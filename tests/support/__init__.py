@@ -1,0 +1,1 @@
+"""What tests share: async runner, needs, certificates, ports, twin builds."""

@@ -1,0 +1,111 @@
+"""What a test needs beyond Python, found or told apart from a failure.
+
+``path = needs("chromium")`` gives the path of the thing, or skips the test with a
+reason that the end of the run collects. Where the environment variable ``CI`` is "true"
+nothing may be missing, and the test fails instead.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NODE_MODULES = ROOT / ".tools" / "node" / "node_modules"
+MARK = "needs "  # every reason given here begins so
+
+
+class Need(NamedTuple):
+    """Something that may be installed, and how a reader gets it."""
+
+    find: Callable[[], str | None]
+    get: str
+
+
+def _program(*names: str) -> Callable[[], str | None]:
+    return lambda: next(filter(None, map(shutil.which, names)), None)
+
+
+def _curl_with_websocket() -> str | None:
+    curl = shutil.which("curl")
+    if curl is None:
+        return None
+    version = subprocess.run([curl, "--version"], capture_output=True, text=True)
+    protocols = next(
+        (line for line in version.stdout.splitlines() if line.startswith("Protocols:")),
+        "",
+    )
+    return curl if "ws" in protocols.split() else None
+
+
+def _node_ws() -> str | None:
+    found = shutil.which("node") and (NODE_MODULES / "ws").is_dir()
+    return str(NODE_MODULES) if found else None
+
+
+NEEDS = {
+    "chromium": Need(
+        _program("chromium", "chromium-browser", "google-chrome"),
+        "apt install chromium",
+    ),
+    "node": Need(_program("node"), "apt install nodejs"),
+    # The value is the folder to put into NODE_PATH.
+    "ws": Need(_node_ws, "npm install --prefix .tools/node ws@8"),
+    "curl": Need(_program("curl"), "apt install curl"),
+    # Missing in the curl of some systems, which no package mends: left out there.
+    "curl-websocket": Need(
+        _curl_with_websocket, "a curl of 8.11 or newer that lists ws in curl --version"
+    ),
+    "cc": Need(_program("cc", "gcc", "clang"), "apt install gcc"),
+    "openssl": Need(_program("openssl"), "apt install openssl"),
+    "nginx": Need(_program("nginx"), "apt install nginx-light"),
+}
+# Where the issue is the system's and not the set-up's, CI leaves out too.
+OPTIONAL = {"curl-websocket", "nginx"}
+
+
+@cache
+def found(name: str) -> str | None:
+    """The path of ``name``, or None; a name not listed above is a Python module."""
+    if name in NEEDS:
+        return NEEDS[name].find()
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return None
+    return None if spec is None else spec.origin or name
+
+
+def needs(name: str) -> str:
+    """Return the path of ``name``, or leave the running test out with a reason.
+
+    Names: those of `NEEDS`, else a Python module. Fails where CI is "true", but for
+    what no set-up can install there.
+    """
+    path = found(name)
+    if path is None:
+        get = NEEDS[name].get if name in NEEDS else f"pip install {name}"
+        leave_out(f"{name}: {get}", must=name not in OPTIONAL)
+    return path
+
+
+def needs_build(name: str) -> NoReturn:
+    """Leave the running test out because module ``name`` is not compiled here."""
+    # On purpose so in the run of the pure build; a fault in CI's other one.
+    pure = os.environ.get("LONGWIRE_PURE", "0") not in ("", "0")
+    leave_out(f"compiled longwire.{name}: make build", must=not pure)
+
+
+def leave_out(reason: str, *, must: bool) -> NoReturn:
+    """Skip the running test; where CI is "true" and it must run, fail."""
+    if must and os.environ.get("CI") == "true":
+        pytest.fail(MARK + reason, pytrace=False)
+    pytest.skip(MARK + reason)

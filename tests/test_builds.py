@@ -1,0 +1,126 @@
+"""Built files are as new as their sources, and both builds load side by side."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import longwire
+from tests.support import twins
+from tests.support.needs import ROOT
+
+PACKAGE = Path(longwire.__file__).parent
+
+
+def _load_tool():
+    spec = importlib.util.spec_from_file_location("tool", ROOT / "tools" / "build.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
+
+
+tool = _load_tool()
+MODULES = [
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in tool.compiled_sources()
+]
+
+
+def run(code: str, **environment: str) -> str:
+    """Return what ``code`` prints in a Python of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "LONGWIRE_PURE": "0", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.once
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="nothing is compiled")
+def test_extensions_are_built_from_the_sources_that_lie_here():
+    assert tool.stale() == [], "run `make build`"
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", MODULES)
+def test_a_declared_module_is_compiled(name):
+    assert twins.compiled(name).__name__ == f"longwire.{name}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_compiled_module_has_a_pure_twin(name):
+    assert twins.pure(name).__file__.endswith(".py")
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", MODULES)
+def test_both_builds_have_the_same_public_names(name):
+    pure, compiled = twins.twins(name)
+
+    def public(module):
+        return {n for n, v in vars(module).items() if _is_own(module, n, v)}
+
+    # Compiled functions may be cdef, and then a test could not call them.
+    assert public(pure) == public(compiled)
+
+
+def _is_own(module, name, value) -> bool:
+    own = getattr(value, "__module__", None) in (module.__name__, None)
+    return own and not name.startswith("_")
+
+
+def test_the_pure_twin_shares_errors_and_messages():
+    pure = twins.pure("core.frames")
+
+    assert pure.__name__ == "longwire_pure.core.frames"
+    assert sys.modules["longwire_pure.errors"] is importlib.import_module(
+        "longwire.errors"
+    )
+    assert importlib.import_module("longwire.errors").__name__ == "longwire.errors"
+
+
+def test_pure_is_chosen_by_the_environment():
+    code = "import longwire.build, longwire.core.frames as f; print(f.__file__)"
+
+    assert run(code, LONGWIRE_PURE="1").endswith("frames.py")
+
+
+def test_a_pure_process_loads_no_extension_of_ours():
+    code = (
+        "import sys, longwire, longwire.session\n"
+        "print([n for n, m in sys.modules.items() if n.startswith('longwire')"
+        " and not str(m.__file__).endswith('.py')])"
+    )
+
+    assert run(code, LONGWIRE_PURE="1") == "[]"
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_pure_is_not_chosen_by_zero(value):
+    code = "import sys, longwire.build as b; print(type(sys.meta_path[0]).__name__)"
+
+    assert run(code, LONGWIRE_PURE=value) != "SourceFinder"
+
+
+@pytest.mark.once
+def test_pure_chosen_too_late_is_refused():
+    twins.compiled("core.frames")
+    code = (
+        "import longwire.core.frames, longwire.build\n"
+        "try: longwire.build.use_pure()\n"
+        "except RuntimeError as exc: print(exc)"
+    )
+
+    assert "longwire.core.frames" in run(code)
+
+
+def test_build_tells_the_build():
+    code = "import longwire.build as b; print(b.BUILD)"
+
+    assert run(code, LONGWIRE_PURE="1") == "pure"

@@ -1,0 +1,165 @@
+"""Who may import whom: the arrows of docs/explain/architecture.md, and sizes.
+
+A module or package that is not in `ARROWS` fails, so that a new one is decided on.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import longwire
+
+pytestmark = pytest.mark.once
+
+PACKAGE = Path(longwire.__file__).parent
+
+VALUES = {"errors", "messages"}
+BELOW = VALUES | {"options"}
+PLANS = BELOW | {"http", "session", "settings", "steps"}
+FRONT_END = PLANS | {
+    "accepting",
+    "client_settings",
+    "connecting",
+    "connection",
+    "retrying",
+}
+
+# What each module or package of longwire may import of longwire, itself aside.
+ARROWS: dict[str, set[str]] = {
+    "messages": set(),
+    "errors": {"messages"},
+    "options": set(),
+    "build": set(),
+    "steps": {"messages"},
+    "core": VALUES,
+    "http": VALUES,
+    "heartbeat": BELOW,
+    "session": BELOW | {"core", "heartbeat"},
+    "settings": {"options"},
+    "client_settings": PLANS,
+    "connecting": PLANS | {"client_settings"},
+    "retrying": PLANS | {"client_settings"},
+    "accepting": PLANS,
+    "connection": BELOW | {"session", "http"},
+    "asyncio": FRONT_END,
+}
+# The front doors: anything public.
+FREE = {"__init__", "__main__", "cli"}
+
+# Whatever waits, tells the time or rolls dice is an argument in these.
+SANS_IO = {"core", "http", "session", "heartbeat"}
+BANNED = {"asyncio", "socket", "ssl", "threading", "time", "random", "logging"}
+
+MOST_LINES = 700
+MOST_LINES_OF_FUNCTION = 80
+
+SOURCES = sorted(PACKAGE.rglob("*.py")) + sorted(PACKAGE.rglob("*.pyx"))
+
+
+def part(path: Path) -> str:
+    """The row of `ARROWS` that speaks of ``path``."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(path: Path, text: str) -> set[tuple[str, int]]:
+    """Every module that ``text`` imports, as absolute dotted name, with its line."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {(alias.name, node.lineno) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = absolute(path, node)
+            # `from .. import errors` names modules, `from ..errors import X` names one.
+            names = [f"{base}.{alias.name}" for alias in node.names]
+            whole = names if base == "longwire" else [base]
+            whole = [name for name in whole if name != "longwire.__version__"]
+            found |= {(name, node.lineno) for name in whole}
+    return found
+
+
+def absolute(path: Path, node: ast.ImportFrom) -> str:
+    """The dotted name of the module that ``node`` imports from."""
+    if not node.level:
+        return node.module or ""
+    package = ["longwire", *path.relative_to(PACKAGE).parent.parts]
+    base = package[: len(package) - node.level + 1]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def wrong_arrows(path: Path, text: str) -> list[str]:
+    """The imports in ``text``, the content of ``path``, that are not allowed."""
+    here = part(path)
+    wrong = []
+    for name, line in sorted(imported(path, text)):
+        top, _, rest = name.partition(".")
+        target = rest.partition(".")[0]
+        where = f"{path.relative_to(PACKAGE)}:{line}: {here} imports"
+        if top == "longwire":
+            if here not in FREE and target not in ARROWS[here] | {here}:
+                wrong.append(f"{where} longwire.{target}")
+        elif here in SANS_IO and top in BANNED:
+            wrong.append(f"{where} {top}")
+    return wrong
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_its_arrow_allows(path):
+    if path.suffix == ".pyx":
+        pytest.skip("Cython, which ast cannot read; its cimports are its .pxd's")
+    assert part(path) in ARROWS.keys() | FREE, "decide what it may import: ARROWS"
+
+    assert wrong_arrows(path, path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "wrong"),
+    [
+        ("core/frames.py", "import time", "core imports time"),
+        ("core/frames.py", "from random import randbytes", "core imports random"),
+        ("core/frames.py", "from .. import options", "core imports longwire.options"),
+        ("core/frames.py", "from ..session import X", "core imports longwire.session"),
+        ("core/frames.py", "from ..errors import X", None),
+        ("core/frames.py", "from .masking import X", None),
+        ("core/frames.py", "from . import masking", None),
+        ("session.py", "    import asyncio", "session imports asyncio"),
+        ("session.py", "from .core.inbox import Inbox", None),
+        ("http/uri.py", "import longwire.core", "http imports longwire.core"),
+        ("asyncio/client.py", "from .server import X", None),
+        ("asyncio/client.py", "from ..core.frames import X", "longwire.core"),
+        ("connecting.py", "from .asyncio.client import X", "longwire.asyncio"),
+    ],
+)
+def test_the_arrows_are_seen(place, line, wrong):
+    text = f"def f():\n{line}\n" if line.startswith(" ") else f"{line}\n"
+
+    found = wrong_arrows(PACKAGE / place, text)
+
+    assert bool(found) == bool(wrong)
+    assert all(wrong in complaint for complaint in found)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_file_ends_before_a_reader_is_lost(path):
+    lines = len(path.read_text().splitlines())
+
+    assert lines <= MOST_LINES
+
+
+def test_no_function_is_longer_than_a_page_and_a_half():
+    long = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno} {node.name}: {size} lines"
+        for path in SOURCES
+        if path.suffix == ".py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (size := _body_lines(node)) > MOST_LINES_OF_FUNCTION
+    ]
+
+    assert long == []
+
+
+def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of the code of ``function``, without its signature and docstring."""
+    body = function.body[ast.get_docstring(function) is not None :]
+    return function.end_lineno - body[0].lineno + 1 if body else 0

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Sets up what the tests talk to beyond Python: headless Chromium and Node's `ws`.
+# Never fails: a test that misses its peer is left out, and the run says so.
+set -u
+cd "$(dirname "$0")/.."
+
+chromium_found() {
+    for name in chromium chromium-browser google-chrome; do
+        command -v "$name" >/dev/null && return 0
+    done
+    return 1
+}
+
+chromium_found || tools/debian.sh chromium ||
+    echo "peers: install chromium to run the browser tests"
+
+if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
+    tools/debian.sh nodejs npm || echo "peers: install nodejs and npm for the Node tests"
+fi
+if command -v npm >/dev/null; then
+    if [ ! -d .tools/node/node_modules/ws ]; then
+        mkdir -p .tools/node
+        npm install --prefix .tools/node --no-audit --no-fund --loglevel=error 'ws@8' ||
+            echo "peers: npm could not install ws"
+    fi
+fi
+exit 0
