@@ -1,0 +1,65 @@
+# The one entry point. Each word sets up what it needs and can be run first on a fresh
+# checkout; only Python 3.11 or newer, a C compiler and make are assumed.
+#
+#   make PYTHON=/path/to/python3   another interpreter for .venv
+#   make test ARGS='-k close -x'   arguments for pytest
+
+VENV ?= .venv
+PY = $(VENV)/bin/python
+STAMP = $(VENV)/.made
+GROUPS ?= dev
+BUILD ?= compiled
+
+.DEFAULT_GOAL := all
+.PHONY: all demo build pure test types style bench conform test-all docs clean help
+
+all: build style types test  ## what a contributor runs before a commit
+
+# Made again when what it contains is declared anew.
+$(STAMP): pyproject.toml tools/venv.sh
+	@tools/venv.sh $(VENV) "$(PYTHON)" $(GROUPS)
+	@touch $@
+
+demo: $(STAMP)  ## a live server on localhost with a page to open; PORT= to choose
+	@$(PY) tools/build.py --optional
+	@exec $(PY) -m longwire demo $(if $(PORT),--port $(PORT))
+
+build: $(STAMP)  ## compile the core in place (fast when nothing changed)
+	@$(PY) tools/build.py
+
+pure: $(STAMP)  ## remove compiled modules; everything must still work
+	@$(PY) tools/build.py --clean
+
+test: build  ## all tests on both builds, documents, Autobahn's quick cases
+	@tools/peers.sh
+	@$(PY) tools/test.py $(ARGS)
+
+types: $(STAMP)  ## mypy --strict
+	@$(PY) -m mypy
+
+style: $(STAMP)  ## format and lint, writing
+	@$(PY) -m ruff check --fix --quiet .
+	@$(PY) -m ruff format --quiet .
+	@$(PY) -m codespell_lib
+	@echo "style is fine"
+
+bench: build  ## core benchmarks without sockets, compared to the last stored run
+	@$(PY) bench/core.py $(ARGS)
+
+conform: build  ## Autobahn, all cases and both roles; BUILD=pure for the other build
+	@$(PY) conformance/run.py --role both --build $(BUILD) --cases all
+
+test-all: $(STAMP)  ## the tests on every Python from 3.11 up that is found here
+	@$(PY) tools/test_all.py $(ARGS)
+
+docs: $(STAMP)  ## build the documents; warnings are errors
+	@$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+clean:  ## remove everything that make made, but for .venv
+	rm -rf build dist .venvs .tools .logs docs/_build .coverage htmlcov
+	find src -name '*.so' -delete
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1	\2/p' Makefile | expand -t 18
