@@ -145,13 +145,13 @@ class Assembler:
 
     def _inflate(self, payload: bytes, fin: bool) -> bytes:
         """Return the payload decompressed, within what the limits leave."""
-        budget = self.max_message - self.size
-        whole = budget <= self.max_fragment - self.frame_size
+        left = self.max_message - self.size
+        whole = left <= self.max_fragment - self.frame_size
         if not whole:
-            budget = self.max_fragment - self.frame_size
+            left = self.max_fragment - self.frame_size
         assert self.codec is not None
         try:
-            payload = self.codec.decompress(payload, fin, budget)
+            payload = self.codec.decompress(payload, fin, left)
         except PayloadTooBig:
             if whole:
                 raise PayloadTooBig(None, self.max_message, self.size) from None

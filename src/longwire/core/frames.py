@@ -7,7 +7,14 @@ it gives a frame's header as soon as that is complete, then the payload as it co
 from __future__ import annotations
 
 from ..errors import InvalidClose, ProtocolError
-from .masking import apply_mask, build_frame, build_header, unmask, unmask_text
+from .masking import (
+    apply_mask,
+    build_frame,
+    build_header,
+    read_text,
+    unmask,
+    unmask_text,
+)
 
 # Header and payload of the largest control frame: what may be held unparsed.
 SMALL = 14 + 125
@@ -186,7 +193,7 @@ class FrameReader:
         self._pos = start + size
         self.remaining = 0
         if self.client:
-            return self._data[start : start + size].decode()
+            return read_text(self._data, start, size)
         return unmask_text(self._data, start, size)
 
     def _keep_key(self) -> None:

@@ -37,15 +37,24 @@ def unmask_text(buf: bytes, start: int, size: int) -> str:
     return unmask(buf, start, size).decode()
 
 
-def build_frame(first: int, payload: bytes, keys: bytes, at: int) -> bytes:
+def read_text(buf: bytes, start: int, size: int) -> str:
+    """Return the UTF-8 payload at buf[start:start+size], decoded; it is not masked.
+
+    Raises UnicodeDecodeError.
+    """
+    return buf[start : start + size].decode()
+
+
+def build_frame(first: int, payload: str | bytes, keys: bytes, at: int) -> bytes:
     """Return a whole frame: first byte, shortest length, mask, payload.
 
-    The masking key is keys[at:at+4]; if ``at`` is -1 the frame is not masked.
+    A str becomes UTF-8. The masking key is keys[at:at+4]; if ``at`` is -1 the frame is
+    not masked.
     """
-    if at < 0:
-        return build_header(first, len(payload), keys, at) + payload
-    key = keys[at : at + 4]
-    return build_header(first, len(payload), keys, at) + apply_mask(payload, key)
+    if isinstance(payload, str):
+        payload = payload.encode()
+    head = build_header(first, len(payload), keys, at)
+    return head + (payload if at < 0 else apply_mask(payload, keys[at : at + 4]))
 
 
 def build_header(first: int, size: int, keys: bytes, at: int) -> bytes:

@@ -77,6 +77,7 @@ class Protocol:
         self._input_ended = False
         self._phase = states.OPEN
         self._can_send = True
+        self._can_pong = True
         self._sending = 0
         self._sending_compressed = False
         self._output: list[bytes] = []
@@ -201,25 +202,25 @@ class Protocol:
         Raises InvalidState if it is not the turn of such a frame.
         """
         self._check_turn(opcode)
-        data = payload.encode() if isinstance(payload, str) else bytes(payload)
+        if type(payload) is not bytes and (
+            type(payload) is not str or self.codec is not None
+        ):
+            payload = _to_bytes(payload)
         if opcode != _CONT:
-            self._sending_compressed = (
-                compress
-                and self.codec is not None
-                and (not fin or self.codec.should_compress(len(data)))
-            )
+            self._sending_compressed = compress and self._is_worth_it(payload, fin)
         first = opcode | _FIN if fin else opcode
         if self._sending_compressed:
-            assert self.codec is not None
-            data = self.codec.compress(data, fin)
+            payload = self.codec.compress(payload, fin)
             if opcode != _CONT:
                 first |= _RSV1
         if self.extensions:
-            self._put_extended(first, data)
+            self._put_extended(first, payload)
         else:
-            self._put_frame(first, data)
-        self._sending = 0 if fin else (opcode or self._sending)
-        if fin:
+            self._put_frame(first, payload)
+        if not fin:
+            self._sending = opcode or self._sending
+        else:
+            self._sending = 0
             self.messages_sent += 1
 
     def _check_turn(self, opcode: int) -> None:
@@ -247,7 +248,7 @@ class Protocol:
 
     def send_pong(self, payload: bytes) -> None:
         """Send a pong of at most 125 bytes; also while our close frame waits."""
-        if not states.may_send_pong(self._phase):
+        if not self._can_pong:
             raise InvalidState(
                 f"a pong cannot be sent while {states.name(self._phase)}"
             )
@@ -281,26 +282,35 @@ class Protocol:
     def _move(self, event: int) -> None:
         self._phase = states.after(self._phase, event)
         self._can_send = states.may_send_data(self._phase)
+        self._can_pong = states.may_send_pong(self._phase)
         self.state = states.public(self._phase)
 
     def _put_control(self, opcode: int, payload: bytes) -> None:
         if len(payload) > 125:
             raise UsageError(f"control frame of {len(payload)} bytes; 125 are allowed")
-        self._put_frame(opcode | _FIN, bytes(payload))
+        self._put_frame(opcode | _FIN, _to_bytes(payload))
 
-    def _put_frame(self, first: int, payload: bytes) -> None:
+    def _put_frame(self, first: int, payload: str | bytes) -> None:
         if self.client:
             at = self._next_key()
             self._put(build_frame(first, payload, self._keys, at))
-        elif len(payload) < _LARGE:
+        elif isinstance(payload, str) or len(payload) < _LARGE:
             self._put(build_frame(first, payload, b"", -1))
         else:
             self._put(build_header(first, len(payload), b"", -1))
             self._put(payload)
 
-    def _put_extended(self, first: int, payload: bytes) -> None:
+    def _is_worth_it(self, payload: str | bytes, fin: bool) -> bool:
+        if self.codec is None:
+            return False
+        # How long a message in fragments will be is not known.
+        return not fin or self.codec.should_compress(len(payload))
+
+    def _put_extended(self, first: int, payload: str | bytes) -> None:
         """Pass a frame through the extensions in order, then send it."""
         fin = first >= _FIN
+        if isinstance(payload, str):
+            payload = payload.encode()
         frame = Frame(Opcode(first & 0x0F), payload, fin, bool(first & _RSV1))
         for extension in self.extensions:
             frame = extension.encode(frame)
@@ -319,6 +329,15 @@ class Protocol:
             at = 0
         self._keys_at = at + 4
         return at
+
+
+def _to_bytes(payload: object) -> bytes:
+    if isinstance(payload, str):
+        return payload.encode()
+    if isinstance(payload, (bytes, bytearray, memoryview)):
+        return bytes(payload)
+    kind = type(payload).__name__
+    raise TypeError(f"a payload must be str or bytes-like, not {kind}")
 
 
 def _allowed_rsv(codec: Codec | None, extensions: tuple[Any, ...]) -> int:

@@ -1,0 +1,44 @@
+cimport cython
+
+from longwire.core.deflate cimport Codec
+from longwire.core.frames cimport FrameReader
+
+
+cdef int _CONT
+cdef int _TEXT
+cdef unsigned long long _UNLIMITED
+
+
+@cython.final
+cdef class Assembler:
+    cdef readonly unsigned long long max_message
+    cdef readonly unsigned long long max_fragment
+    cdef readonly unsigned long long max_fragments
+    cdef readonly Codec codec
+    cdef readonly int kind
+    cdef readonly bint open
+    cdef readonly bint compressed
+    cdef readonly unsigned long long size
+    cdef readonly unsigned long long frame_size
+    cdef readonly unsigned long long fragments
+    cdef readonly bytearray held
+    cdef readonly bytes tail
+
+    cpdef begin(self, int opcode, bint compressed, unsigned long long size)
+    cpdef check_size(self, unsigned long long size)
+    @cython.locals(left="unsigned long long")
+    cpdef budget(self)
+    cpdef bint is_plain_text(self, bint fin) except -1
+    cpdef str whole_text(self, FrameReader reader)
+    cpdef add(self, bytes payload)
+    cpdef tuple finish(self, bytes payload, bint fin)
+    cpdef clear(self)
+    cpdef Py_ssize_t waiting(self)
+    cdef _count(self, Py_ssize_t size)
+    @cython.locals(left="unsigned long long", whole=bint)
+    cdef bytes _inflate(self, bytes payload, bint fin)
+    @cython.locals(done=Py_ssize_t)
+    cdef _check_text(self, bytes payload)
+    @cython.locals(done=Py_ssize_t)
+    cdef _decode(self, bytes payload, bint fin)
+    cdef _keep_tail(self, data, Py_ssize_t done)

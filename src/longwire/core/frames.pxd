@@ -1,0 +1,69 @@
+cimport cython
+
+from longwire.core.masking cimport (
+    apply_mask,
+    build_frame,
+    build_header,
+    read_text,
+    unmask,
+    unmask_text,
+)
+
+
+@cython.final
+cdef class FrameReader:
+    cdef readonly bint client
+    cdef readonly int allowed_rsv
+    cdef readonly int opcode
+    cdef readonly bint fin
+    cdef readonly int rsv
+    cdef readonly unsigned long long size
+    cdef readonly unsigned long long remaining
+    cdef bytes _data
+    cdef Py_ssize_t _pos
+    cdef Py_ssize_t _end
+    cdef bytearray _later
+    cdef bytes _key
+    cdef Py_ssize_t _offset
+
+    @cython.locals(left=Py_ssize_t)
+    cpdef feed(self, bytes data)
+    cpdef clear(self)
+    cpdef Py_ssize_t unread(self)
+    @cython.locals(more=bint)
+    cdef bint _refill(self) except -1
+    cpdef bint read_header(self) except -1
+    @cython.locals(
+        data=bytes,
+        pos=Py_ssize_t,
+        first="unsigned char",
+        second="unsigned char",
+        opcode=int,
+        rsv=int,
+        size="unsigned long long",
+        width=int,
+    )
+    cdef bint _parse(self) except -1
+    cdef int _check_first_bytes(
+        self, int opcode, int rsv, int first, int second
+    ) except -1
+    @cython.locals(length="unsigned long long", i=Py_ssize_t)
+    cdef unsigned long long _read_length(
+        self, bytes data, Py_ssize_t pos, int width
+    ) except? 0
+    cpdef bint is_whole(self) except -1
+    @cython.locals(start=Py_ssize_t, size=Py_ssize_t, payload=bytes)
+    cpdef bytes take(self)
+    @cython.locals(start=Py_ssize_t, size=Py_ssize_t)
+    cpdef str take_text(self)
+    cdef _keep_key(self)
+
+
+cpdef bytes encode(int opcode, bytes payload, bint fin=*, int rsv=*, bytes mask=*)
+cpdef bytes header(
+    int opcode, unsigned long long size, bint fin=*, int rsv=*, bytes mask=*
+)
+cpdef bint is_receivable_code(code) except -1
+cpdef bint is_sendable_code(code) except -1
+cpdef tuple parse_close(bytes payload)
+cpdef bytes serialize_close(code, str reason=*)
