@@ -11,6 +11,8 @@ GROUPS ?= dev
 BUILD ?= compiled
 
 .DEFAULT_GOAL := all
+# The words of `make` build upon each other, whatever -j says.
+.NOTPARALLEL:
 .PHONY: all demo build pure test types style bench conform test-all docs clean help
 
 all: build style types test  ## what a contributor runs before a commit

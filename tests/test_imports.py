@@ -42,7 +42,8 @@ ARROWS: dict[str, set[str]] = {
     "retrying": PLANS | {"client_settings"},
     "accepting": PLANS,
     "connection": BELOW | {"session", "http"},
-    "asyncio": FRONT_END,
+    "forms": BELOW | {"core", "session"},
+    "asyncio": FRONT_END | {"forms"},
 }
 # The front doors: anything public.
 FREE = {"__init__", "__main__", "cli"}

@@ -1,0 +1,30 @@
+"""Sphinx: MyST markdown, furo, reference pages from docstrings."""
+
+import longwire
+
+project = "longwire"
+author = "the longwire authors"
+project_copyright = "2026, the longwire authors"
+version = release = longwire.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+]
+exclude_patterns = ["_build"]
+source_suffix = {".md": "markdown"}
+myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_class_signature = "mixed"
+# In docstrings `name` is a name of longwire or of Python, as in the code beside it.
+default_role = "any"
+
+
+html_theme = "furo"
+html_title = f"longwire {release}"
+html_static_path = ["_static"]

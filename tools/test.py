@@ -1,0 +1,135 @@
+"""Runs everything that `make test` promises, and says at the end what that was.
+
+    python tools/test.py            both builds, documents, Autobahn's quick cases
+    python tools/test.py ARGS...    only pytest, on both builds, with these arguments
+
+Each step's output is shown as it comes and kept in ``.logs/``. Status 1 where any step
+failed. Where the environment variable CI is "true" nothing may be left out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / ".logs"
+IN_CI = os.environ.get("CI") == "true"
+JOBS = min(os.cpu_count() or 1, 4)
+
+NO_PYTHON27 = 69  # conformance/run.py: what it drives needs Python 2.7
+CLOSING_LINE = re.compile(r"^=* ?(\d+ \w+.* in [\d.]+s.*?) ?=*$|^(Autobahn .*)$")
+LEFT_OUT = re.compile(r"^(\d+ left out, needs .*)$")
+
+
+@dataclass
+class Step:
+    """One command, and what became of it."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    unavailable: int | None = None  # the status that means: cannot be run here
+    seconds: float = 0.0
+    passed: bool = False
+    closing: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Run the command, showing and keeping what it prints."""
+        print(f"\n━━ {self.name}: {' '.join(self.command[1:])}", flush=True)
+        start = time.monotonic()
+        log = LOGS / (self.name.replace(" ", "-") + ".log")
+        lines: list[str] = []
+        with (
+            log.open("w") as kept,
+            subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                env={**os.environ, **self.environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            ) as process,
+        ):
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                kept.write(line)
+                lines.append(line.rstrip())
+        self.seconds = time.monotonic() - start
+        self._judge(process.returncode, lines)
+
+    def _judge(self, status: int, lines: list[str]) -> None:
+        found = filter(None, map(CLOSING_LINE.match, lines))
+        self.closing = [match[1] or match[2] for match in found]
+        self.left_out = [m[1] for m in map(LEFT_OUT.match, lines) if m]
+        self.passed = status == 0
+        if status == self.unavailable:
+            self.left_out = lines[-1:]
+            self.passed = not IN_CI
+
+
+def pytest(build: str, arguments: list[str]) -> Step:
+    """The tests on one build; branch coverage where Python can see the lines."""
+    command = [sys.executable, "-m", "pytest", "-q", "-n", str(JOBS)]
+    if build == "pure" and not arguments:
+        command += ["--cov", "--cov-report=term"]
+    pure = "1" if build == "pure" else "0"
+    return Step(
+        f"tests {build}",
+        [*command, "--dist=worksteal", *arguments],
+        {"LONGWIRE_PURE": pure},
+    )
+
+
+def documents() -> Step:
+    sphinx = "-m sphinx -W --keep-going -q -b html docs docs/_build/html"
+    return Step("documents", [sys.executable, *sphinx.split()])
+
+
+def conformance(build: str) -> Step:
+    command = f"conformance/run.py --role both --build {build} --cases quick"
+    return Step(
+        f"conformance {build}",
+        [sys.executable, *command.split()],
+        unavailable=NO_PYTHON27,
+    )
+
+
+def summary(steps: list[Step]) -> bool:
+    """Print what was run, what was left out, and say whether all passed."""
+    print("\n━━ summary")
+    for step in steps:
+        verdict = "passed" if step.passed else "FAILED"
+        print(f"{verdict}  {step.name:<22} {step.seconds:6.0f} s")
+        for line in step.closing:
+            print(f"          {line}")
+    left_out = [f"{step.name}: {line}" for step in steps for line in step.left_out]
+    passed = all(step.passed for step in steps)
+    total = sum(step.seconds for step in steps)
+    if left_out:
+        print("NOT A FULL PASS: left out for want of what this machine does not have")
+        print("\n".join(f"  {line}" for line in left_out))
+    print(f"{'all that was run passed' if passed else 'FAILED'} ({total:.0f} s)")
+    return passed
+
+
+def main(arguments: list[str]) -> int:
+    LOGS.mkdir(exist_ok=True)
+    steps = [pytest("compiled", arguments), pytest("pure", arguments)]
+    if not arguments:
+        steps += [documents(), conformance("compiled"), conformance("pure")]
+    for step in steps:
+        step.run()
+    return 0 if summary(steps) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
