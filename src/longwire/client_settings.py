@@ -74,9 +74,9 @@ class ClientSettings:
 
     uri: WebSocketURI
     address: Address = Address()
-    limits: Limits = Limits()
-    timeouts: Timeouts = Timeouts()
-    keepalive: Keepalive = Keepalive()
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    timeouts: Timeouts = dataclasses.field(default_factory=Timeouts)
+    keepalive: Keepalive = dataclasses.field(default_factory=Keepalive)
     origin: str | None = None
     subprotocols: tuple[str, ...] | None = None
     extensions: tuple[ClientExtensionFactory, ...] = ()
@@ -85,7 +85,7 @@ class ClientSettings:
     proxy: Proxy | bool = False
     """True: what the environment says; False: none."""
     max_redirects: int = 10
-    logger: LoggerLike = logging.getLogger("longwire.client")
+    logger: LoggerLike = dataclasses.field(default_factory=lambda: _check_logger(None))
 
 
 def client_settings(

@@ -94,12 +94,8 @@ class Stream:
                 return await result if inspect.isawaitable(result) else result
             case Sleep():
                 await asyncio.sleep(step.seconds)
-            case OpenTcp():
-                await self._open_tcp(step)
-            case OpenUnix():
-                await self._open_unix(step)
-            case OpenSocks():
-                await self._open_socks(step)
+            case OpenTcp() | OpenUnix() | OpenSocks():
+                await self._open(step)
             case StartTls():
                 await self._start_tls(step)
             case Hangup():
@@ -117,31 +113,42 @@ class Stream:
             raise RuntimeError("a plan reads or writes while nothing is open")
         return self.wire
 
-    def _new_wire(self) -> Wire:
-        """Return a new wire, remembered before it is connected: an attempt that is
-        cancelled between the two must not lose it."""
-        if self._make_wire is None:
+    async def _open(self, step: OpenTcp | OpenUnix | OpenSocks) -> None:
+        make_wire = self._make_wire
+        if make_wire is None:
             raise RuntimeError("this stream cannot open connections")
-        self.wire = self._make_wire()
-        return self.wire
 
-    async def _open_tcp(self, step: OpenTcp) -> None:
+        def new_wire() -> Wire:
+            # Remembered before it is connected: an attempt that is cancelled
+            # between the two must not lose it.
+            self.wire = make_wire()
+            return self.wire
+
+        match step:
+            case OpenTcp():
+                await self._open_tcp(step, new_wire)
+            case OpenUnix():
+                await self._open_unix(step, new_wire)
+            case OpenSocks():
+                await self._open_socks(step, new_wire)
+
+    async def _open_tcp(self, step: OpenTcp, new_wire: Callable[[], Wire]) -> None:
         options = {**step.options, **_tls_options(step.tls)}
         if "sock" not in options:
             options.update(host=step.host, port=step.port)
         self.doing = f"connecting to {step.host} port {step.port}"
         loop = asyncio.get_running_loop()
-        await loop.create_connection(self._new_wire, **options)
+        await loop.create_connection(new_wire, **options)
 
-    async def _open_unix(self, step: OpenUnix) -> None:
+    async def _open_unix(self, step: OpenUnix, new_wire: Callable[[], Wire]) -> None:
         options = {**step.options, **_tls_options(step.tls)}
         if "sock" not in options:
             options.update(path=step.path)
         self.doing = f"connecting to {step.path}"
         loop = asyncio.get_running_loop()
-        await loop.create_unix_connection(self._new_wire, **options)
+        await loop.create_unix_connection(new_wire, **options)
 
-    async def _open_socks(self, step: OpenSocks) -> None:
+    async def _open_socks(self, step: OpenSocks, new_wire: Callable[[], Wire]) -> None:
         try:
             import python_socks
             from python_socks.async_.asyncio import Proxy
@@ -171,7 +178,7 @@ class Stream:
         except python_socks.ProxyError as exc:
             raise errors.ProxyError(f"SOCKS proxy refused: {exc}") from exc
         loop = asyncio.get_running_loop()
-        await loop.create_connection(self._new_wire, sock=sock)
+        await loop.create_connection(new_wire, sock=sock)
 
     async def _start_tls(self, step: StartTls) -> None:
         wire = self._open_wire()
