@@ -22,7 +22,7 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_class_signature = "mixed"
 # In docstrings `name` is a name of longwire or of Python, as in the code beside it.
-default_role = "any"
+default_role = "py:obj"
 
 
 html_theme = "furo"
