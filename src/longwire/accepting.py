@@ -58,9 +58,9 @@ class ServerSettings:
     Made by :func:`server_settings` from the keywords of ``serve``.
     """
 
-    limits: Limits = Limits()
-    timeouts: Timeouts = Timeouts()
-    keepalive: Keepalive = Keepalive()
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    timeouts: Timeouts = dataclasses.field(default_factory=Timeouts)
+    keepalive: Keepalive = dataclasses.field(default_factory=Keepalive)
     origins: Origins | None = None
     subprotocols: tuple[str, ...] | None = None
     select_subprotocol: Callable[..., Any] | None = None
@@ -69,7 +69,7 @@ class ServerSettings:
     process_response: Callable[..., Any] | None = None
     server_header: str | None = None
     health: str | None = None
-    logger: LoggerLike = logging.getLogger("longwire.server")
+    logger: LoggerLike = dataclasses.field(default_factory=lambda: _check_logger(None))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -30,9 +30,9 @@ def basic_auth(
 
     ``credentials`` is a (user name, password) pair or an iterable of pairs, compared
     in constant time; ``check_credentials(username, password)``, a function or
-    coroutine, decides instead. Handlers find the name in ``connection.username``; others get 401.
-    Raises ValueError unless exactly one of the two is given, TypeError for anything
-    else than these, ValueError for a realm that is not ASCII.
+    coroutine, decides instead. Handlers find the name in ``connection.username``;
+    others get 401. Raises ValueError unless exactly one of the two is given or when
+    the realm is not ASCII, TypeError for anything else than these.
     """
     if (credentials is None) == (check_credentials is None):
         raise ValueError("give either credentials or check_credentials")

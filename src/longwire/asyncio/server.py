@@ -62,9 +62,6 @@ ProcessResponse = Callable[
 _MAX_CROWDED = 64
 """Connections over a limit that are told so at one time; more are cut off."""
 
-# Handlers whose author was told that they serve one message only.
-_warned: set[Any] = set()
-
 
 class _Tls(NamedTuple):
     context: ssl_module.SSLContext
@@ -103,6 +100,8 @@ class Server:
         self._per_address: collections.Counter[str] = collections.Counter()
         self._open: set[ServerConnection] = set()
         self._crowded = 0
+        # Handlers whose author was told that they serve one message only.
+        self._told: set[str] = set()
         self._closed: asyncio.Event = asyncio.Event()
         self._stopped: asyncio.Event = asyncio.Event()
 
@@ -227,7 +226,9 @@ class Server:
                 len(self._tasks),
                 timeout,
             )
-            for task in self._tasks.values():
+            for ws, task in list(self._tasks.items()):
+                if ws.wire is not None:
+                    ws.wire.abort()
                 task.cancel()
             await self.wait_closed()
 
@@ -243,9 +244,8 @@ class Server:
                     ws._start_close(code, reason)
             if left:
                 await asyncio.sleep(interval * random.uniform(0.5, 1.5))
-        # A handshake may have been one step from its end when we began.
-        for ws in self.connections:
-            ws._start_close(code, reason)
+        # Who has sent no request by now gets no more time for it.
+        self.close(code=code, reason=reason)
 
     def _stop_listening(self) -> None:
         if self._closing:
@@ -301,7 +301,7 @@ class Server:
         if self._tls is not None:
             # The first bytes are for TLS, which starts in a moment.
             ws.transport.pause_reading()
-        task = self.get_loop().create_task(ws._serve())
+        task = asyncio.get_running_loop().create_task(ws._serve())
         self._tasks[ws] = task
         task.add_done_callback(lambda task: self._release(ws, address, task))
 
@@ -330,16 +330,17 @@ class Server:
     def _warn_if_one_shot(self, ws: ServerConnection) -> None:
         """Say once what the handler of an open connection may have got wrong."""
         session = ws._session
-        handler = getattr(self.handler, "__func__", self.handler)
         if (
             session is None
             or session.protocol.messages_received != 1
             or session.has_message
-            or handler in _warned
         ):
             return
-        _warned.add(handler)
-        name = getattr(self.handler, "__qualname__", repr(self.handler))
+        handler = getattr(ws, "handler", self.handler)
+        name = getattr(handler, "__qualname__", type(handler).__name__)
+        if name in self._told:
+            return
+        self._told.add(name)
         self.logger.warning(
             "handler %s returned after one message, which closes the connection; "
             "to serve all messages, iterate: 'async for message in websocket'; "
@@ -397,8 +398,8 @@ def serve(
     ping_interval: float | None = 20,
     ping_timeout: float | None = 20,
     close_timeout: float | None = 10,
-    max_size: int | None | tuple[int | None, int | None] = MAX_SIZE,
-    max_queue: int | None | tuple[int | None, int | None] = MAX_QUEUE,
+    max_size: int | tuple[int | None, int | None] | None = MAX_SIZE,
+    max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,
     write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
     logger: LoggerLike | str | None = None,
     create_connection: Callable[..., ServerConnection] | None = None,

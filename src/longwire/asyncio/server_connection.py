@@ -58,7 +58,7 @@ class ServerConnection(Connection):
         ping_interval: float | None = INTERVAL,
         ping_timeout: float | None = PATIENCE,
         close_timeout: float | None = CLOSE_TIMEOUT,
-        max_queue: int | None | tuple[int | None, int | None] = MAX_QUEUE,
+        max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,
         write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
     ) -> None:
         super().__init__(
@@ -101,13 +101,17 @@ class ServerConnection(Connection):
             self.server._has_opened(self)
             await self._handle()
         finally:
-            # Nothing to abort after a proper end; after a cancellation there is.
-            wire.abort()
+            if self._session is None:
+                wire.abort()
+            else:
+                # Nothing left to do after a proper end; after a cancellation or an
+                # interrupt, the timers see to it that TCP ends too.
+                self._start_close(1001, "")
 
     def _interrupt(self, why: str) -> None:
         """Answer 503 if the opening handshake is still under way."""
         self._interrupted = why
-        if self._opening is not None:
+        if self._opening is not None and not self._opening.expired():
             self._opening.reschedule(asyncio.get_running_loop().time())
 
     # --- opening -----------------------------------------------------------------
@@ -119,8 +123,10 @@ class ServerConnection(Connection):
         wire = self.wire
         assert wire is not None
         outcome: Opened | Refused
+        # The server may have closed before this task had its first turn.
+        seconds = 0 if self._interrupted else settings.timeouts.open
         try:
-            async with asyncio.timeout(settings.timeouts.open) as self._opening:
+            async with asyncio.timeout(seconds) as self._opening:
                 await self._start_tls()
                 outcome = await run(acceptor.plan(), Stream(wire))
         except TimeoutError:
@@ -140,7 +146,7 @@ class ServerConnection(Connection):
     def _why_unavailable(self) -> str | None:
         if self._crowded:
             return CROWDED
-        return None if self.server.is_serving() else CLOSING
+        return CLOSING if self.server._closing else None
 
     async def _start_tls(self) -> None:
         """Do the TLS handshake, if the server has TLS.
@@ -209,7 +215,6 @@ class ServerConnection(Connection):
         except asyncio.CancelledError as exc:
             task = asyncio.current_task()
             if task is None or task.cancelling():
-                self._start_close(1001, "")
                 raise
             # Not we are cancelled: the handler awaited something that was.
             await self._fail(exc)

@@ -1,0 +1,195 @@
+"""How the asyncio server closes and drains."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from tests.asyncio_.serving import (
+    UPGRADE,
+    closed,
+    connected,
+    lines,
+    listen,
+    raw,
+    until,
+    wait,
+)
+
+import longwire
+from longwire.asyncio.server import ServerConnection
+
+# --- closing ------------------------------------------------------------------
+
+
+async def test_close_tells_handlers_and_peers() -> None:
+    told: list[Any] = []
+
+    async def handler(ws: ServerConnection) -> None:
+        try:
+            await ws.recv()
+        except longwire.ConnectionClosed as exc:
+            told.append((exc.sent and exc.sent.code, exc.rcvd and exc.rcvd.code))
+
+    async with listen(handler) as server:
+        clients = [await connected(server) for _ in range(3)]
+        await until(lambda: len(server.connections) == 3)
+
+        server.close(code=1012, reason="back soon")
+        assert not server.is_serving()
+        assert server.connections == set()
+        await server.wait_closed()
+
+    assert [await closed(c) for c in clients] == [(1012, "back soon")] * 3
+    assert told == [(1012, 1012)] * 3
+
+
+async def test_close_may_be_awaited_and_repeated() -> None:
+    server = await listen(wait)
+    client = await connected(server)
+
+    await server.close()
+    await server.close()
+
+    assert await closed(client) == (1001, "")
+
+
+async def test_close_may_leave_connections_open() -> None:
+    async with listen() as server:
+        client = await connected(server)
+
+        server.close(close_connections=False)
+
+        await client.send("still here")
+        assert await client.recv() == "still here"
+        with pytest.raises(OSError):
+            await connected(server)
+        await client.close()
+        await server.wait_closed()
+
+
+async def test_wait_closed_waits_for_handlers() -> None:
+    done: list[bool] = []
+
+    async def handler(ws: ServerConnection) -> None:
+        await ws.wait_closed()
+        await asyncio.sleep(0.1)
+        done.append(True)
+
+    async with listen(handler) as server:
+        client = await connected(server)
+        await until(lambda: server.connections)
+
+    assert done == [True]
+    await client.wait_closed()
+
+
+@pytest.mark.parametrize("sent", [b"", UPGRADE[:40]])
+async def test_handshakes_under_way_at_close_get_503(sent: bytes) -> None:
+    async with listen() as server, raw(server) as (reader, writer):
+        writer.write(sent)
+        await until(lambda: server._tasks)
+        await asyncio.sleep(0.02)
+
+        server.close()
+
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert answer.endswith(b"\r\n\r\nServer is shutting down.\n")
+
+
+async def test_a_server_that_was_never_started_can_be_closed() -> None:
+    server = listen()
+
+    server.close()
+
+    await server.wait_closed()
+
+
+async def test_a_peer_that_never_answers_does_not_hold_up_the_end() -> None:
+    async with listen(wait, close_timeout=0.2) as server, raw(server) as (_, writer):
+        writer.write(UPGRADE)
+        await until(lambda: server.connections)
+
+        async with asyncio.timeout(10):
+            await server.close()
+
+
+async def test_serve_forever_ends_with_close() -> None:
+    server = await listen(wait)
+    task = asyncio.create_task(server.serve_forever())
+    client = await connected(server)
+
+    server.close()
+
+    await task
+    assert await closed(client) == (1001, "")
+
+
+async def test_cancelling_serve_forever_closes() -> None:
+    server = await listen(wait)
+    task = asyncio.create_task(server.serve_forever())
+    client = await connected(server)
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await closed(client) == (1001, "")
+    assert not server.is_serving()
+
+
+# --- draining -----------------------------------------------------------------
+
+
+async def test_drain_closes_in_batches() -> None:
+    async with listen(wait) as server:
+        clients = [await connected(server) for _ in range(5)]
+        await until(lambda: len(server.connections) == 5)
+
+        drained = asyncio.create_task(
+            server.drain(batch=2, interval=0.2, code=1012, reason="move")
+        )
+        await asyncio.sleep(0.05)
+        assert len(server.connections) == 3
+        assert not server.is_serving()
+        await drained
+
+        assert [await closed(c) for c in clients] == [(1012, "move")] * 5
+
+
+async def test_drain_answers_late_requests_with_503() -> None:
+    async with listen(wait, health="/healthz") as server:
+        clients = [await connected(server) for _ in range(2)]
+        async with raw(server) as (reader, writer), raw(server) as (probe, asking):
+            await until(lambda: len(server._tasks) == 4)
+            drained = asyncio.create_task(server.drain(batch=1, interval=0.5))
+            await asyncio.sleep(0.02)
+
+            writer.write(UPGRADE)
+            asking.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+
+            assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+            assert (await probe.read()).startswith(b"HTTP/1.1 503 ")
+            await drained
+        for client in clients:
+            await client.wait_closed()
+
+
+async def test_drain_cuts_off_what_takes_too_long(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def stubborn(ws: ServerConnection) -> None:
+        await asyncio.sleep(60)
+
+    async with listen(stubborn, close_timeout=60) as server, raw(server) as (_, writer):
+        writer.write(UPGRADE)
+        await until(lambda: server.connections)
+
+        async with asyncio.timeout(10):
+            await server.drain(timeout=0.2)
+
+        assert not server._tasks
+    assert "cut off 1 connections" in lines(caplog, logging.WARNING)[0]
