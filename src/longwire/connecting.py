@@ -186,7 +186,7 @@ def _open_stream(target: _Target) -> Plan[None]:
     if proxy.scheme.startswith("socks"):
         yield OpenSocks(proxy, host, port, address.options)
     else:
-        yield from _open_tunnel(target.settings, proxy, host, port)
+        yield from _open_tunnel(target, proxy, host, port)
     if target.tls is not None:
         yield target.tls
 
@@ -199,10 +199,9 @@ def _proxy_for(target: _Target) -> Proxy | None:
     return None if found is None else parse_proxy(found)
 
 
-def _open_tunnel(
-    settings: ClientSettings, proxy: Proxy, host: str, port: int
-) -> Plan[None]:
+def _open_tunnel(target: _Target, proxy: Proxy, host: str, port: int) -> Plan[None]:
     """Have an HTTP proxy connect us to ``host`` (RFC 9110 section 9.3.6)."""
+    settings = target.settings
     address = settings.address
     tls = None
     if proxy.scheme == "https":
@@ -211,7 +210,7 @@ def _open_tunnel(
             address.proxy_tls, proxy.host if name is None else name, address.tls_options
         )
     yield OpenTcp(proxy.host, proxy.port, tls, address.options)
-    there = dataclasses.replace(settings.uri, host=host, port=port)
+    there = dataclasses.replace(target.uri, host=host, port=port)
     yield Write(build_connect(proxy, there, settings.user_agent))
     reader = _reader(settings.limits, tunnel=True)
     try:

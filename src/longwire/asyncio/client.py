@@ -187,12 +187,12 @@ class connect:
         stream = Stream(make_wire=lambda: Wire(connection))
         try:
             opened = await _open(settings, stream)
+            connection.wire = stream.wire
+            connection.opened(opened)
         except BaseException:
             # Whatever it is, a cancellation too: nobody else knows of the socket.
             stream.abort()
             raise
-        connection.wire = stream.wire
-        connection.opened(opened)
         return connection
 
     def __await__(self) -> Generator[Any, None, ClientConnection]:

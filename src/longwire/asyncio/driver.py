@@ -134,9 +134,11 @@ class Stream:
 
     async def _open_tcp(self, step: OpenTcp, new_wire: Callable[[], Wire]) -> None:
         options = {**step.options, **_tls_options(step.tls)}
-        if "sock" not in options:
+        if "sock" in options:
+            self.doing = "connecting"
+        else:
             options.update(host=step.host, port=step.port)
-        self.doing = f"connecting to {step.host} port {step.port}"
+            self.doing = f"connecting to {step.host} port {step.port}"
         loop = asyncio.get_running_loop()
         await loop.create_connection(new_wire, **options)
 
