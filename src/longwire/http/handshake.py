@@ -1,0 +1,407 @@
+"""The opening handshake: RFC 6455 section 4, both sides, without I/O.
+
+Decides what a request and a response must say to open a connection, and which HTTP
+answer each fault gets. How messages are read is decided in ``heads``, what extensions
+agree on in ``extensions``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from ..errors import (
+    InvalidHandshake,
+    InvalidHeader,
+    InvalidHeaderValue,
+    InvalidMethod,
+    InvalidOrigin,
+    InvalidProtocol,
+    InvalidStatus,
+    InvalidUpgrade,
+    NegotiationError,
+)
+from .headers import (
+    Headers,
+    HeadersLike,
+    build_authorization_basic,
+    build_host,
+    build_subprotocol,
+    parse_connection,
+    parse_upgrade,
+)
+from .heads import Request, Response
+from .uri import WebSocketURI
+
+__all__ = [
+    "accept_token",
+    "build_request",
+    "build_response",
+    "check_origin",
+    "check_request",
+    "check_response",
+    "make_key",
+    "refusal_for",
+    "refuse",
+    "select_subprotocol",
+]
+
+# RFC 6455 section 1.3.
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_VERSION = "13"
+
+# Fields of a request that are ours to write; the others can be set by the caller.
+_OURS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "sec-websocket-accept",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "sec-websocket-version",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+# What a peer sent is quoted in our answer; this bounds how much of it.
+_MAX_QUOTED = 500
+
+
+def make_key(random16: bytes) -> str:
+    """Return the Sec-WebSocket-Key made of 16 random bytes."""
+    if len(random16) != 16:
+        raise ValueError(f"{len(random16)} random bytes for a key; 16 are needed")
+    return base64.b64encode(random16).decode()
+
+
+def accept_token(key: str) -> str:
+    """Return the Sec-WebSocket-Accept that answers ``key`` (section 4.2.2)."""
+    digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode()
+
+
+def _single(headers: Headers, name: str) -> str:
+    """Return the one value of a field; raise InvalidHeader unless there is one."""
+    values = headers.get_all(name)
+    if not values:
+        raise InvalidHeader(name)
+    if len(values) > 1:
+        raise InvalidHeader(name, "more than one value")
+    return values[0]
+
+
+def _listed(
+    headers: Headers, name: str, parse: Callable[[str], list[str]]
+) -> list[str]:
+    """Return the elements of a list field, in lower case, over all its lines."""
+    values = headers.get_all(name)
+    return [item.lower() for value in values for item in parse(value)]
+
+
+def _shown(headers: Headers, name: str) -> str | None:
+    """Return a list field for an error message."""
+    values = headers.get_all(name)
+    return ", ".join(values) if values else None
+
+
+def _check_upgrade(headers: Headers, *, exactly: bool) -> None:
+    """Raise InvalidUpgrade unless the fields ask for, or grant, a WebSocket."""
+    upgrade = _listed(headers, "Upgrade", parse_upgrade)
+    if "websocket" not in upgrade or (exactly and len(upgrade) > 1):
+        raise InvalidUpgrade("Upgrade", _shown(headers, "Upgrade"))
+    if "upgrade" not in _listed(headers, "Connection", parse_connection):
+        raise InvalidUpgrade("Connection", _shown(headers, "Connection"))
+
+
+# --- server ----------------------------------------------------------------------
+
+
+def check_request(request: Request) -> str:
+    """Return the key of a request that asks for a WebSocket (section 4.2.1).
+
+    Raises the InvalidHandshake that says what is wrong; ``status`` is the answer's.
+    """
+    headers = request.headers
+    if request.method != "GET":
+        raise InvalidMethod(request.method)
+    if request.protocol == "HTTP/1.0":
+        raise InvalidProtocol(request.protocol)
+    _check_upgrade(headers, exactly=False)
+    version = _single(headers, "Sec-WebSocket-Version")
+    if version != _VERSION:
+        fault = InvalidHeaderValue("Sec-WebSocket-Version", version)
+        fault.status = 426  # section 4.4: with the version we do speak
+        raise fault
+    key = _single(headers, "Sec-WebSocket-Key")
+    if not _is_key(key):
+        raise InvalidHeaderValue("Sec-WebSocket-Key", key)
+    if "Origin" in headers:
+        _single(headers, "Origin")
+    return key
+
+
+def _is_key(key: str) -> bool:
+    """Return whether ``key`` is 16 bytes in base64, written in the one right way."""
+    try:
+        decoded = base64.b64decode(key, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return len(decoded) == 16 and base64.b64encode(decoded).decode() == key
+
+
+def check_origin(
+    request: Request,
+    origins: Sequence[str | re.Pattern[str] | None] | str | None,
+    *,
+    secure: bool | None = None,
+) -> None:
+    """Raise InvalidOrigin unless the request's Origin is one of ``origins``.
+
+    ``origins`` is None for any, or a list of values, compiled patterns that match the
+    whole of it, and None if it may be missing. ``"same"``, alone or in the list,
+    stands for the request's own Host, port included; alone it also lets requests
+    without Origin pass, which no browser sends. ``secure`` says whether the request
+    came over TLS, so that the schemes are compared too; behind a proxy that does TLS
+    it cannot be known: None.
+    """
+    if origins is None:
+        return
+    values = request.headers.get_all("Origin")
+    if len(values) > 1:
+        raise InvalidHeader("Origin", "more than one value")
+    origin = values[0] if values else None
+    if isinstance(origins, str):
+        if origins != "same":
+            raise TypeError('origins must be a list of values or "same"')
+        origins = ("same", None)
+    for allowed in origins:
+        if allowed is None or origin is None:
+            matches = allowed is origin
+        elif isinstance(allowed, re.Pattern):
+            matches = allowed.fullmatch(origin) is not None
+        elif allowed == "same":
+            matches = _is_same_origin(origin, request.headers, secure)
+        else:
+            matches = allowed == origin
+        if matches:
+            return
+    raise InvalidOrigin(origin)
+
+
+def _is_same_origin(origin: str, headers: Headers, secure: bool | None) -> bool:
+    """Return whether a page of ``origin`` came from the host it now connects to."""
+    scheme, separator, authority = origin.partition("://")
+    scheme = scheme.lower()
+    port = _DEFAULT_PORTS.get(scheme)
+    if not separator or port is None:
+        return False
+    if secure is not None and secure != (scheme == "https"):
+        return False
+    host = headers.get("Host")
+    if host is None:
+        return False
+    # Only for a page of the same scheme is the Host's default port this one.
+    theirs = _host_and_port(authority, port)
+    return theirs is not None and theirs == _host_and_port(host, port)
+
+
+def _host_and_port(authority: str, default: int) -> tuple[str, int] | None:
+    try:
+        parts = urlsplit(f"//{authority}")
+        if parts.netloc != authority or "@" in authority or not parts.hostname:
+            return None
+        port = parts.port
+    except ValueError:
+        return None
+    return parts.hostname, default if port is None else port
+
+
+def select_subprotocol(
+    offered: Sequence[str], supported: Sequence[str] | None
+) -> str | None:
+    """Return the subprotocol that a server supporting ``supported`` chooses.
+
+    It is the first of ``supported`` that is also in ``offered``: the server's order
+    of preference decides. A server that supports none goes on without, whatever is
+    offered; one that supports some refuses a client with which it shares none:
+    raises NegotiationError.
+    """
+    if not supported:
+        return None
+    for subprotocol in supported:
+        if subprotocol in offered:
+            return subprotocol
+    names = ", ".join(supported)
+    if not offered:
+        raise NegotiationError(f"missing subprotocol; expected one of {names}")
+    raise NegotiationError(
+        f"unsupported subprotocols: {', '.join(offered)}; expected one of {names}"
+    )
+
+
+def build_response(
+    key: str,
+    *,
+    subprotocol: str | None = None,
+    extensions_header: str | None = None,
+    server: str | None = None,
+    date: str | None = None,
+) -> Response:
+    """Return the 101 that opens the connection.
+
+    ``date`` is the time in the form of RFC 9110 section 5.6.7: no clock here.
+    """
+    headers = Headers()
+    if date is not None:
+        headers["Date"] = date
+    headers["Upgrade"] = "websocket"
+    headers["Connection"] = "Upgrade"
+    headers["Sec-WebSocket-Accept"] = accept_token(key)
+    if extensions_header is not None:
+        headers["Sec-WebSocket-Extensions"] = extensions_header
+    if subprotocol is not None:
+        headers["Sec-WebSocket-Protocol"] = subprotocol
+    if server is not None:
+        headers["Server"] = server
+    return Response(101, "Switching Protocols", headers)
+
+
+# --- refusing --------------------------------------------------------------------
+
+
+def refuse(
+    status: int,
+    text: str,
+    *,
+    headers: HeadersLike = (),
+    date: str | None = None,
+) -> Response:
+    """Return a plain text response after which the connection is closed.
+
+    ``headers`` are added to, or replace, those that every refusal has. ``date`` is
+    the time in the form of RFC 9110 section 5.6.7. A status that has no body (RFC
+    9110 section 6.4.1) gets none.
+    """
+    try:
+        known = HTTPStatus(status)
+        status, reason = known.value, known.phrase
+    except ValueError:
+        if not 100 <= status <= 599:
+            raise ValueError(f"HTTP status {status}; 100 to 599 are allowed") from None
+        reason = ""
+    fields = Headers()
+    if date is not None:
+        fields["Date"] = date
+    fields["Connection"] = "close"
+    body = b""
+    if status >= 200 and status not in (204, 304):
+        body = text.encode(errors="backslashreplace")
+        fields["Content-Length"] = str(len(body))
+        fields["Content-Type"] = "text/plain; charset=utf-8"
+    extra = Headers(headers)
+    for name in extra:
+        fields.pop(name, None)
+    fields.update(extra)
+    return Response(status, reason, fields, body)
+
+
+def refusal_for(exc: Exception, *, date: str | None = None) -> Response:
+    """Return the HTTP answer to a fault in the handshake.
+
+    An InvalidHandshake is answered with its ``status`` and what was wrong; anything
+    else is our own fault and gets a 500 that says no more.
+    """
+    if not isinstance(exc, InvalidHandshake):
+        text = "Failed to open a WebSocket connection: internal error.\n"
+        return refuse(500, text, date=date)
+    text = f"Failed to open a WebSocket connection: {_quoted(exc)}.\n"
+    headers: list[tuple[str, str]] = []
+    if exc.status == 405:
+        headers.append(("Allow", "GET"))
+    elif exc.status == 426:
+        # RFC 9110 section 7.8: who sends Upgrade also names it in Connection.
+        headers.append(("Connection", "close, Upgrade"))
+        headers.append(("Upgrade", "websocket"))
+        headers.append(("Sec-WebSocket-Version", _VERSION))
+        if isinstance(exc, InvalidUpgrade) and exc.value is None:
+            text += (
+                "\nThis address is for WebSocket clients; "
+                "there is nothing here that a browser could show.\n"
+            )
+    return refuse(exc.status, text, headers=headers, date=date)
+
+
+def _quoted(exc: Exception) -> str:
+    text = str(exc) or type(exc).__name__
+    return text if len(text) <= _MAX_QUOTED else f"{text[: _MAX_QUOTED - 3]}..."
+
+
+# --- client ----------------------------------------------------------------------
+
+
+def build_request(
+    uri: WebSocketURI,
+    *,
+    key: str,
+    origin: str | None = None,
+    subprotocols: Iterable[str] | None = None,
+    extensions_header: str | None = None,
+    additional_headers: HeadersLike | None = None,
+    user_agent: str | None = None,
+) -> Request:
+    """Return the request that asks for a WebSocket (section 4.1).
+
+    User name and password of the URI become Basic credentials. ``additional_headers``
+    replace Host, Origin, Authorization and User-Agent and are added otherwise; they
+    may not have fields that make the handshake, nor of a body: ValueError.
+    """
+    headers = Headers()
+    headers["Host"] = build_host(uri.host, uri.port, uri.secure)
+    headers["Upgrade"] = "websocket"
+    headers["Connection"] = "Upgrade"
+    headers["Sec-WebSocket-Key"] = key
+    headers["Sec-WebSocket-Version"] = _VERSION
+    if extensions_header is not None:
+        headers["Sec-WebSocket-Extensions"] = extensions_header
+    if subprotocols:
+        headers["Sec-WebSocket-Protocol"] = build_subprotocol(subprotocols)
+    if uri.user_info is not None:
+        headers["Authorization"] = build_authorization_basic(*uri.user_info)
+    if origin is not None:
+        headers["Origin"] = origin
+    if user_agent is not None:
+        headers["User-Agent"] = user_agent
+    extra = Headers(additional_headers or ())
+    for name in extra:
+        if name in _OURS:
+            raise ValueError(f"additional_headers has {name}, which is not its to set")
+        headers.pop(name, None)
+    headers.update(extra)
+    return Request(uri.resource_name, headers)
+
+
+def check_response(response: Response, key: str) -> None:
+    """Raise an InvalidHandshake unless ``response`` opens the connection (section 4.1).
+
+    Subprotocol and extensions are for whoever knows what was offered.
+    """
+    headers = response.headers
+    if response.status_code != 101:
+        raise InvalidStatus(response)
+    _check_upgrade(headers, exactly=True)
+    accept = _single(headers, "Sec-WebSocket-Accept")
+    if accept != accept_token(key):
+        raise InvalidHeaderValue("Sec-WebSocket-Accept", accept)
+    # RFC 9110 section 8.6: no length in a 1xx; where one reader obeys it and
+    # another does not, they disagree on where frames begin.
+    if "Transfer-Encoding" in headers:
+        raise InvalidHeader("Transfer-Encoding", _shown(headers, "Transfer-Encoding"))
+    if any(value != "0" for value in headers.get_all("Content-Length")):
+        raise InvalidHeader("Content-Length", _shown(headers, "Content-Length"))

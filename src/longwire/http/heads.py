@@ -1,0 +1,371 @@
+"""Heads: HTTP/1.1 requests and responses (RFC 9112), read and written.
+
+Readers are fed any split of the stream and return whole messages; limits hold while
+a line is still incomplete, and time is linear however the bytes come. Nothing here
+knows of WebSocket: what a message must say for that is decided in ``handshake``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Generator
+
+from ..errors import (
+    HeaderLineTooLong,
+    InvalidHeader,
+    InvalidMessage,
+    InvalidMethod,
+    InvalidProtocol,
+    RequestLineTooLong,
+    StatusLineTooLong,
+)
+from .fields import is_token, is_valid_host
+from .headers import Headers
+from .lines import Reader, content_length, excerpt
+
+__all__ = ["Request", "RequestReader", "Response", "ResponseReader"]
+
+_VERSION = re.compile(r"HTTP/([0-9])\.[0-9]")
+# RFC 3986 forbids more, but browsers send ^ ` { | } and a bare % as they were typed,
+# so only what could be mistaken for something else is refused: # begins a fragment,
+# which is never sent, and " < > end a URI in running text.
+_ORIGIN_FORM = re.compile(r"/[!$-;=?-~]*")
+_ABSOLUTE_FORM = re.compile(
+    r"(?:https?|wss?)://(?P<host>[!$-.0-;=@-~]*)(?P<path>[/?][!$-;=?-~]*)?",
+    re.IGNORECASE,
+)
+_STATUS_LINE = re.compile(
+    rb"HTTP/([0-9])\.([0-9]) ([1-5][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)"
+)
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*(;[\t\x20-\x7e\x80-\xff]*))?")
+
+# Provisional responses before the final one; nobody sends more than a few.
+_MAX_PROVISIONAL = 16
+
+
+@dataclasses.dataclass
+class Request:
+    """An HTTP request.
+
+    ``path`` is the request target: path and query, as they were sent. ``headers``
+    are the :class:`~longwire.Headers`.
+    """
+
+    path: str
+    headers: Headers
+    method: str = "GET"
+    protocol: str = "HTTP/1.1"
+
+    def serialize(self) -> bytes:
+        """Return the bytes on the wire."""
+        line = f"{self.method} {self.path} {self.protocol}\r\n"
+        return line.encode("ascii") + self.headers.serialize()
+
+
+@dataclasses.dataclass
+class Response:
+    """An HTTP response.
+
+    ``headers`` are the :class:`~longwire.Headers`; ``body`` are bytes as they came:
+    without transfer coding, but not decompressed.
+    """
+
+    status_code: int
+    reason_phrase: str
+    headers: Headers
+    body: bytes = b""
+
+    def serialize(self) -> bytes:
+        """Return the bytes on the wire."""
+        line = f"HTTP/1.1 {self.status_code:03d} {self.reason_phrase}\r\n"
+        head = line.encode(errors="surrogateescape") + self.headers.serialize()
+        return head + self.body
+
+
+# --- requests --------------------------------------------------------------------
+
+
+class RequestReader(Reader):
+    """Reads one request, which may have no body.
+
+    Strict where reading in two ways would be dangerous: lines end with CR LF, the
+    request line has exactly three parts, there is one valid Host and no body on a
+    GET. Empty lines before the request are skipped (RFC 9112 section 2.2). A request
+    for an absolute URI comes out as one for its path, with the URI's authority for
+    Host, as section 3.2.2 demands. Other methods and HTTP/1.0 are for the caller to
+    refuse.
+
+    Raises RequestLineTooLong, HeaderLineTooLong, TooManyHeaders, InvalidMessage,
+    InvalidMethod (for targets that only another method has), InvalidProtocol (not
+    HTTP/1.x) or InvalidHeader; after that the reader is of no more use.
+    """
+
+    what = "request head"
+
+    def __init__(self, max_line: int, max_headers: int, max_bytes: int) -> None:
+        super().__init__(max_line, max_headers, max_bytes)
+        self._steps = self._read()
+        self._request: Request | None = None
+
+    def feed(self, data: bytes) -> Request | None:
+        """Return the request when ``data`` completes it; None: more is needed."""
+        self._data += data
+        if self._request is None:
+            try:
+                next(self._steps)
+            except StopIteration as stop:
+                self._request = stop.value
+        return self._request
+
+    def feed_eof(self) -> None:
+        """Note the end of the stream: raises InvalidMessage when it comes too early."""
+        self._eof = True
+        if self._request is None:
+            next(self._steps, None)
+
+    def _read(self) -> Generator[None, None, Request]:
+        line = yield from self._request_line()
+        method, target, protocol = self._parse_line(line)
+        headers = yield from self._headers()
+        if target[0] != "/":
+            headers, target = self._localize(headers, target, protocol)
+        else:
+            self._check_host(headers, protocol)
+        self._check_body(method, headers)
+        return Request(target, headers, method, protocol)
+
+    def _request_line(self) -> Generator[None, None, bytes]:
+        while True:
+            while self._start == len(self._data):
+                yield from self._wait(self.what)
+            first = self._data[self._start]
+            if first not in b"\r\n" and not is_token(chr(first)):
+                # Most likely TLS on a plain port: no use waiting for a line end.
+                raise InvalidMessage(f"a request does not begin with byte {first:#04x}")
+            line = yield from self._line(RequestLineTooLong)
+            if line:
+                return line
+
+    @staticmethod
+    def _parse_line(line: bytes) -> tuple[str, str, str]:
+        """Return method, target and protocol."""
+        try:
+            method, target, protocol = line.decode("ascii").split(" ")
+        except ValueError:
+            raise InvalidMessage(f"invalid request line: {excerpt(line)}") from None
+        version = _VERSION.fullmatch(protocol)
+        if version is None:
+            raise InvalidMessage(f"invalid HTTP version: {excerpt(protocol)}")
+        if version.group(1) != "1":
+            raise InvalidProtocol(protocol)
+        if not is_token(method):
+            raise InvalidMessage(f"invalid method: {excerpt(method)}")
+        if _ORIGIN_FORM.fullmatch(target) or _ABSOLUTE_FORM.fullmatch(target):
+            return method, target, protocol
+        if (method == "OPTIONS" and target == "*") or (
+            method == "CONNECT" and is_valid_host(target)
+        ):
+            raise InvalidMethod(method)
+        raise InvalidMessage(f"invalid request target: {excerpt(target)}")
+
+    @staticmethod
+    def _check_host(headers: Headers, protocol: str) -> None:
+        values = headers.get_all("Host")
+        if not values:
+            if protocol == "HTTP/1.0":
+                return
+            raise InvalidHeader("Host")
+        if len(values) > 1:
+            raise InvalidHeader("Host", "more than one value")
+        if not is_valid_host(values[0]):
+            raise InvalidHeader("Host", values[0])
+
+    def _localize(
+        self, headers: Headers, target: str, protocol: str
+    ) -> tuple[Headers, str]:
+        """Return headers and target as if the target had been in origin-form.
+
+        The field must be valid all the same, and is then ignored.
+        """
+        self._check_host(headers, protocol)
+        match = _ABSOLUTE_FORM.fullmatch(target)
+        assert match is not None
+        host, path = match["host"], match["path"] or "/"
+        if not is_valid_host(host):
+            raise InvalidMessage(f"invalid host in request target: {excerpt(target)}")
+        localized = Headers()
+        localized.set_insecure("Host", host)
+        for name, value in headers.raw_items():
+            if name.lower() != "host":
+                localized.set_insecure(name, value)
+        return localized, path if path[0] == "/" else f"/{path}"
+
+    @staticmethod
+    def _check_body(method: str, headers: Headers) -> None:
+        length = content_length(headers)
+        if method not in ("GET", "HEAD"):
+            return
+        if "Transfer-Encoding" in headers:
+            raise InvalidMessage(f"{method} request with a body: Transfer-Encoding")
+        if length:  # devices are seen to send Content-Length: 0
+            raise InvalidMessage(f"{method} request with a body of {length} bytes")
+
+
+# --- responses -------------------------------------------------------------------
+
+
+class ResponseReader(Reader):
+    """Reads one response, with at most ``max_body`` bytes of its body.
+
+    The body ends by Content-Length, by chunked coding or with the stream (RFC 9112
+    section 6.3); when it is larger than ``max_body`` the response is complete as soon
+    as that much is there. Responses with 1xx other than 101 are skipped. ``tunnel``
+    says that it answers CONNECT: success then has no body, whatever its headers say.
+
+    Raises StatusLineTooLong, HeaderLineTooLong, TooManyHeaders, InvalidMessage,
+    InvalidProtocol or InvalidHeader; after that the reader is of no more use.
+    """
+
+    what = "response head"
+
+    def __init__(
+        self,
+        max_line: int,
+        max_headers: int,
+        max_bytes: int,
+        max_body: int,
+        *,
+        tunnel: bool = False,
+    ) -> None:
+        super().__init__(max_line, max_headers, max_bytes)
+        self._max_body = max_body
+        self._tunnel = tunnel
+        self._steps = self._read()
+        self._response: Response | None = None
+
+    def feed(self, data: bytes) -> Response | None:
+        """Return the response when ``data`` completes it; None: more is needed."""
+        self._data += data
+        return self._go_on()
+
+    def feed_eof(self) -> Response | None:
+        """Return the response that the end of the stream completes.
+
+        Raises InvalidMessage when the response is incomplete.
+        """
+        self._eof = True
+        return self._go_on()
+
+    def _go_on(self) -> Response | None:
+        if self._response is None:
+            try:
+                next(self._steps)
+            except StopIteration as stop:
+                self._response = stop.value
+        return self._response
+
+    def _read(self) -> Generator[None, None, Response]:
+        for _ in range(_MAX_PROVISIONAL + 1):
+            self._head_again()
+            line = yield from self._status_line()
+            status, reason = self._parse_line(line)
+            headers = yield from self._headers()
+            if status >= 200 or status == 101:
+                break
+        else:
+            raise InvalidMessage(f"more than {_MAX_PROVISIONAL} provisional responses")
+        body = yield from self._body(line, status, headers)
+        return Response(status, reason, headers, body)
+
+    def _status_line(self) -> Generator[None, None, bytes]:
+        while self._start == len(self._data):
+            yield from self._wait(self.what)
+        first = self._data[self._start]
+        if first != 0x48:
+            # Most likely a TLS alert: no use waiting for a line end.
+            raise InvalidMessage(f"a response does not begin with byte {first:#04x}")
+        return (yield from self._line(StatusLineTooLong))
+
+    @staticmethod
+    def _parse_line(line: bytes) -> tuple[int, str]:
+        """Return status and reason phrase."""
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None:
+            raise InvalidMessage(f"invalid status line: {excerpt(line)}")
+        major, minor, status, reason = match.groups()
+        # An old proxy may refuse in HTTP/1.0, but there is no upgrade in it.
+        if major != b"1" or (minor == b"0" and status == b"101"):
+            raise InvalidProtocol(line[:8].decode())
+        return int(status), reason.decode(errors="surrogateescape")
+
+    # --- bodies ------------------------------------------------------------------
+
+    def _body(
+        self, line: bytes, status: int, headers: Headers
+    ) -> Generator[None, None, bytes]:
+        """Return the body, by the rules of RFC 9112 section 6.3 in their order."""
+        if status in (101, 204, 304) or (self._tunnel and 200 <= status < 300):
+            return b""
+        self.what = f"body of an HTTP {status} response"
+        codings = headers.get_all("Transfer-Encoding")
+        length = content_length(headers)
+        if not codings:
+            return (yield from self._plain_body(length))
+        value = ", ".join(codings)
+        if length is not None or line.startswith(b"HTTP/1.0"):
+            raise InvalidMessage(
+                f"Transfer-Encoding: {excerpt(value)} in a response "
+                "with Content-Length or of HTTP/1.0"
+            )
+        if value.strip(" \t,").lower() != "chunked":
+            # We said nothing of TE, so no other coding may come.
+            raise InvalidHeader("Transfer-Encoding", value)
+        return (yield from self._chunked_body())
+
+    def _plain_body(self, length: int | None) -> Generator[None, None, bytes]:
+        """Return a body of ``length`` bytes, or up to the end of the stream."""
+        most = self._max_body if length is None else min(length, self._max_body)
+        while len(self._data) - self._start < most:
+            if length is None and self._eof:
+                most = len(self._data) - self._start
+                break
+            yield from self._wait(self.what)
+        return self._take(most)
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._data[self._start : self._start + size])
+        self._start = self._scanned = self._start + size
+        return taken
+
+    def _chunked_body(self) -> Generator[None, None, bytes]:
+        """Return the body of RFC 9112 section 7.1; trailers are checked and dropped."""
+        body = bytearray()
+        self._head_again()  # for all chunk extensions together
+        while True:
+            self._forget()
+            left = self._left
+            line = yield from self._line(HeaderLineTooLong)
+            match = _CHUNK_LINE.fullmatch(line)
+            if match is None:
+                raise InvalidMessage(f"invalid chunk size: {excerpt(line)}")
+            self._left = left - len(match[2] or b"")
+            size = int(match[1], 16)
+            if size == 0:
+                break
+            most = min(size, self._max_body - len(body))
+            body += yield from self._plain_body(most)
+            if most < size or len(body) == self._max_body:
+                return bytes(body)
+            while len(self._data) - self._start < 2:
+                yield from self._wait(self.what)
+            if (end := self._take(2)) != b"\r\n":
+                raise InvalidMessage(f"chunk of {size} bytes ends with {excerpt(end)}")
+        self._head_again()
+        yield from self._headers()
+        return bytes(body)
+
+    def _forget(self) -> None:
+        """Drop what has been read."""
+        del self._data[: self._start]
+        self._start = self._scanned = 0

@@ -1,0 +1,134 @@
+"""Lines and fields: what requests and responses have in common (RFC 9112).
+
+A reader is fed any split of the stream. Its limits hold while a line is still
+incomplete, and its time is linear however the bytes come.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+
+from ..errors import (
+    HeaderLineTooLong,
+    InvalidHeader,
+    InvalidMessage,
+    RequestLineTooLong,
+    StatusLineTooLong,
+    TooManyHeaders,
+)
+from .headers import Headers
+
+__all__ = ["Reader", "content_length", "excerpt"]
+
+TooLong = type[RequestLineTooLong | StatusLineTooLong | HeaderLineTooLong]
+
+# RFC 9112 section 5: no space before the colon, no line that begins with a space.
+_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
+
+
+def excerpt(line: bytes | str) -> str:
+    """Return ``line`` for an error message: whole if short, without controls."""
+    text = repr(line).removeprefix("b")
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+class Reader:
+    """What both readers do: lines and fields within limits.
+
+    The methods that wait for input are generators: they yield when they need more
+    and are resumed by ``feed`` or ``feed_eof``.
+    """
+
+    what = "message"
+
+    def __init__(self, max_line: int, max_headers: int, max_bytes: int) -> None:
+        self._max_line = max_line
+        self._max_headers = max_headers
+        self._max_bytes = max_bytes
+        self._left = max_bytes
+        self._data = bytearray()
+        self._start = 0  # of the line being read
+        self._scanned = 0  # up to here there is no line feed
+        self._eof = False
+
+    @property
+    def rest(self) -> bytes:
+        """What came after the message."""
+        return bytes(self._data[self._start :])
+
+    def _wait(self, reading: str) -> Generator[None, None, None]:
+        """Wait for more input; ``reading`` is what would be incomplete without."""
+        if self._eof:
+            raise InvalidMessage(f"connection closed before the end of the {reading}")
+        yield
+
+    def _head_again(self) -> None:
+        """Let what follows have the whole allowance of a head."""
+        self._left = self._max_bytes
+
+    def _line(self, too_long: TooLong) -> Generator[None, None, bytes]:
+        """Return the next line without its end."""
+        allowed = min(self._max_line, self._left - 2)
+        while True:
+            end = self._data.find(b"\n", self._scanned)
+            stop = len(self._data) if end < 0 else end
+            # The last byte may be the carriage return of the line's end.
+            has_cr = stop > self._start and self._data[stop - 1] == 0x0D
+            if stop - self._start - has_cr > allowed:
+                raise self._too_long(too_long)
+            if end >= 0:
+                break
+            self._scanned = stop
+            yield from self._wait(self.what)
+        line = bytes(self._data[self._start : end - has_cr])
+        if not has_cr or b"\r" in line:
+            # RFC 9112 section 2.2 lets a lenient reader take a bare LF for a line
+            # end; where two readers differ in that, requests can be smuggled.
+            fault = "CR without LF" if has_cr else "LF without CR"
+            raise InvalidMessage(f"{fault} in the {self.what}: {excerpt(line)}")
+        self._left -= end + 1 - self._start
+        self._start = self._scanned = end + 1
+        return line
+
+    def _too_long(self, too_long: TooLong) -> Exception:
+        if self._max_line <= self._left - 2:
+            return too_long(self._max_line)
+        if too_long is HeaderLineTooLong:
+            return HeaderLineTooLong(self._max_bytes, total=True)
+        return too_long(self._max_bytes)
+
+    def _headers(self) -> Generator[None, None, Headers]:
+        """Return the fields up to the empty line, their values not judged."""
+        headers = Headers()
+        count = 0
+        while line := (yield from self._line(HeaderLineTooLong)):
+            count += 1
+            if count > self._max_headers:
+                raise TooManyHeaders(self._max_headers)
+            match = _FIELD.fullmatch(line)
+            if match is None:
+                raise InvalidMessage(f"invalid header line: {excerpt(line)}")
+            name, value = match.groups()
+            headers.set_insecure(
+                name.decode("ascii"),
+                value.strip(b" \t").decode(errors="surrogateescape"),
+            )
+        return headers
+
+
+def content_length(headers: Headers) -> int | None:
+    """Return what Content-Length says, None if it is missing.
+
+    RFC 9112 section 6.3: the same number may be repeated, in a list or in several
+    fields; anything else makes the length unknowable.
+    """
+    values = headers.get_all("Content-Length")
+    if not values:
+        return None
+    numbers = {number.strip(" \t") for value in values for number in value.split(",")}
+    number = numbers.pop()
+    # 18 digits: below 2**63 in every language between us and the sender.
+    if numbers or not number.isascii() or not number.isdigit() or len(number) > 18:
+        raise InvalidHeader("Content-Length", ", ".join(values))
+    return int(number)

@@ -1,0 +1,125 @@
+"""WebSocket URIs: RFC 6455 section 3.
+
+Decides which addresses are valid and what of them goes where: host and port to the
+network, path and query into the request, user name and password into a header.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import urllib.parse
+
+from ..errors import InvalidURI
+
+__all__ = ["WebSocketURI", "parse_uri"]
+
+# Visible ASCII that a request target may have; what is not here is percent-encoded.
+_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>')
+_UNSAFE = re.compile(r"[\x00-\x20\x7f]")
+
+
+@dataclasses.dataclass
+class WebSocketURI:
+    """A WebSocket URI in its parts.
+
+    ``secure`` is whether the scheme is wss; ``host`` is ASCII, without brackets;
+    ``port`` is always known; ``path`` and ``query`` are percent-encoded;
+    ``username`` and ``password`` are plain text, both None if the URI has none.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    path: str
+    query: str
+    username: str | None = None
+    password: str | None = None
+
+    @property
+    def resource_name(self) -> str:
+        """Path and query: what the request asks for."""
+        path = self.path or "/"
+        return f"{path}?{self.query}" if self.query else path
+
+    @property
+    def user_info(self) -> tuple[str, str] | None:
+        """User name and password, None if the URI has none."""
+        if self.username is None or self.password is None:
+            return None
+        return self.username, self.password
+
+
+def parse_uri(uri: str) -> WebSocketURI:
+    """Return the parts of a ``ws://`` or ``wss://`` URI.
+
+    A host name that is not ASCII is encoded by IDNA, path and query by percents.
+    Raises InvalidURI, which says what is wrong.
+    """
+    if _UNSAFE.search(uri) is not None:
+        # urlsplit() drops some of these without a word.
+        raise InvalidURI(repr(uri), "white space and control characters don't belong")
+    parts = _split(uri)
+    if parts.scheme not in ("ws", "wss"):
+        found = repr(parts.scheme) if parts.scheme else "missing"
+        raise InvalidURI(uri, f"scheme is {found}; ws and wss are allowed")
+    if "#" in uri:
+        raise InvalidURI(uri, "fragment identifier is meaningless")
+    secure = parts.scheme == "wss"
+    port = _port(parts, uri)
+    username, password = _user_info(parts, uri)
+    return WebSocketURI(
+        secure,
+        _host(parts, uri),
+        (443 if secure else 80) if port is None else port,
+        urllib.parse.quote(parts.path, safe=_SAFE),
+        urllib.parse.quote(parts.query, safe=_SAFE),
+        username,
+        password,
+    )
+
+
+def _split(uri: str) -> urllib.parse.SplitResult:
+    try:
+        return urllib.parse.urlsplit(uri)
+    except ValueError as exc:  # brackets that hold no address
+        raise InvalidURI(uri, str(exc).lower()) from exc
+
+
+def _port(parts: urllib.parse.SplitResult, uri: str) -> int | None:
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise InvalidURI(uri, "port isn't a number from 1 to 65535")
+    return port
+
+
+def _host(parts: urllib.parse.SplitResult, uri: str) -> str:
+    host = parts.hostname
+    if not host:
+        raise InvalidURI(uri, "hostname isn't provided")
+    if ":" in host:
+        # RFC 6874: a zone follows an encoded percent sign.
+        return host.replace("%25", "%", 1)
+    if host.isascii():
+        return host
+    try:
+        return host.encode("idna").decode()
+    except UnicodeError as exc:
+        raise InvalidURI(uri, "hostname isn't a valid domain name") from exc
+
+
+def _user_info(
+    parts: urllib.parse.SplitResult, uri: str
+) -> tuple[str | None, str | None]:
+    if parts.username is None:
+        return None, None
+    if parts.password is None:
+        raise InvalidURI(uri, "username provided without password")
+    username = urllib.parse.unquote(parts.username, errors="surrogateescape")
+    password = urllib.parse.unquote(parts.password, errors="surrogateescape")
+    if ":" in username:
+        raise InvalidURI(uri, "username contains a colon")
+    return username, password
