@@ -1,0 +1,38 @@
+"""A counter that all open pages share: open http://localhost:8765/ in several tabs."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from longwire import Request, Response, ServerConnection, broadcast, serve
+
+PORT = int(os.environ.get("PORT", "8765"))
+PAGE = Path(__file__).with_name("counter.html").read_text("utf-8")
+state: dict[str, Any] = {"type": "state", "value": 0}
+
+
+def page(connection: ServerConnection, request: Request) -> Response | None:
+    if "Upgrade" in request.headers:
+        return None  # no response of ours: go on with the opening handshake
+    response = connection.respond(200, PAGE)
+    del response.headers["Content-Type"]  # else there would be two of them
+    response.headers["Content-Type"] = "text/html; charset=utf-8"
+    return response
+
+
+async def count(websocket: ServerConnection) -> None:
+    await websocket.send(json.dumps(state))
+    async for message in websocket:
+        state["value"] += {"plus": 1, "minus": -1}[json.loads(message)["action"]]
+        broadcast(websocket.server.connections, json.dumps(state))
+
+
+async def main() -> None:
+    async with serve(count, "localhost", PORT, process_request=page) as server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
