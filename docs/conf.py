@@ -13,6 +13,8 @@ extensions = [
     "sphinx.ext.napoleon",
 ]
 exclude_patterns = ["_build"]
+# The contracts in explain/architecture.md are sketches, not Python to the letter.
+suppress_warnings = ["misc.highlighting_failure"]
 source_suffix = {".md": "markdown"}
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3

@@ -138,6 +138,11 @@ def locked() -> Iterator[None]:
         yield
 
 
+def _in_short(reasons: list[str]) -> str:
+    more = f" and {len(reasons) - 5} more" if len(reasons) > 5 else ""
+    return ", ".join(reasons[:5]) + more
+
+
 def main(arguments: list[str]) -> int:
     if "--clean" in arguments:
         clean()
@@ -153,7 +158,7 @@ def main(arguments: list[str]) -> int:
         if not (reasons := stale()):
             print(f"compiled core is up to date ({len(compiled_sources())} modules)")
             return 0
-        print("compiling:", ", ".join(reasons), flush=True)
+        print("compiling:", _in_short(reasons), flush=True)
         try:
             build()
         except subprocess.CalledProcessError as exc:

@@ -5,9 +5,11 @@ set -u
 newest=0 chosen=
 for name in python3 python3.11 python3.12 python3.13 python3.14; do
     path=$(command -v "$name") || continue
-    minor=$("$path" -c 'import sys
-print(sys.version_info.minor if sys.implementation.name == "cpython" else 0)' \
-        2>/dev/null) || continue
+    # The answer names the real program, not the shim.
+    answer=$("$path" -c 'import sys
+minor = sys.version_info.minor if sys.implementation.name == "cpython" else 0
+print(minor, sys.executable)' 2>/dev/null) || continue
+    minor=${answer%% *} path=${answer#* }
     if ((minor >= 11 && minor > newest)); then
         newest=$minor chosen=$path
     fi
