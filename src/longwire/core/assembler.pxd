@@ -6,27 +6,27 @@ from longwire.core.frames cimport FrameReader
 
 cdef int _CONT
 cdef int _TEXT
-cdef unsigned long long _UNLIMITED
+cdef long long _UNLIMITED
 
 
 @cython.final
 cdef class Assembler:
-    cdef readonly unsigned long long max_message
-    cdef readonly unsigned long long max_fragment
-    cdef readonly unsigned long long max_fragments
+    cdef readonly long long max_message
+    cdef readonly long long max_fragment
+    cdef readonly long long max_fragments
     cdef readonly Codec codec
     cdef readonly int kind
     cdef readonly bint open
     cdef readonly bint compressed
-    cdef readonly unsigned long long size
-    cdef readonly unsigned long long frame_size
-    cdef readonly unsigned long long fragments
+    cdef readonly long long size
+    cdef readonly long long frame_size
+    cdef readonly long long fragments
     cdef readonly bytearray held
     cdef readonly bytes tail
 
-    cpdef begin(self, int opcode, bint compressed, unsigned long long size)
-    cpdef check_size(self, unsigned long long size)
-    @cython.locals(left="unsigned long long")
+    cpdef begin(self, int opcode, bint compressed, long long size)
+    cpdef check_size(self, long long size)
+    @cython.locals(left="long long")
     cpdef budget(self)
     cpdef bint is_plain_text(self, bint fin) except -1
     cpdef str whole_text(self, FrameReader reader)
@@ -35,7 +35,7 @@ cdef class Assembler:
     cpdef clear(self)
     cpdef Py_ssize_t waiting(self)
     cdef _count(self, Py_ssize_t size)
-    @cython.locals(left="unsigned long long", whole=bint)
+    @cython.locals(left="long long", whole=bint)
     cdef bytes _inflate(self, bytes payload, bint fin)
     @cython.locals(done=Py_ssize_t)
     cdef _check_text(self, bytes payload)

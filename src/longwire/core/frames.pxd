@@ -1,4 +1,5 @@
 cimport cython
+from libc.stdint cimport int64_t
 
 from longwire.core.masking cimport (
     apply_mask,
@@ -17,8 +18,8 @@ cdef class FrameReader:
     cdef readonly int opcode
     cdef readonly bint fin
     cdef readonly int rsv
-    cdef readonly unsigned long long size
-    cdef readonly unsigned long long remaining
+    cdef readonly long long size
+    cdef readonly long long remaining
     cdef bytes _data
     cdef Py_ssize_t _pos
     cdef Py_ssize_t _end
@@ -40,7 +41,7 @@ cdef class FrameReader:
         second="unsigned char",
         opcode=int,
         rsv=int,
-        size="unsigned long long",
+        size="long long",
         width=int,
     )
     cdef bint _parse(self) except -1
@@ -48,9 +49,7 @@ cdef class FrameReader:
         self, int opcode, int rsv, int first, int second
     ) except -1
     @cython.locals(length="unsigned long long", i=Py_ssize_t)
-    cdef unsigned long long _read_length(
-        self, bytes data, Py_ssize_t pos, int width
-    ) except? 0
+    cdef int64_t _read_length(self, bytes data, Py_ssize_t pos, int width) except -1
     cpdef bint is_whole(self) except -1
     @cython.locals(start=Py_ssize_t, size=Py_ssize_t, payload=bytes)
     cpdef bytes take(self)

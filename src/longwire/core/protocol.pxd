@@ -81,6 +81,7 @@ cdef class Protocol:
     @cython.locals(at=Py_ssize_t)
     cdef _put_frame(self, int first, payload)
     cdef bint _is_worth_it(self, payload, bint fin) except -1
+    cdef bytes _compress(self, payload, bint fin)
     @cython.locals(fin=bint, rsv=int)
     cdef _put_extended(self, int first, payload)
     cdef _put(self, bytes data)

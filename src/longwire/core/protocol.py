@@ -110,8 +110,6 @@ class Protocol:
         except BaseException:
             self._end_input()
             raise
-        if self._input_ended:
-            return event
         self.buffered = (
             self._reader.unread() + self._assembler.waiting() + len(self._wire)
         )
@@ -210,7 +208,7 @@ class Protocol:
             self._sending_compressed = compress and self._is_worth_it(payload, fin)
         first = opcode | _FIN if fin else opcode
         if self._sending_compressed:
-            payload = self.codec.compress(payload, fin)
+            payload = self._compress(payload, fin)
             if opcode != _CONT:
                 first |= _RSV1
         if self.extensions:
@@ -305,6 +303,10 @@ class Protocol:
             return False
         # How long a message in fragments will be is not known.
         return not fin or self.codec.should_compress(len(payload))
+
+    def _compress(self, payload: Any, fin: bool) -> bytes:
+        assert self.codec is not None
+        return self.codec.compress(payload, fin)
 
     def _put_extended(self, first: int, payload: str | bytes) -> None:
         """Pass a frame through the extensions in order, then send it."""
