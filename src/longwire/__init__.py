@@ -101,11 +101,11 @@ _HOMES = {
         "DuplicateParameter HeaderLineTooLong InvalidClose InvalidHandshake "
         "InvalidHeader InvalidHeaderFormat InvalidHeaderValue InvalidMessage "
         "InvalidMethod InvalidOrigin InvalidParameterName InvalidParameterValue "
-        "InvalidProtocol InvalidProxy InvalidProxyMessage InvalidProxyStatus InvalidState "
-        "InvalidStatus InvalidURI InvalidUpgrade LimitExceeded NegotiationError "
-        "PayloadTooBig PeerError ProtocolError ProxyError RequestLineTooLong "
-        "SecurityError StatusLineTooLong TooManyFragments TooManyHeaders "
-        "TooManyPings UsageError WebSocketException"
+        "InvalidProtocol InvalidProxy InvalidProxyMessage InvalidProxyStatus "
+        "InvalidState InvalidStatus InvalidURI InvalidUpgrade LimitExceeded "
+        "NegotiationError PayloadTooBig PeerError ProtocolError ProxyError "
+        "RequestLineTooLong SecurityError StatusLineTooLong TooManyFragments "
+        "TooManyHeaders TooManyPings UsageError WebSocketException"
     ),
     "http.extensions": "ClientExtensionFactory Extension ServerExtensionFactory",
     "http.headers": "Headers MultipleValuesError",
