@@ -38,7 +38,10 @@ class Handshake:
         self.connection = SimpleNamespace(request=None, response=None)
         self.unavailable = unavailable
         self.acceptor = Acceptor(
-            settings(**changes), self.connection, lambda: self.unavailable
+            settings(**changes),
+            self.connection,
+            lambda: self.unavailable,
+            date=lambda: "Sat, 21 Nov 2026 08:49:37 GMT",
         )
         self.plan = self.acceptor.plan()
         self.step: Any = next(self.plan)
@@ -142,6 +145,14 @@ def test_the_servers_name_is_in_its_responses() -> None:
     assert b"Server:" not in shake.written
 
 
+def test_responses_are_dated() -> None:
+    for request in (REQUEST + b"\r\n", b"nonsense\r\n\r\n"):
+        shake = Handshake()
+        shake.feed(request)
+
+        assert shake.written.count(b"Date: Sat, 21 Nov 2026 08:49:37 GMT\r\n") == 1
+
+
 # --- extensions and subprotocols -------------------------------------------------
 
 
@@ -242,7 +253,7 @@ def test_each_fault_has_its_status(request_bytes: bytes, status: int) -> None:
     result = refused(shake, request_bytes)
 
     assert shake.status == status
-    assert b"Connection: close\r\n" in shake.written
+    assert b"\r\nConnection: close" in shake.written
     assert result.response is shake.connection.response
     assert result.response is not None
     assert result.response.status_code == status
@@ -569,7 +580,7 @@ MISTAKES = [
     ({"process_response": 3}, TypeError, "process_response must be"),
     ({"select_subprotocol": "chat"}, TypeError, "select_subprotocol must be"),
     ({"server_header": 3}, TypeError, "server_header must be"),
-    ({"server_header": "a\r\nb: c"}, ValueError, ""),
+    ({"server_header": "a\r\nb: c"}, ValueError, "Server"),
     ({"health": "healthz"}, ValueError, "health is 'healthz'"),
     ({"health": "/healthz?x=1"}, ValueError, "health is"),
     ({"health": b"/healthz"}, TypeError, "health must be"),

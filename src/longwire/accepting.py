@@ -200,6 +200,8 @@ class Acceptor:
     """One opening handshake on a new stream.
 
     ``unavailable`` is asked at every decision: why to answer 503 now, or None.
+    ``date`` returns the time in the form of RFC 9110 section 5.6.7; ``secure`` says
+    whether the stream is TLS, None if that is not known for the whole way.
     """
 
     def __init__(
@@ -207,10 +209,15 @@ class Acceptor:
         settings: ServerSettings,
         connection: Accepting,
         unavailable: Callable[[], str | None],
+        *,
+        date: Callable[[], str],
+        secure: bool | None = None,
     ) -> None:
         self._settings = settings
         self._connection = connection
         self._unavailable = unavailable
+        self._date = date
+        self._secure = secure
         self._begun = False
         self._answered = False
 
@@ -339,12 +346,13 @@ class Acceptor:
     def _negotiate(self, request: Request) -> Plan[tuple[Response, _Agreed]]:
         """Return the 101 for a valid request, and what it agrees on."""
         key = handshake.check_request(request)
-        handshake.check_origin(request, self._settings.origins)
+        origins = self._settings.origins
+        handshake.check_origin(request, origins, secure=self._secure)
         offers = request.headers.get_all("Sec-WebSocket-Extensions")
         granted, extensions = grant(offers, self._settings.extensions)
         subprotocol = yield from self._select_subprotocol(request)
         response = handshake.build_response(
-            key, subprotocol=subprotocol, extensions_header=granted, server=None
+            key, subprotocol=subprotocol, extensions_header=granted
         )
         deflate = next((x for x in extensions if isinstance(x, Deflate)), None)
         others = tuple(x for x in extensions if not isinstance(x, Deflate))
@@ -372,7 +380,9 @@ class Acceptor:
         return selected  # type: ignore[no-any-return]
 
     def _sign(self, response: Response) -> Response:
-        """Return ``response`` with our name on it; remember it as the answer."""
+        """Return ``response`` with date and name; remember it as the answer."""
+        if "Date" not in response.headers:
+            response.headers["Date"] = self._date()
         name = self._settings.server_header
         if name is not None and "Server" not in response.headers:
             response.headers["Server"] = name

@@ -15,8 +15,10 @@ from tests.asyncio_.serving import (
     listen,
     raw,
     until,
+    uri_of,
     wait,
 )
+from websockets.asyncio.client import connect
 
 import longwire
 from longwire.asyncio.server import ServerConnection
@@ -58,6 +60,7 @@ async def test_close_may_be_awaited_and_repeated() -> None:
 
 async def test_close_may_leave_connections_open() -> None:
     async with listen() as server:
+        uri = uri_of(server)
         client = await connected(server)
 
         server.close(close_connections=False)
@@ -65,7 +68,7 @@ async def test_close_may_leave_connections_open() -> None:
         await client.send("still here")
         assert await client.recv() == "still here"
         with pytest.raises(OSError):
-            await connected(server)
+            await connect(uri, proxy=None)
         await client.close()
         await server.wait_closed()
 

@@ -49,7 +49,8 @@ class Router:
         """Return the server's name as this client sees it."""
         if self.server_name is not None:
             return self.server_name
-        return str(request.headers["Host"])
+        # Only HTTP/1.0 can do without, and gets no connection anyway.
+        return request.headers.get("Host", "localhost")
 
     def redirect(self, connection: ServerConnection, url: str) -> Response:
         """Return the response that sends the client to ``url``."""
@@ -68,13 +69,16 @@ class Router:
         from werkzeug.exceptions import HTTPException, NotFound
         from werkzeug.routing import RequestRedirect
 
-        path, query = _split_target(request.path)
+        # Always in origin-form: the reader of requests has seen to that.
+        path, _, query = request.path.partition("?")
         try:
             adapter = self.url_map.bind(
                 server_name=self.get_server_name(connection, request),
                 url_scheme=self.url_scheme,
             )
-            handler, kwargs = adapter.match(path_info=path, query_args=query)
+            handler, kwargs = adapter.match(
+                path_info=urllib.parse.unquote(path), query_args=query
+            )
         except RequestRedirect as redirect:
             return self.redirect(connection, redirect.new_url)
         except NotFound:
@@ -165,16 +169,6 @@ def _chain(first: ProcessRequest | None, router: Router) -> ProcessRequest:
         return router.route_request(connection, request)
 
     return process_request
-
-
-def _split_target(target: str) -> tuple[str, str]:
-    """Return path and query of a request target (RFC 9112 section 3.2), decoded."""
-    if not target.startswith("/"):
-        # absolute-form: what comes before the path repeats the Host header.
-        parts = urllib.parse.urlsplit(target)
-        return urllib.parse.unquote(parts.path or "/"), parts.query
-    path, _, query = target.partition("?")
-    return urllib.parse.unquote(path), query
 
 
 def _import_werkzeug() -> None:

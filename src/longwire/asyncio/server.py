@@ -34,7 +34,6 @@ from ..accepting import (
 )
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
-from ..messages import State
 from ..options import Compression, Keepalive, Limits, Timeouts
 from ..settings import (
     MAX_QUEUE,
@@ -169,7 +168,7 @@ class Server:
     @property
     def connections(self) -> set[ServerConnection]:
         """The open connections, in a new set."""
-        return {ws for ws in self._open if ws.state is State.OPEN}
+        return {ws for ws in self._open if ws._live.is_open}
 
     # --- ending ------------------------------------------------------------------
 
@@ -240,7 +239,7 @@ class Server:
         while left:
             some, left = left[:batch], left[batch:]
             for ws in some:
-                if ws.state is State.OPEN:
+                if ws._live.is_open:
                     ws._start_close(code, reason)
             if left:
                 await asyncio.sleep(interval * random.uniform(0.5, 1.5))
@@ -502,6 +501,7 @@ def unix_serve(
     A socket left at ``path`` by an earlier process is replaced, as by
     :meth:`asyncio.loop.create_unix_server`, to which further keywords go.
     """
+    _check_network(True, kwargs)
     return serve(handler, unix=True, path=path, **kwargs)
 
 

@@ -7,6 +7,7 @@ peer's fault is one line in the log while a handler's is a traceback.
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import inspect
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,6 @@ from ..accepting import CLOSING, CROWDED, Acceptor, Refused, ServerSettings
 from ..errors import ConnectionClosed
 from ..http import handshake
 from ..http.heads import Response
-from ..messages import State
 from ..settings import MAX_QUEUE, WRITE_LIMIT
 from ..steps import Opened
 from .connection import CLOSING as CLOSE_TIMEOUT
@@ -119,7 +119,14 @@ class ServerConnection(Connection):
     async def _open(self) -> Opened | None:
         """Return what the opening handshake agreed on, None if it was refused."""
         settings = self._settings
-        acceptor = Acceptor(settings, self, self._why_unavailable)
+        acceptor = Acceptor(
+            settings,
+            self,
+            self._why_unavailable,
+            date=_date,
+            # Without TLS here, a proxy may do it for us.
+            secure=True if self.server._tls else None,
+        )
         wire = self.wire
         assert wire is not None
         outcome: Opened | Refused
@@ -221,19 +228,23 @@ class ServerConnection(Connection):
         except Exception as exc:
             await self._fail(exc)
         else:
-            if self.state is State.OPEN:
+            if self._live.is_open:
                 self.server._warn_if_one_shot(self)
             await self.close()
 
     async def _fail(self, exc: BaseException) -> None:
         """The handler raised."""
-        if self.state is not State.OPEN and _is_only_closed(exc):
+        if not self._live.is_open and _is_only_closed(exc):
             self.logger.debug("connection handler ended with the connection")
             await self.close()
             return
         self.logger.error("connection handler failed", exc_info=exc)
         self._start_close(1011, "", exc)
         await self.wait_closed()
+
+
+def _date() -> str:
+    return email.utils.formatdate(usegmt=True)
 
 
 def _is_only_closed(exc: BaseException) -> bool:

@@ -81,11 +81,12 @@ class Wire(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Pass the end on; keep our own direction open where that is possible."""
         self.got_eof = True
+        keep_open = not self.is_tls
         if self._switched:
             self.owner.eof()
         else:
             self._wake()
-        return not self.is_tls
+        return keep_open
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Pass the loss on."""
@@ -202,7 +203,8 @@ class Wire(asyncio.Protocol):
 
     def close(self) -> None:
         """Close when all that was written has left."""
-        if not self.lost:
+        # asyncio's TLS transport forgets all about itself when closed twice.
+        if not self.lost and not self.transport.is_closing():
             self.transport.close()
 
     def abort(self) -> None:
