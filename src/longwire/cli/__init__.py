@@ -1,0 +1,35 @@
+"""The command line: ``longwire connect``, ``longwire echo`` and ``longwire demo``.
+
+The commands need click, rich and prompt_toolkit, which the extra ``cli`` brings; the
+library itself imports none of them, and nothing of ours imports this package.
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+_NEEDED = ("click", "rich", "prompt_toolkit")
+
+
+def main() -> int:
+    """Run the command in ``sys.argv``; return the exit status.
+
+    0 is success, 1 a failure that one line on stderr describes, 2 a command that was
+    not understood.
+    """
+    try:
+        from .commands import longwire
+    except ModuleNotFoundError as exc:
+        missing = (exc.name or "").partition(".")[0]
+        if missing not in _NEEDED:
+            raise
+        print(
+            f"longwire: the command line needs {missing}, which is not installed; "
+            "install it with: pip install 'longwire[cli]'",
+            file=sys.stderr,
+        )
+        return 1
+    longwire(prog_name="longwire")  # ends with SystemExit
+    return 0

@@ -1,0 +1,314 @@
+"""The commands and their options; what they do is in the modules beside this one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import ssl
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any
+
+import click
+from prompt_toolkit.patch_stdout import patch_stdout
+from rich.console import Console
+from rich.text import Text
+
+from .. import Server, ServerConnection, WebSocketException, __version__, connect, serve
+from ..options import PROFILES
+from .client import InputError, converse
+from .demo.server import Demo
+from .escaping import escape, one_line
+from .input import prompt_lines, stdin_lines
+from .output import JsonOutput, LineOutput, Output, TerminalOutput
+from .serving import CannotListen, serve_until_stopped, url
+
+__all__ = ["longwire"]
+
+PORT = 8765
+MAX_SIZE = 16 << 20
+"""Largest message that ``connect`` takes, in bytes: people look at what comes."""
+
+
+def seconds(value: str | float) -> float:
+    """Return a number of seconds, 0 or more; ``inf`` is one."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not number >= 0:
+        raise click.BadParameter(f"{value!r} is not a number of seconds.")
+    return number
+
+
+def header(value: str | tuple[str, str]) -> tuple[str, str]:
+    """Return name and value of a header line."""
+    if isinstance(value, tuple):
+        return value  # converted before
+    name, colon, content = value.partition(":")
+    if not colon or not name.strip():
+        raise click.BadParameter(f"{value!r} is not NAME:VALUE.")
+    return name.strip(), content.strip()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="longwire")
+def longwire() -> None:
+    """WebSocket tools: an interactive client, an echo server, a demo."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            # A character that a terminal cannot show is no reason to stop.
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+# --- connect ---------------------------------------------------------------------
+
+
+@longwire.command("connect")
+@click.argument("uri")
+@click.option(
+    "-H",
+    "--header",
+    "headers",
+    type=header,
+    metavar="NAME:VALUE",
+    multiple=True,
+    help="Send this header, too; may be repeated.",
+)
+@click.option(
+    "-s",
+    "--subprotocol",
+    "subprotocols",
+    multiple=True,
+    help="Offer this subprotocol; may be repeated, the preferred one first.",
+)
+@click.option("--origin", help="Send this Origin header.")
+@click.option("-k", "--insecure", is_flag=True, help="Trust any TLS certificate.")
+@click.option(
+    "--compression",
+    type=click.Choice([*PROFILES, "none"]),
+    default="deflate",
+    show_default=True,
+    help="What to offer.",
+)
+@click.option(
+    "--ping-interval",
+    type=seconds,
+    default=20,
+    show_default=True,
+    help="Seconds between keepalive pings; 0 sends none.",
+)
+@click.option(
+    "--max-size",
+    type=click.IntRange(min=1),
+    default=MAX_SIZE,
+    show_default=True,
+    help="Largest message to accept, in bytes.",
+)
+@click.option("--binary", is_flag=True, help="Send lines as binary messages.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object for each event: open, message, close.",
+)
+@click.option(
+    "--wait",
+    type=seconds,
+    default=1,
+    show_default=True,
+    help="Close when the input has ended and this many seconds were quiet.",
+)
+def connect_command(
+    uri: str, binary: bool, as_json: bool, wait: float, **options: Any
+) -> None:
+    """Connect to URI: send each line of the input, print each message.
+
+    In a terminal, lines are typed at a prompt with history; Ctrl-D closes. In a pipe,
+    stdin is sent line by line, messages go to stdout, everything else to stderr.
+    Control characters in what is received are shown as escapes. Exit status 0 means
+    that the connection was closed properly, 1 that it was not, or never opened.
+    """
+    interactive = not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+    with _one_line_for_failures(f"cannot connect to {escape(uri)}"):
+        opening = _opening(uri, **options)
+
+    async def run() -> bool:
+        if interactive:
+            with patch_stdout(raw=True):
+                terminal = TerminalOutput()
+                lines = prompt_lines()
+                return await converse(uri, opening, lines, terminal, binary=binary)
+        output: Output = JsonOutput() if as_json else LineOutput()
+        lines = stdin_lines()
+        return await converse(uri, opening, lines, output, binary=binary, wait=wait)
+
+    with _one_line_for_failures(f"cannot connect to {escape(uri)}"):
+        if not asyncio.run(run()):
+            sys.exit(1)
+
+
+def _opening(
+    uri: str,
+    *,
+    headers: Sequence[tuple[str, str]],
+    subprotocols: Sequence[str],
+    origin: str | None,
+    insecure: bool,
+    compression: str,
+    ping_interval: float,
+    max_size: int,
+) -> connect:
+    """Return the connection that the options ask for, not opened yet."""
+    network: dict[str, Any] = {}
+    if insecure and uri.lower().startswith("wss:"):
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        network["ssl"] = context
+    return connect(
+        uri,
+        additional_headers=list(headers),
+        subprotocols=list(subprotocols) or None,
+        origin=origin,
+        compression=None if compression == "none" else compression,
+        ping_interval=ping_interval if 0 < ping_interval < math.inf else None,
+        max_size=max_size,
+        **network,
+    )
+
+
+@contextlib.contextmanager
+def _one_line_for_failures(what: str) -> Iterator[None]:
+    """Turn the failures of a command into one line on stderr and exit status 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # who read our output has gone; click ends us quietly
+    except (InputError, CannotListen) as exc:
+        raise click.ClickException(one_line(exc)) from None
+    except (
+        OSError,
+        EOFError,
+        ImportError,
+        TypeError,
+        ValueError,
+        WebSocketException,
+    ) as exc:
+        raise click.ClickException(f"{what}: {one_line(exc)}") from None
+
+
+# --- servers ---------------------------------------------------------------------
+
+
+def _listening(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say where to listen and how much to log."""
+    for option in (
+        click.option(
+            "-v", "--verbose", count=True, help="Log connections; twice: everything."
+        ),
+        click.option(
+            "--port",
+            type=click.IntRange(0, 65535),
+            default=PORT,
+            envvar="PORT",
+            show_default=True,
+            show_envvar=True,
+            help="Port to listen at; 0 takes any that is free.",
+        ),
+        click.option(
+            "--host",
+            default="localhost",
+            show_default=True,
+            help="Host to listen at; '' is all of this machine.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@longwire.command("echo")
+@_listening
+@click.option(
+    "--ssl-cert",
+    type=click.Path(exists=True, dir_okay=False),
+    help="PEM file with the certificate chain; makes it a wss:// server.",
+)
+@click.option(
+    "--ssl-key",
+    type=click.Path(exists=True, dir_okay=False),
+    help="PEM file with the private key, if the chain's has none.",
+)
+def echo_command(
+    host: str, port: int, ssl_cert: str | None, ssl_key: str | None, verbose: int
+) -> None:
+    """Run a server that sends every message back.
+
+    SIGTERM or Ctrl-C closes its connections and ends it.
+    """
+    if ssl_key is not None and ssl_cert is None:
+        raise click.UsageError("--ssl-key needs --ssl-cert.")
+    _log(verbose)
+    with _one_line_for_failures("cannot use the certificate"):
+        context = _server_context(ssl_cert, ssl_key)
+
+    def make_server(addresses: Sequence[str], port: int) -> Server:
+        return serve(_echo, addresses, port, ssl=context)
+
+    scheme = "ws" if context is None else "wss"
+
+    def ready(port: int) -> None:
+        _announce("echo", url(scheme, host, port))
+
+    _run_server(serve_until_stopped(make_server, host, port, ready))
+
+
+@longwire.command("demo")
+@_listening
+def demo_command(host: str, port: int, verbose: int) -> None:
+    """Run a server with a page to open in several tabs.
+
+    They share a counter and a chat. SIGTERM or Ctrl-C closes its connections and ends
+    it; the page comes back by itself when it is started again.
+    """
+    _log(verbose)
+    logging.getLogger("longwire.demo").setLevel(logging.INFO)
+
+    def ready(port: int) -> None:
+        _announce("demo", url("http", host, port))
+
+    _run_server(serve_until_stopped(Demo().make_server, host, port, ready))
+
+
+async def _echo(ws: ServerConnection) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+def _server_context(cert: str | None, key: str | None) -> ssl.SSLContext | None:
+    if cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    return context
+
+
+def _announce(name: str, where: str) -> None:
+    """Say where a server listens, in a form that a script can read, too."""
+    line = Text(f"longwire {name} listening on ").append(where, "bold cyan")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(line)
+    if console.is_terminal:
+        console.print(Text("Ctrl-C stops it.", "dim"))
+
+
+def _log(verbose: int) -> None:
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=level)
+
+
+def _run_server(server: Coroutine[Any, Any, None]) -> None:
+    with _one_line_for_failures("the server failed"):
+        asyncio.run(server)

@@ -1,0 +1,1 @@
+"""The main demonstration: ``longwire demo``, its server and its page."""
