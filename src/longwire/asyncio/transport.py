@@ -196,10 +196,14 @@ class Wire(asyncio.Protocol):
         """
         if self.lost or self.transport.is_closing():
             return
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        else:
-            self.transport.close()
+        try:
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            else:
+                self.transport.close()
+        except OSError:
+            # The peer is gone already; connection_lost() is on its way.
+            self.transport.abort()
 
     def close(self) -> None:
         """Close when all that was written has left."""
