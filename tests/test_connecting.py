@@ -663,7 +663,7 @@ def test_the_proxy_comes_from_the_environment(monkeypatch):
         ("wss://x/", {"network": {"ssl": "yes"}}, TypeError, "not str"),
         ("ws://x/", {"subprotocols": "chat"}, TypeError, "subprotocols"),
         ("ws://x/", {"origin": 5}, TypeError, "origin must be a str or None, not int"),
-        ("ws://x/", {"user_agent_header": "a\r\nB: c"}, ValueError, ""),
+        ("ws://x/", {"user_agent_header": "a\r\nB: c"}, ValueError, "User-Agent"),
         ("ws://x/", {"extensions": [5]}, TypeError, "extensions has a int"),
         ("ws://x/", {"proxy": 5}, TypeError, "proxy must be a URL"),
         ("ws://x/", {"proxy": "ftp://p"}, errors.InvalidProxy, "isn't a valid proxy"),

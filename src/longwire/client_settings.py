@@ -113,8 +113,8 @@ def client_settings(
     address = _address(parsed, dict(network or {}))
     if subprotocols is not None:
         validate_subprotocols(subprotocols)
-    for name, value in (("origin", origin), ("user_agent_header", user_agent_header)):
-        _check_header_value(name, value)
+    _check_header_value("origin", "Origin", origin)
+    _check_header_value("user_agent_header", "User-Agent", user_agent_header)
     return ClientSettings(
         uri=parsed,
         address=address,
@@ -163,14 +163,14 @@ def _check_context(name: str, value: object) -> ssl.SSLContext | None:
     return value
 
 
-def _check_header_value(name: str, value: object) -> None:
+def _check_header_value(keyword: str, header: str, value: object) -> None:
     if value is None:
         return
     if not isinstance(value, str):
         kind = type(value).__name__
-        raise TypeError(f"{name} must be a str or None, not {kind}")
+        raise TypeError(f"{keyword} must be a str or None, not {kind}")
     # Refuses what a header must not carry before a server does.
-    Headers()["Checked"] = value
+    Headers()[header] = value
 
 
 def _factories(

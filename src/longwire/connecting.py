@@ -147,13 +147,16 @@ def _origin(uri: WebSocketURI) -> tuple[bool, str, int]:
 
 def _resolve(base: WebSocketURI, location: str) -> WebSocketURI:
     """Return the URI ``location`` stands for in a response from ``base``."""
-    host = f"[{base.host}]" if ":" in base.host else base.host
+    host = base.host
+    if ":" in host:
+        host = f"[{host.replace('%', '%25')}]"  # RFC 6874: a zone after %25
     scheme = "https" if base.secure else "http"
+    here = f"{scheme}://{host}:{base.port}{base.resource_name}"
     try:
-        joined = urllib.parse.urljoin(
-            f"{scheme}://{host}:{base.port}{base.resource_name}", location
-        )
-        parts = urllib.parse.urlsplit(joined)
+        parts = urllib.parse.urlsplit(location)
+        if not parts.scheme:
+            # Only then: urljoin() takes "http://" for a relative reference.
+            parts = urllib.parse.urlsplit(urllib.parse.urljoin(here, location))
         # Redirects are HTTP's, so they may speak of http; and a fragment is
         # for whoever shows the page (RFC 9110 section 10.2.2).
         scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)

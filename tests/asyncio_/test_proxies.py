@@ -7,9 +7,6 @@ import contextlib
 
 import pytest
 import websockets.asyncio.server as other
-
-from longwire import errors
-from longwire.asyncio.client import connect
 from tests.asyncio_.client_peers import (
     HttpProxy,
     Socks5Proxy,
@@ -19,6 +16,9 @@ from tests.asyncio_.client_peers import (
     silence,
 )
 from tests.support.needs import needs
+
+from longwire import errors
+from longwire.asyncio.client import connect
 
 
 async def echo(ws):
@@ -179,6 +179,8 @@ async def test_the_end_of_a_tunnel_during_tls_is_an_error(proxy_tls, certificate
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         await reader.read(100)
 
+    # CPython 3.11 tells the loop of its own TypeError, too.
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
     proxy_context = certificates.server if proxy_tls else None
     options = {"proxy_ssl": certificates.client} if proxy_tls else {}
 

@@ -192,9 +192,16 @@ class Stream:
                 f"received {wire.unread} bytes in plain before TLS had started"
             )
         loop = asyncio.get_running_loop()
-        transport = await loop.start_tls(
-            wire.transport, wire, options.pop("ssl"), **options
-        )
+        try:
+            transport = await loop.start_tls(
+                wire.transport, wire, options.pop("ssl"), **options
+            )
+        except TypeError as exc:
+            # CPython 3.11 fails with this on its way to report a failed handshake
+            # inside another TLS; what failed is the context.
+            if isinstance(exc.__context__, OSError):
+                raise exc.__context__ from None
+            raise
         if transport is None:
             # asyncio returns None for a connection that was lost meanwhile.
             raise ConnectionResetError("connection lost while starting TLS")
