@@ -304,7 +304,9 @@ def test_a_frame_longer_than_what_it_inflates_to_is_not_too_big(read):
 
 def test_inflated_fragments_count_together(read):
     wire = frame(0x41, HELLO[:3]) + frame(0x80, HELLO[3:])
-    assert "".join(e[1] for e in read(client(Deflate(), max_message=5), wire)) == "Hello"
+    assert (
+        "".join(e[1] for e in read(client(Deflate(), max_message=5), wire)) == "Hello"
+    )
 
     fault = read(client(Deflate(), max_message=4), wire)[-1]
 

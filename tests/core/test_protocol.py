@@ -506,9 +506,7 @@ def test_an_extension_and_compression_work_together(read):
 
 def test_limits_hold_before_and_after_an_extension(read):
     limits = {"extensions": [Grow()], "max_message": 6}
-    assert read(server(**limits), frame(0x82, b"ab", NO_MASK)) == [
-        (2, b"ababab", True)
-    ]
+    assert read(server(**limits), frame(0x82, b"ab", NO_MASK)) == [(2, b"ababab", True)]
 
     [fault] = read(server(**limits), frame(0x82, b"abc", NO_MASK))
     assert isinstance(fault, PayloadTooBig)

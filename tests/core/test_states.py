@@ -39,11 +39,23 @@ def test_an_illegal_move_names_state_and_event(state, event):
 
 
 def test_data_is_sent_until_our_close_frame():
-    assert [states.may_send_data(s) for s in range(5)] == [True, False, True, False, False]
+    assert [states.may_send_data(s) for s in range(5)] == [
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_pongs_are_sent_until_both_close_frames():
-    assert [states.may_send_pong(s) for s in range(5)] == [True, True, True, False, False]
+    assert [states.may_send_pong(s) for s in range(5)] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_users_see_the_states_of_the_rfc():

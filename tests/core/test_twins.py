@@ -20,10 +20,19 @@ MASKING = twins("core.masking")
 
 EDGES = [0, 1, 125, 126, 127, 65535, 65536, 2**31 - 1, 2**31, 2**32, 2**63 - 1]
 EDGES += [2**63, 2**64 - 1]
-COUNTERS = (
-    "buffered mid_message output_size state close_sent close_received "
-    "close_received_first bytes_received bytes_sent messages_received messages_sent"
-).split()
+COUNTERS = [
+    "buffered",
+    "mid_message",
+    "output_size",
+    "state",
+    "close_sent",
+    "close_received",
+    "close_received_first",
+    "bytes_received",
+    "bytes_sent",
+    "messages_received",
+    "messages_sent",
+]
 
 
 def pseudo_random(size):
