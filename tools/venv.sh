@@ -32,6 +32,11 @@ if ! "$folder/bin/python" -c 'import pip' 2>/dev/null; then
     "$python" -m venv "$folder"
 fi
 
+# Best effort: tools/build.py says what is missing where this is not allowed.
+"$folder/bin/python" -c 'import os, sys, sysconfig
+sys.exit(not os.path.isfile(sysconfig.get_path("include") + "/Python.h")
+         and sys.implementation.name == "cpython")' || tools/debian.sh python3-dev || true
+
 quiet=(--quiet --disable-pip-version-check)
 requirements=$("$folder/bin/python" -c '
 import tomllib

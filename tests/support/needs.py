@@ -100,7 +100,8 @@ def needs(name: str) -> str:
 def needs_build(name: str) -> NoReturn:
     """Leave the running test out because module ``name`` is not compiled here."""
     if os.environ.get("LONGWIRE_PURE", "0") not in ("", "0"):
-        pytest.skip("says something of the compiled build, and this run is pure")
+        reason = "says something of the compiled build, and this run is pure"
+        pytest.skip(reason, allow_module_level=True)
     leave_out(f"compiled longwire.{name}: make build", must=True)
 
 
@@ -108,4 +109,4 @@ def leave_out(reason: str, *, must: bool) -> NoReturn:
     """Skip the running test; where CI is "true" and it must run, fail."""
     if must and os.environ.get("CI") == "true":
         pytest.fail(MARK + reason, pytrace=False)
-    pytest.skip(MARK + reason)
+    pytest.skip(MARK + reason, allow_module_level=True)
