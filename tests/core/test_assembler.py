@@ -348,6 +348,15 @@ def test_a_frame_compressed_and_incomplete_is_checked_as_it_comes():
         protocol.next_event()
 
 
+def test_a_continuation_does_not_say_that_it_is_compressed(read):
+    wire = frame(0x41, HELLO[:3]) + frame(0xC0, HELLO[3:])
+
+    fault = read(client(Deflate()), wire)[-1]
+
+    assert fault.code == 1002
+    assert "continuation" in str(fault)
+
+
 # --- what is held ---
 
 

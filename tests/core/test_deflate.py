@@ -417,6 +417,19 @@ def test_fragments_end_early_too():
         assert codec.decompress(final(text), i == 2, 8) == text
 
 
+def test_only_as_much_as_the_window_is_remembered():
+    codec = inflating(server_max_window_bits=9)
+    text = random.Random(4).randbytes(400)
+    noise = [random.Random(i).randbytes(700) for i in range(5)]
+
+    for part in [*noise, text]:
+        stored = raw_deflate(part, bits=9)
+        assert codec.decompress(stored, False, 700) == part
+    assert codec.decompress(final(b""), False, 0) == b""
+
+    assert len(codec.decompress(final(text, text) + b"\x00", True, 400)) == 400
+
+
 def test_the_limit_holds_across_early_ends():
     data = final(b"x" * 50) + final(b"y" * 50) + b"\x00"
     assert len(inflating().decompress(data, True, 100)) == 100
