@@ -372,6 +372,14 @@ def test_a_relative_location_from_an_ipv6_address_stays_there():
     assert player.opened[-1] == OpenTcp("::1", 8080, None, {})
 
 
+def test_a_relative_location_keeps_the_zone_of_an_ipv6_address():
+    player = Player(redirect("/b"), OPEN)
+
+    player.play(plan("ws://[fe80::1%25eth0]/a"))
+
+    assert player.opened[-1] == OpenTcp("fe80::1%eth0", 80, None, {})
+
+
 def test_https_in_a_location_starts_tls():
     player = Player(redirect("https://example.com/"), OPEN)
 
@@ -446,10 +454,9 @@ def test_secrets_follow_within_the_origin():
     assert b"Cookie: a=1\r\n" in player.requests[1]
 
 
-def test_secrets_once_dropped_do_not_come_back():
-    player = Player(
-        redirect("ws://other.example/"), redirect("ws://example.com/b"), OPEN
-    )
+@pytest.mark.parametrize("second", ["/within", "ws://example.com/back"])
+def test_secrets_once_dropped_do_not_come_back(second):
+    player = Player(redirect("ws://other.example/"), redirect(second), OPEN)
 
     player.play(
         plan("ws://user:pass@example.com/", additional_headers={"Cookie": "a=1"})
@@ -457,6 +464,24 @@ def test_secrets_once_dropped_do_not_come_back():
 
     assert b"Cookie" not in player.requests[2]
     assert b"Authorization" not in player.requests[2]
+
+
+def test_a_given_host_header_is_for_the_first_origin_only():
+    player = Player(redirect("/b"), redirect("ws://other.example/"), OPEN)
+
+    player.play(plan(additional_headers={"Host": "virtual.example"}))
+
+    hosts = [
+        line
+        for request in player.requests
+        for line in request.split(b"\r\n")
+        if line.startswith(b"Host:")
+    ]
+    assert hosts == [
+        b"Host: virtual.example",
+        b"Host: virtual.example",
+        b"Host: other.example",
+    ]
 
 
 def test_ten_redirects_are_followed_and_no_more():
@@ -664,6 +689,13 @@ def test_the_proxy_comes_from_the_environment(monkeypatch):
         ("ws://x/", {"subprotocols": "chat"}, TypeError, "subprotocols"),
         ("ws://x/", {"origin": 5}, TypeError, "origin must be a str or None, not int"),
         ("ws://x/", {"user_agent_header": "a\r\nB: c"}, ValueError, "User-Agent"),
+        (
+            "ws://x/",
+            {"additional_headers": {"Upgrade": "x"}},
+            ValueError,
+            "has upgrade",
+        ),
+        ("ws://x/", {"additional_headers": {"X": "a\nb"}}, ValueError, "header X"),
         ("ws://x/", {"extensions": [5]}, TypeError, "extensions has a int"),
         ("ws://x/", {"proxy": 5}, TypeError, "proxy must be a URL"),
         ("ws://x/", {"proxy": "ftp://p"}, errors.InvalidProxy, "isn't a valid proxy"),

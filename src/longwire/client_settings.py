@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .http.extensions import ClientExtensionFactory, ClientPerMessageDeflateFactory
+from .http.handshake import build_request
 from .http.headers import Headers, validate_subprotocols
 from .http.proxy import Proxy, parse_proxy
 from .http.uri import WebSocketURI, parse_uri
@@ -124,7 +125,7 @@ def client_settings(
         origin=origin,
         subprotocols=None if subprotocols is None else tuple(subprotocols),
         extensions=_factories(extensions, compression),
-        additional_headers=Headers(additional_headers or {}),
+        additional_headers=_check_headers(parsed, additional_headers),
         user_agent=user_agent_header,
         proxy=_check_proxy(proxy, address),
         max_redirects=_max_redirects(),
@@ -171,6 +172,13 @@ def _check_header_value(keyword: str, header: str, value: object) -> None:
         raise TypeError(f"{keyword} must be a str or None, not {kind}")
     # Refuses what a header must not carry before a server does.
     Headers()[header] = value
+
+
+def _check_headers(uri: WebSocketURI, given: HeadersLike | None) -> Headers:
+    headers = Headers(given or {})
+    # Refuses the fields that are the handshake's own.
+    build_request(uri, key="", additional_headers=headers)
+    return headers
 
 
 def _factories(

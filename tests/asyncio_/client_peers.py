@@ -74,7 +74,8 @@ def answering(data):
 
 async def pipe(reader, writer):
     """Copy all of ``reader`` to ``writer``, then its end."""
-    with contextlib.suppress(ConnectionError):
+    # uvloop raises RuntimeError for a transport that has closed meanwhile.
+    with contextlib.suppress(ConnectionError, RuntimeError):
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()

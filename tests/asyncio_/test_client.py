@@ -582,6 +582,26 @@ async def test_failed_attempts_wait_for_their_delays_and_are_logged(caplog):
     ]
 
 
+async def test_after_a_connection_the_delays_begin_anew():
+    served = 0
+
+    async def every_second(connection, request):
+        nonlocal served
+        served += 1
+        return connection.respond(503, "busy\n") if served % 2 else None
+
+    connections = 0
+    async with serving(process_request=every_second) as port:
+        uri = f"ws://127.0.0.1:{port}/"
+        async for ws in connect(uri, reconnect_delays=lambda: [0.0]):
+            connections += 1
+            if connections == 3:
+                await ws.close()
+                break
+
+    assert (connections, served) == (3, 6)
+
+
 async def test_process_exception_has_the_last_word():
     seen = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 
 import pytest
 import websockets.asyncio.server as other
@@ -250,6 +251,26 @@ async def test_names_are_looked_up_here_or_by_the_proxy(scheme, asked):
         )
 
     assert proxy.asked == [(*asked, port)]
+
+
+@pytest.mark.usefixtures("_socks")
+async def test_keywords_of_the_loop_are_passed_on_to_a_socks_proxy():
+    peers = []
+    proxy = Socks5Proxy()
+
+    async def note(reader, writer):
+        peers.append(writer.get_extra_info("peername")[0])
+        await proxy(reader, writer)
+
+    async with serving() as port, raw_server(note) as proxy_port:
+        await check_echo(
+            f"ws://localhost:{port}/",
+            proxy=f"socks5h://127.0.0.1:{proxy_port}",
+            local_addr=("127.0.0.2", 0),
+            family=socket.AF_INET,
+        )
+
+    assert peers == ["127.0.0.2"]
 
 
 @pytest.mark.usefixtures("_socks")
