@@ -150,6 +150,16 @@ def test_a_unix_socket_is_opened_by_its_path():
     assert player.steps[0] == OpenUnix("/run/x", None, {})
 
 
+def test_a_preset_unix_socket_takes_the_place_of_the_path():
+    sock = object()
+    player = Player(OPEN)
+
+    network = {"unix": True, "path": None, "sock": sock}
+    player.play(plan("ws://localhost/", network=network))
+
+    assert player.opened == [OpenUnix(None, None, {"sock": sock})]
+
+
 def test_a_preset_socket_is_used_without_a_name_lookup():
     sock = object()
     player = Player(OPEN)

@@ -273,17 +273,10 @@ def _reader(limits: Limits, tunnel: bool) -> ResponseReader:
 
 def _read_response(reader: ResponseReader) -> Plan[Response]:
     """Return the response; raise EOFError when the stream ends before there is any."""
-    received = 0
-    while True:
-        data = yield Read()
-        if not data:
-            break
-        received += len(data)
+    while data := (yield Read()):
         response = reader.feed(data)
         if response is not None:
             return response
-    if not received:
-        raise EOFError("connection closed before any byte of a response")
     try:
         response = reader.feed_eof()
     except InvalidMessage as exc:

@@ -316,10 +316,11 @@ async def test_max_size_closes_with_1009():
     assert raised.value.sent.code == 1009
 
 
-async def test_records_of_a_connection_go_to_the_logger_given(caplog):
+@pytest.mark.parametrize("logger", ["my.client", logging.getLogger("my.client")])
+async def test_records_of_a_connection_go_to_the_logger_given(caplog, logger):
     async with serving() as port:
         with caplog.at_level(logging.INFO, "my.client"):
-            async with connect(f"ws://127.0.0.1:{port}/", logger="my.client"):
+            async with connect(f"ws://127.0.0.1:{port}/", logger=logger):
                 pass
 
     names = {record.name for record in caplog.records if "connection" in record.msg}
