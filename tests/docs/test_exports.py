@@ -1,0 +1,94 @@
+"""Public names and the pages of the reference name each other, each exactly once."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+import longwire
+from tests.docs.programs import ROOT
+from tests.support.commands import environment
+
+pytestmark = pytest.mark.once
+
+DIRECTIVE = re.compile(
+    r"^\.\. (?:auto(?:class|exception|function)|py:data):: longwire\.(\w+)$",
+    re.MULTILINE,
+)
+
+
+def documented_names() -> list[str]:
+    pages = sorted((ROOT / "docs" / "reference").glob("*.md"))
+    return [name for page in pages for name in DIRECTIVE.findall(page.read_text())]
+
+
+def test_every_public_name_is_in_the_reference():
+    assert sorted(set(longwire.__all__) - set(documented_names())) == []
+
+
+def test_every_name_in_the_reference_is_public():
+    assert sorted(set(documented_names()) - set(longwire.__all__)) == []
+
+
+def test_no_name_is_in_the_reference_twice():
+    names = documented_names()
+
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_the_list_of_names_is_the_table_of_where_they_are_from():
+    assert longwire.__all__ == sorted(longwire._HOME_OF)
+
+
+@pytest.mark.parametrize("name", longwire.__all__)
+def test_a_public_name_can_be_imported(name):
+    namespace: dict[str, object] = {}
+
+    exec(f"from longwire import {name}", namespace)
+
+    assert name in namespace
+
+
+def test_a_star_import_brings_exactly_the_public_names():
+    namespace: dict[str, object] = {}
+
+    exec("from longwire import *", namespace)
+
+    assert sorted(namespace.keys() - {"__builtins__"}) == longwire.__all__
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'longwire' has no attribute 'served'"):
+        longwire.served  # noqa: B018
+
+
+def test_importing_the_package_loads_no_front_end():
+    script = "import sys, longwire; print('asyncio' in sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
+    )
+
+    assert done.stdout == "False\n"
+
+
+def test_type_checkers_accept_the_names_as_exported(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(f"from longwire import {', '.join(longwire.__all__)}\n")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path, program],
+        capture_output=True,
+        text=True,
+        cwd=ROOT / "src",
+        env=environment(),
+    )
+
+    assert done.returncode == 0, done.stdout
