@@ -327,7 +327,7 @@ def refusal_for(exc: Exception, *, date: str | None = None) -> Response:
         headers.append(("Allow", "GET"))
     elif exc.status == 426:
         # RFC 9110 section 7.8: who sends Upgrade also names it in Connection.
-        headers.append(("Connection", "close, Upgrade"))
+        headers += [("Connection", "close"), ("Connection", "Upgrade")]
         headers.append(("Upgrade", "websocket"))
         headers.append(("Sec-WebSocket-Version", _VERSION))
         if isinstance(exc, InvalidUpgrade) and exc.value is None:

@@ -1,0 +1,1 @@
+"""Tests of longwire.http: no network, wire bytes written as bytes."""
