@@ -6,9 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from longwire.core.protocol import Protocol
 from longwire.errors import LimitExceeded, ProtocolError
+
+# A busy machine is not a failure.
+settings.register_profile("longwire", deadline=None)
+settings.load_profile("longwire")
 
 PONG_TO_SERVER = b"\x8a\x80\x00\x00\x00\x00"
 PONG_TO_CLIENT = b"\x8a\x00"

@@ -29,7 +29,7 @@ agreements = st.none() | st.builds(
     client_max_window_bits=st.integers(9, 15),
 )
 cuts = st.integers(1, 20000)
-few_examples = settings(deadline=None, max_examples=30)
+few_examples = settings(max_examples=30)
 both_sides = pytest.mark.parametrize("is_client", [True, False])
 each_peer = pytest.mark.parametrize("peer", ["websockets", "wsproto"])
 

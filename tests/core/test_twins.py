@@ -125,13 +125,13 @@ agreements = st.none() | st.builds(
 
 
 @given(chunked(False), agreements, limits)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_both_builds_read_alike_as_a_server(chunks, deflate, limits):
     compare(False, deflate, limits, chunks)
 
 
 @given(chunked(True), agreements, limits)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_both_builds_read_alike_as_a_client(chunks, deflate, limits):
     compare(True, deflate, limits, chunks)
 
@@ -160,7 +160,7 @@ commands = st.one_of(
 
 
 @given(st.lists(commands, max_size=12), agreements, st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_both_builds_obey_alike(steps, deflate, client):
     pure = make("pure", client, deflate, {})
     compiled = make("compiled", client, deflate, {})
