@@ -92,6 +92,7 @@ class Server:
         self._settings = settings or ServerSettings()
         self._create_connection = create_connection
         self._tls = tls
+        self._starts_tls = tls is not None
         self._server: asyncio.Server | None = None
         self._starting: asyncio.Lock | None = None
         self._closing = False
@@ -280,12 +281,29 @@ class Server:
                 write_limit=(limits.output_bytes, limits.output_bytes_low),
             )
         ws.wire = Wire(ws)
+        # The clock of the handshake starts here, before TLS.
+        ws._accepted_at = asyncio.get_running_loop().time()
         return ws.wire
+
+    def _loop_tls(self, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+        """Return what ``create_server`` has to know of TLS: nothing, where we start it.
+
+        asyncio's own TLS server says nothing of failures and knows nothing of our
+        limits. Other loops (uvloop) read before a connection can be turned to TLS, so
+        there it has to do.
+        """
+        if self._tls is None or isinstance(loop, asyncio.BaseEventLoop):
+            return {}
+        self._starts_tls = False
+        options = {"ssl": self._tls.context, **self._tls.options}
+        if self._settings.timeouts.open:
+            options.setdefault("ssl_handshake_timeout", self._settings.timeouts.open)
+        return options
 
     def _admit(self, ws: ServerConnection) -> None:
         """Start serving a connection that was just accepted, or cut it off."""
         assert ws.wire is not None
-        limits, address = self._settings.limits, _address_of(ws)
+        limits, address = self._settings.limits, ws._address
         if _reached(len(self._tasks) - self._crowded, limits.connections) or _reached(
             self._per_address[address] if address else 0,
             limits.connections_per_address,
@@ -297,7 +315,7 @@ class Server:
             self._crowded += 1
         elif address:
             self._per_address[address] += 1
-        if self._tls is not None:
+        if self._starts_tls:
             # The first bytes are for TLS, which starts in a moment.
             ws.transport.pause_reading()
         task = asyncio.get_running_loop().create_task(ws._serve())
@@ -360,12 +378,6 @@ class _WaitClosed:
 
 def _reached(count: int, limit: int | None) -> bool:
     return limit is not None and count >= limit
-
-
-def _address_of(ws: ServerConnection) -> str:
-    """Return the peer's network address, "" where there is none (Unix sockets)."""
-    peer = ws.remote_address
-    return str(peer[0]) if isinstance(peer, tuple) and peer else ""
 
 
 def _name_of(sock: socket.socket) -> str:
@@ -480,7 +492,8 @@ def serve(
     def listen() -> Coroutine[Any, Any, asyncio.Server]:
         loop = asyncio.get_running_loop()
         create = loop.create_unix_server if unix else loop.create_server
-        return create(server.make_wire, **kwargs)
+        options = server._loop_tls(loop)
+        return create(server.make_wire, **kwargs, **options)
 
     server = Server(
         listen,

@@ -10,7 +10,7 @@ import asyncio
 import email.utils
 import inspect
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..accepting import CLOSING, CROWDED, Acceptor, Refused, ServerSettings
@@ -48,7 +48,7 @@ class ServerConnection(Connection):
     username: str | None = None
     handler: Callable[..., Awaitable[None]]
     """The handler that a :class:`~longwire.Router` chose, and its keywords."""
-    handler_kwargs: dict[str, Any]
+    handler_kwargs: Mapping[str, Any]
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class ServerConnection(Connection):
         self.server = server
         self._settings = protocol
         self._crowded = False
+        self._accepted_at = 0.0
         self._opening: asyncio.Timeout | None = None
         self._interrupted = ""
 
@@ -86,6 +87,12 @@ class ServerConnection(Connection):
         """Come in: the socket is accepted."""
         super().wire_made()
         self.server._admit(self)
+
+    @property
+    def _address(self) -> str:
+        """The peer's network address, "" where there is none (Unix sockets)."""
+        peer = self.remote_address
+        return str(peer[0]) if isinstance(peer, tuple) and peer else ""
 
     # --- what the server asks for ------------------------------------------------
 
@@ -130,15 +137,13 @@ class ServerConnection(Connection):
         wire = self.wire
         assert wire is not None
         outcome: Opened | Refused
-        # The server may have closed before this task had its first turn.
-        seconds = 0 if self._interrupted else settings.timeouts.open
         try:
-            async with asyncio.timeout(seconds) as self._opening:
+            async with asyncio.timeout_at(self._deadline()) as self._opening:
                 await self._start_tls()
                 outcome = await run(acceptor.plan(), Stream(wire))
         except TimeoutError:
             outcome, answer = acceptor.interrupted(self._interrupted)
-            if wire.is_tls or self.server._tls is None:
+            if wire.is_tls or not self.server._starts_tls:
                 wire.write(answer)
         except (OSError, ssl_module.SSLError) as exc:
             outcome = Refused(None, exc)
@@ -149,6 +154,14 @@ class ServerConnection(Connection):
         self._log_refusal(outcome)
         await self._linger(outcome)
         return None
+
+    def _deadline(self) -> float | None:
+        """Return when the opening handshake has to be over."""
+        if self._interrupted:
+            # The server closed before this task had its first turn.
+            return self._accepted_at
+        seconds = self._settings.timeouts.open
+        return None if seconds is None else self._accepted_at + seconds
 
     def _why_unavailable(self) -> str | None:
         if self._crowded:
@@ -162,7 +175,7 @@ class ServerConnection(Connection):
         time limit, and without a word about a failure.
         """
         tls = self.server._tls
-        if tls is None:
+        if tls is None or not self.server._starts_tls:
             return
         wire = self.wire
         assert wire is not None
@@ -180,7 +193,11 @@ class ServerConnection(Connection):
         if refused.ours:
             self.logger.error("opening handshake failed", exc_info=exc)
         elif exc is not None:
-            self.logger.info("opening handshake failed: %s", _in_one_line(exc))
+            self.logger.info(
+                "opening handshake failed: %s (from %s)",
+                _in_one_line(exc),
+                self._address or "a Unix socket",
+            )
         elif response is not None:
             self.logger.info(
                 "connection rejected (%d %s)",
