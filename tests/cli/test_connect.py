@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -327,6 +328,22 @@ async def test_a_reader_that_leaves_the_pipe_is_no_traceback():
 
     assert b"Traceback" not in stderr
     assert b"Exception ignored" not in stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+async def test_a_missing_stream_is_no_traceback(closed):
+    async with serve(echo) as server:
+        process = await asyncio.create_subprocess_shell(
+            f"{shlex.join(command('connect', address(server)))} --wait 0.1 {closed}",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        )
+        _, stderr = await asyncio.wait_for(process.communicate(), 20)
+
+    assert process.returncode == 0
+    assert b"Traceback" not in stderr
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,13 @@ import struct
 import subprocess
 import time
 
+import pytest
+
 import longwire
 from tests.support.commands import command, environment
 from tests.support.needs import needs
+
+pytestmark = pytest.mark.once
 
 CTRL_C, CTRL_D, UP, ENTER = b"\x03", b"\x04", b"\x1b[A", b"\r"
 SECONDS = 15.0

@@ -280,6 +280,15 @@ async def test_the_page_forbids_everything_it_does_not_need():
     assert response.headers["Referrer-Policy"] == "no-referrer"
 
 
+async def test_an_offer_of_another_protocol_still_gets_the_page():
+    offer = {"Upgrade": "h2c", "Connection": "Upgrade"}  # what curl --http2 sends
+    async with serving() as port:
+        response, body = await fetch(port, "/", headers=offer)
+
+    assert response.status == 200
+    assert body.startswith(b"<!DOCTYPE html>")
+
+
 async def test_head_has_the_headers_and_no_body():
     async with serving() as port:
         response, body = await fetch(port, "/", "HEAD")

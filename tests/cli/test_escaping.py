@@ -6,6 +6,8 @@ import pytest
 
 from longwire.cli.escaping import escape, one_line
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize(
     ("text", "shown"),

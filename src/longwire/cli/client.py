@@ -49,8 +49,6 @@ async def converse(
             # Answers that come before the peer's close frame are still shown.
             await ws.close()
             closed = await receiving
-            if sending.done():
-                sending.result()
         finally:
             for task in (receiving, sending, stopped):
                 task.cancel()
@@ -58,6 +56,8 @@ async def converse(
             await asyncio.gather(receiving, sending, stopped, return_exceptions=True)
     normal = isinstance(closed, ConnectionClosedOK)
     output.closed(closed, normal)
+    if not sending.cancelled():
+        sending.result()  # raises what was wrong with the input
     return normal
 
 

@@ -9,7 +9,7 @@ import math
 import ssl
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from prompt_toolkit.patch_stdout import patch_stdout
@@ -131,7 +131,7 @@ def connect_command(
     Control characters in what is received are shown as escapes. Exit status 0 means
     that the connection was closed properly, 1 that it was not, or never opened.
     """
-    interactive = not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+    interactive = not as_json and _is_terminal(sys.stdin) and _is_terminal(sys.stdout)
     with _one_line_for_failures(f"cannot connect to {escape(uri)}"):
         opening = _opening(uri, **options)
 
@@ -148,6 +148,11 @@ def connect_command(
     with _one_line_for_failures(f"cannot connect to {escape(uri)}"):
         if not asyncio.run(run()):
             sys.exit(1)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a person is there; a process may have been given no stream."""
+    return stream is not None and stream.isatty()
 
 
 def _opening(

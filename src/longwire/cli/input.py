@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pathlib
+import sys
 import threading
 from collections.abc import AsyncIterator
 
@@ -24,9 +25,12 @@ _CHUNKS_AHEAD = 16
 async def stdin_lines(descriptor: int = 0) -> AsyncIterator[bytes]:
     """Yield the lines of stdin without their ends, the last one even unfinished.
 
-    A thread reads, because a loop can wait for a pipe but not for a file. It reads
+    None if the process was started without a stdin: its number may be a socket's by
+    now. A thread reads, because a loop can wait for a pipe but not for a file. It reads
     the descriptor: ``sys.stdin`` would stay locked when the process ends first.
     """
+    if sys.stdin is None:
+        return
     loop = asyncio.get_running_loop()
     chunks: asyncio.Queue[bytes] = asyncio.Queue()
     room = threading.Semaphore(_CHUNKS_AHEAD)

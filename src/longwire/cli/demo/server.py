@@ -178,7 +178,7 @@ class Demo:
 def serve_page(connection: ServerConnection, request: Request) -> Response | None:
     """Answer a request for the page; None for one that wants a WebSocket."""
     path = request.path.partition("?")[0]
-    if path == "/ws" or (path == "/" and "Upgrade" in request.headers):
+    if path == "/ws" or (path == "/" and _wants_websocket(request)):
         return None
     if path not in FILES:
         return connection.respond(404, "There is nothing here; try /\n")
@@ -192,6 +192,11 @@ def serve_page(connection: ServerConnection, request: Request) -> Response | Non
     headers["Content-Length"] = str(len(body))
     headers["Connection"] = "close"
     return Response(200, "OK", headers, body)
+
+
+def _wants_websocket(request: Request) -> bool:
+    """Return whether the request offers to upgrade to a WebSocket (or to others)."""
+    return "websocket" in ",".join(request.headers.get_all("Upgrade")).lower()
 
 
 def _line(command: dict[str, Any], key: str, limit: int) -> str:
