@@ -141,6 +141,23 @@ def test_an_absolute_target_takes_the_place_of_host(feed, target, host, path):
 
 
 @every_way
+def test_an_absolute_target_leaves_the_other_fields_alone(feed):
+    data = b"GET ws://b/ HTTP/1.1\r\nX: y\r\nHost: a\r\nZ: z\r\n\r\n"
+
+    request = fed(reader(), data, feed)
+
+    assert list(request.headers.raw_items()) == [("Host", "b"), ("X", "y"), ("Z", "z")]
+
+
+@every_way
+def test_a_later_minor_version_is_read_as_http_1_1_is(feed):
+    # RFC 9110 section 2.5.
+    request = fed(reader(), b"GET / HTTP/1.9\r\nHost: a\r\n\r\n", feed)
+
+    assert request.protocol == "HTTP/1.9"
+
+
+@every_way
 @pytest.mark.parametrize(
     "host",
     [
