@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import re
 import socket
@@ -288,6 +289,17 @@ async def test_a_unix_socket_and_its_default_uri(tmp_path):
             assert ws.request.headers["Host"] == "localhost"
 
 
+async def test_a_connected_unix_socket_and_a_uri_are_used(tmp_path):
+    path = str(tmp_path / "socket")
+    async with other.unix_serve(echo, path), nothing_left():
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(path)
+
+        async with unix_connect(uri="ws://service.example/x", sock=sock) as ws:
+            assert ws.request.headers["Host"] == "service.example"
+            assert ws.request.path == "/x"
+
+
 async def test_a_redirect_leads_to_another_server():
     async with serving() as port:
         answer = (
@@ -431,6 +443,18 @@ async def test_a_server_silent_in_tls_is_given_up_after_open_timeout(certificate
             await connect(
                 f"wss://localhost:{port}/", ssl=certificates.client, open_timeout=0.05
             )
+
+
+async def test_a_timeout_of_the_network_is_not_taken_for_ours(monkeypatch):
+    async def time_out(*args, **options):
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", time_out)
+
+    with pytest.raises(TimeoutError) as raised:
+        await connect("ws://127.0.0.1:1/")
+
+    assert raised.value.errno == errno.ETIMEDOUT
 
 
 async def test_a_server_that_drips_is_given_up_after_open_timeout():

@@ -236,6 +236,18 @@ async def test_plain_bytes_before_tls_are_not_taken_for_those_inside():
         stream.abort()
 
 
+async def test_tls_options_that_make_no_sense_come_out_as_they_are():
+    def plan(port):
+        yield OpenTcp("127.0.0.1", port)
+        yield StartTls(None, "localhost", {"ssl_handshake_timeout": "soon"})
+
+    async with raw_server(silence) as port, nothing_left():
+        stream = new_stream()
+        with pytest.raises(TypeError):
+            await run(plan(port), stream)
+        stream.abort()
+
+
 async def test_socks_without_python_socks_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "python_socks", None)
 
