@@ -18,7 +18,16 @@ from .messages import CloseReport, Opcode, State
 from .options import Keepalive, Limits, Timeouts
 from .session import Session
 
-__all__ = ["BytesLike", "Connection", "ConnectionLogger", "Data", "opcode_for"]
+__all__ = [
+    "BytesLike",
+    "Connection",
+    "ConnectionLogger",
+    "Data",
+    "Pieces",
+    "as_wanted",
+    "control_payload",
+    "opcode_for",
+]
 
 Data = str | bytes
 """What ``recv()`` returns: text as str, binary as bytes."""
@@ -146,3 +155,51 @@ def opcode_for(message: object, text: bool | None) -> Opcode:
         return Opcode.TEXT if text else Opcode.BINARY
     kind = type(message).__name__
     raise TypeError(f"a message must be str, bytes-like or an iterable, not {kind}")
+
+
+class Pieces:
+    """Turns the pieces of one message into the type that was asked for."""
+
+    def __init__(self, decode: bool | None) -> None:
+        self._decode = decode
+        self._tail = b""
+
+    def feed(self, payload: Data, fin: bool) -> Data:
+        """Return the piece; a character split by binary pieces waits for its rest."""
+        if self._decode is None:
+            return payload
+        if isinstance(payload, str) or not self._decode:
+            return as_wanted(payload, self._decode)
+        data = self._tail + payload
+        end = len(data) if fin else _whole_characters(data)
+        self._tail = data[end:]
+        return data[:end].decode()
+
+
+def _whole_characters(data: bytes) -> int:
+    """Return how many bytes of ``data`` are not the beginning of a split character."""
+    for back in range(1, min(4, len(data) + 1)):
+        byte = data[-back]
+        if byte & 0xC0 == 0x80:
+            continue
+        length = 2 if byte & 0xE0 == 0xC0 else 3 if byte & 0xF0 == 0xE0 else 4
+        return len(data) - back if byte >= 0xC0 and length > back else len(data)
+    return len(data)
+
+
+def as_wanted(payload: Data, decode: bool) -> Data:
+    """Return ``payload`` as str if ``decode``, else as bytes."""
+    if decode:
+        return payload if isinstance(payload, str) else payload.decode()
+    return payload.encode() if isinstance(payload, str) else payload
+
+
+def control_payload(data: str | bytes) -> bytes:
+    """Return what a ping or pong carries; at most 125 bytes (section 5.5)."""
+    if isinstance(data, str):
+        data = data.encode()
+    elif not isinstance(data, BytesLike):
+        raise TypeError(f"data must be str or bytes-like, not {type(data).__name__}")
+    if len(data) > 125:
+        raise ValueError(f"data is {len(data)} bytes long; at most 125 are allowed")
+    return bytes(data)

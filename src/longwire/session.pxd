@@ -1,6 +1,8 @@
 from longwire.core.inbox cimport Inbox
 from longwire.core.protocol cimport Protocol
 
+cdef Py_ssize_t CORK
+
 
 cdef class Session:
     cdef readonly bint client
@@ -46,3 +48,4 @@ cdef class Session:
     cpdef stop_waiting(self)
     cpdef send(self, int opcode, payload, bint fin, bint compress)
     cpdef take_output(self)
+    cpdef bytes take_due_output(self)

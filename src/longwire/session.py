@@ -41,6 +41,9 @@ DEADLINE = 64  # next_deadline() came nearer
 # close TCP when all is written; close it now.
 STAY, HALF_CLOSE, CLOSE, ABORT = 0, 1, 2, 3
 
+# Bytes of output that are not kept back for the sake of fewer writes.
+CORK = 65536
+
 # Close codes of an ordinary end. 1005 is a close frame without a code, as browsers
 # send it for `socket.close()`.
 OK_CODES = (1000, 1001, 1005)
@@ -182,6 +185,7 @@ class Session:
             cause = self.closing_cause or Cause.NETWORK
             self._decide(cause, _describe_loss(error), now)
         self.tcp_lost = True
+        self.protocol.lost()
         self.heartbeat.stop()
         self.grace_by = self.close_by = self.write_by = NEVER
         self.flags |= MESSAGE | STATE | PONGS
@@ -334,6 +338,21 @@ class Session:
     def take_output(self) -> bytes:
         """Return everything to write, in order, and forget it."""
         return self.protocol.take_output()
+
+    def take_due_output(self) -> bytes:
+        """Return what is to be written at once: nothing while more is about to come.
+
+        As long as the inbox has messages, their reader is at work, and its answers
+        leave together; but no more than ``CORK`` bytes wait for that.
+        """
+        protocol = self.protocol
+        if (
+            self.inbox.whole > 0
+            and protocol.output_size < CORK
+            and protocol.close_sent is None
+        ):
+            return b""
+        return protocol.take_output()
 
     def write_paused(self, now: float) -> None:
         """The wire holds more unsent bytes than it should: ``send()`` has to wait."""

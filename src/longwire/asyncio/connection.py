@@ -10,11 +10,23 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, cast, overload
 
 from .. import connection
-from ..connection import BytesLike, Data, opcode_for
-from ..errors import ConcurrencyError, ConnectionClosed, ConnectionClosedOK
+from ..connection import (
+    BytesLike,
+    Data,
+    Pieces,
+    as_wanted,
+    control_payload,
+    opcode_for,
+)
+from ..errors import (
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedOK,
+    InvalidState,
+)
 from ..messages import Cause, Opcode, State
 from ..options import Keepalive, Timeouts
 from ..session import (
@@ -40,15 +52,21 @@ __all__ = ["Connection"]
 Message = str | bytes | bytearray | memoryview
 """One whole message, or one fragment of it, for ``send()``."""
 
-CORK = 65536
-"""Bytes of output that are not kept back for the sake of fewer writes."""
-
-
 class _Unset(float):
     """Default of a keyword whose value then comes from the settings."""
 
 
 INTERVAL, PATIENCE, CLOSING = _Unset(20), _Unset(20), _Unset(10)
+
+
+class _NotYet:
+    """Stands for an attribute that an open connection has; says so until then.
+
+    A plain attribute is found faster than a property, on the path of each message.
+    """
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        raise InvalidState("the opening handshake is not complete")
 
 
 class Connection(connection.Connection):
@@ -58,6 +76,9 @@ class Connection(connection.Connection):
     them for this connection. Made by ``connect`` and ``serve``; subclass it and pass
     the class as ``create_connection``.
     """
+
+    _live: Session = cast(Session, _NotYet())
+    _wire: Wire = cast(Wire, _NotYet())
 
     def __init__(
         self,
@@ -116,19 +137,21 @@ class Connection(connection.Connection):
 
         Called once, by the front end, with ``wire`` set.
         """
-        wire = self._wire
+        assert self.wire is not None
+        self._wire = wire = self.wire
         self._loop = wire.loop
+        self._now = wire.loop.time
         self.request = opened.request
         self.response = opened.response
         self.subprotocol = opened.subprotocol
         limits = self._limits
-        self._session = Session(
+        self._session = self._live = Session(
             self._client,
             limits=limits,
             timeouts=self._timeouts,
             keepalive=self._keepalive,
             random_bytes=os.urandom,
-            now=self._loop.time(),
+            now=self._now(),
             deflate=opened.deflate,
             extensions=opened.extensions,
         )
@@ -139,35 +162,28 @@ class Connection(connection.Connection):
             self.feed(opened.rest)
         wire.switch()
 
-    @property
-    def _wire(self) -> Wire:
-        if self.wire is None:
-            raise RuntimeError("the connection has no wire yet")
-        return self.wire
-
-    @property
-    def _live(self) -> Session:
-        if self._session is None:
-            raise RuntimeError("the opening handshake is not complete")
-        return self._session
-
     # --- from the wire and the timers --------------------------------------------
 
     def feed(self, data: bytes) -> None:
         """Bytes came."""
         session = self._live
-        session.receive(data, self._loop.time())
-        if session.flags:
+        session.receive(data, self._now())
+        if session.flags == MESSAGE:
+            # By far the most common: spare the way through _react().
+            session.flags = 0
+            if self._reader is not None and not self._reader.done():
+                self._reader.set_result(None)
+        elif session.flags:
             self._react()
 
     def eof(self) -> None:
         """The peer sends nothing more."""
-        self._live.receive_eof(self._loop.time())
+        self._live.receive_eof(self._now())
         self._react()
 
     def lost(self, exc: BaseException | None) -> None:
         """TCP is gone."""
-        self._live.lost(exc, self._loop.time())
+        self._live.lost(exc, self._now())
         Timers.of(self._loop).disarm(self)
         if self._flush_soon is not None:
             self._flush_soon.cancel()
@@ -179,12 +195,12 @@ class Connection(connection.Connection):
 
     def write_paused(self) -> None:
         """The wire holds much unsent."""
-        self._live.write_paused(self._loop.time())
+        self._live.write_paused(self._now())
         self._react()
 
     def write_resumed(self) -> None:
         """The wire takes bytes again."""
-        self._live.write_resumed(self._loop.time())
+        self._live.write_resumed(self._now())
         self._react()
 
     def next_deadline(self) -> float:
@@ -205,7 +221,7 @@ class Connection(connection.Connection):
         session = self._live
         while flags := session.take_flags():
             if flags & OUTPUT:
-                self._write()
+                self._write(session)
             if flags & MESSAGE and self._reader is not None:
                 _wake(self._reader)
             if flags & ~(OUTPUT | MESSAGE):
@@ -229,24 +245,17 @@ class Connection(connection.Connection):
         if flags & DEADLINE:
             Timers.of(self._loop).arm(self)
 
-    def _write(self) -> None:
+    def _write(self, session: Session) -> None:
         """Write the output, unless more of it is certain to come at once.
 
         While the inbox has messages, a reader is about to send more answers: they
         leave in one write when it has drained the inbox, or in the loop's next turn.
         """
-        session = self._live
-        if (
-            session.has_message
-            and session.protocol.output_size < CORK
-            and session.ended is None
-        ):
-            if self._flush_soon is None:
-                self._flush_soon = self._loop.call_soon(self._flush)
-            return
-        data = session.take_output()
+        data = session.take_due_output()
         if data:
             self._wire.write(data)
+        elif self._flush_soon is None and session.protocol.output_size:
+            self._flush_soon = self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_soon = None
@@ -306,7 +315,7 @@ class Connection(connection.Connection):
             self._react()
         if decode is None:
             return payload  # type: ignore[no-any-return]
-        return _as_wanted(payload, decode)
+        return as_wanted(payload, decode)
 
     async def _wait_for_input(self, session: Session, streaming: bool = False) -> None:
         """Wait for a whole message, or, when streaming, for a piece of one."""
@@ -314,7 +323,7 @@ class Connection(connection.Connection):
         session.streaming = streaming
         try:
             while True:
-                session.wait(self._loop.time())
+                session.wait(self._now())
                 if session.flags:
                     self._react()
                 if session.has_message or (streaming and len(session.inbox)):
@@ -337,7 +346,7 @@ class Connection(connection.Connection):
         session = self._live
         if self._receiving:
             raise _busy("recv_streaming")
-        decoder = _Pieces(decode)
+        decoder = Pieces(decode)
         fin = False
         try:
             while not fin:
@@ -393,7 +402,11 @@ class Connection(connection.Connection):
         if not session.is_open:
             await self._raise_closed(session)
         session.send(opcode, message, True, compress)
-        self._react()
+        if session.flags == OUTPUT:
+            session.flags = 0
+            self._write(session)
+        else:
+            self._react()
         if not session.writable:
             await self._drain(session)
 
@@ -404,6 +417,9 @@ class Connection(connection.Connection):
             raise TypeError("a message cannot be a mapping: send its JSON, or its keys")
         opcode: Opcode | None = None
         held: Message | None = None
+        # What comes asynchronously leaves as it comes, and an empty fragment ends it.
+        # What is all there needs no such end: its last item waits to be told as such.
+        holding = not isinstance(message, AsyncIterable)
         try:
             async for item in _items(message):
                 if opcode is None:
@@ -416,9 +432,11 @@ class Connection(connection.Connection):
                 if not isinstance(item, kind):
                     found = type(item).__name__
                     raise TypeError(f"all fragments must be of one type; found {found}")
-                if held is not None:
-                    await self._fragment(session, Opcode.CONT, held, False, compress)
-                held = item
+                ready = item
+                if holding:
+                    ready, held = held, item
+                if ready is not None:
+                    await self._fragment(session, Opcode.CONT, ready, False, compress)
             if opcode is not None:
                 last = b"" if held is None else held
                 await self._fragment(session, Opcode.CONT, last, True, compress)
@@ -466,7 +484,7 @@ class Connection(connection.Connection):
         """Send one message that was encoded elsewhere, without waiting; for broadcast."""
         session = self._live
         session.unsent = self._wire.unsent
-        session.send_encoded(frame, self._loop.time())
+        session.send_encoded(frame, self._now())
         self._react()
 
     # --- pings -------------------------------------------------------------------
@@ -479,11 +497,11 @@ class Connection(connection.Connection):
         waits for its pong, ConnectionClosed when the connection has ended.
         """
         session = self._live
-        payload = None if data is None else _control_payload(data)
+        payload = None if data is None else control_payload(data)
         if not session.is_open:
             await self._raise_closed(session)
         future: asyncio.Future[float] = self._loop.create_future()
-        session.ping(payload, future, self._loop.time())
+        session.ping(payload, future, self._now())
         self._react()
         return future
 
@@ -494,7 +512,7 @@ class Connection(connection.Connection):
         has ended.
         """
         session = self._live
-        payload = _control_payload(data)
+        payload = control_payload(data)
         if not session.is_open:
             await self._raise_closed(session)
         session.pong(payload)
@@ -522,7 +540,7 @@ class Connection(connection.Connection):
         session = self._live
         if error is not None:
             cause = Cause.HANDLER
-        session.close(code, reason, self._loop.time(), cause, error)
+        session.close(code, reason, self._now(), cause, error)
         self._react()
 
     async def wait_closed(self) -> None:
@@ -549,7 +567,9 @@ class Connection(connection.Connection):
     @property
     def transport(self) -> asyncio.Transport:
         """The asyncio transport below, for what only it knows."""
-        return self._wire.transport
+        if self.wire is None:
+            raise InvalidState("the connection is not made yet")
+        return self.wire.transport
 
     @property
     def local_address(self) -> Any:
@@ -581,50 +601,6 @@ class _Messages:
             return await self._recv()
         except ConnectionClosedOK:
             raise StopAsyncIteration from None
-
-
-class _Pieces:
-    """Turns the pieces of one message into the type that was asked for."""
-
-    def __init__(self, decode: bool | None) -> None:
-        self._decode = decode
-        self._tail = b""
-
-    def feed(self, payload: Data, fin: bool) -> Data:
-        """Return the piece; a character split by binary pieces waits for its rest."""
-        if self._decode is not True or isinstance(payload, str):
-            return payload if self._decode is None else _as_wanted(payload, False)
-        data = self._tail + payload
-        end = len(data) if fin else _whole_characters(data)
-        self._tail = data[end:]
-        return data[:end].decode()
-
-
-def _whole_characters(data: bytes) -> int:
-    """Return how many bytes of ``data`` are not the beginning of a split character."""
-    for back in range(1, min(4, len(data) + 1)):
-        byte = data[-back]
-        if byte & 0xC0 == 0x80:
-            continue
-        length = 2 if byte & 0xE0 == 0xC0 else 3 if byte & 0xF0 == 0xE0 else 4
-        return len(data) - back if byte >= 0xC0 and length > back else len(data)
-    return len(data)
-
-
-def _as_wanted(payload: Data, decode: bool) -> Data:
-    if decode:
-        return payload if isinstance(payload, str) else payload.decode()
-    return payload.encode() if isinstance(payload, str) else payload
-
-
-def _control_payload(data: str | bytes) -> bytes:
-    if isinstance(data, str):
-        data = data.encode()
-    elif not isinstance(data, BytesLike):
-        raise TypeError(f"data must be str or bytes-like, not {type(data).__name__}")
-    if len(data) > 125:
-        raise ValueError(f"data is {len(data)} bytes long; at most 125 are allowed")
-    return bytes(data)
 
 
 def _wake(future: asyncio.Future[None]) -> None:

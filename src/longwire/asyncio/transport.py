@@ -8,6 +8,7 @@ to the owner as they come. The native engine will be another wire with these ver
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 __all__ = ["Owner", "Wire"]
@@ -55,6 +56,8 @@ class Wire(asyncio.Protocol):
         self._blocked = False
         self._unread = b""
         self._waiter: asyncio.Future[None] | None = None
+        # Bound anew as things change, to spare a call for each message.
+        self.write: Callable[[bytes], None] = self._write
 
     def __str__(self) -> str:
         return self.kind
@@ -92,6 +95,7 @@ class Wire(asyncio.Protocol):
         """Pass the loss on."""
         self.lost = True
         self.error = exc
+        self.write = self._write
         self._wake()
         # Before the switch nobody but read() is concerned: a client's plan may have
         # gone on to another wire.
@@ -149,6 +153,10 @@ class Wire(asyncio.Protocol):
     def switch(self) -> None:
         """Hand the stream to the owner: unread bytes first, then all that comes."""
         self._switched = True
+        if not self.lost:
+            self.write = self.transport.write
+            # Found on the instance before the class: bytes go straight to the owner.
+            self.data_received = self.owner.feed  # type: ignore[method-assign]
         unread, self._unread = self._unread, b""
         if self._blocked:
             self.owner.write_paused()
@@ -162,8 +170,8 @@ class Wire(asyncio.Protocol):
 
     # --- verbs -------------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
-        """Send ``data``, now or when the peer takes it."""
+    def _write(self, data: bytes) -> None:
+        """Send ``data``, now or when the peer takes it: what ``write`` is."""
         if not self.lost:
             self.transport.write(data)
 
