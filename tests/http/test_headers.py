@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longwire import errors
 from longwire.http.headers import Headers, MultipleValuesError
 
 pytestmark = pytest.mark.once
@@ -171,6 +172,13 @@ def test_values_with_control_characters_are_refused(headers, value):
     with pytest.raises(ValueError, match="control character"):
         Headers(X=value)
     assert "X" not in headers
+
+
+def test_the_refusal_of_a_value_is_the_documented_one_too(headers):
+    with pytest.raises(errors.InvalidHeaderValue) as caught:
+        headers["X"] = "a\r\nB: c"
+
+    assert (caught.value.name, caught.value.value) == ("X", "a\r\nB: c")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\n", "ü", " a", "a\0"])

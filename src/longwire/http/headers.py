@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
+from ..errors import InvalidHeaderValue
 from .fields import (
     ExtensionHeader,
     ExtensionParameter,
@@ -33,6 +34,7 @@ __all__ = [
     "Headers",
     "HeadersLike",
     "MultipleValuesError",
+    "UnsafeHeader",
     "build_authorization_basic",
     "build_extension",
     "build_host",
@@ -55,6 +57,17 @@ class MultipleValuesError(LookupError):
     """A field that was asked for its one value has several; see ``get_all``."""
 
 
+class UnsafeHeader(InvalidHeaderValue, ValueError):
+    """A program sets a header that would be more than one on the wire.
+
+    A ValueError, for that is what it is; an InvalidHeaderValue, for that is what the
+    documented API raises.
+    """
+
+    def __str__(self) -> str:
+        return f"invalid value for header {self.name}: control character"
+
+
 class Headers(MutableMapping[str, str]):
     """The header fields of a request or response.
 
@@ -69,8 +82,8 @@ class Headers(MutableMapping[str, str]):
       ``raw_items()`` over every field as it was written, in order.
 
     Made like a dict: from a mapping, pairs, keywords or another ``Headers``. A name
-    that is not a token or a value with control characters (CR, LF and NUL among
-    them) raises ValueError.
+    that is not a token raises ValueError; so does a value with control characters,
+    CR, LF and NUL among them (:exc:`UnsafeHeader`).
     """
 
     __slots__ = ("_fields", "_values")
@@ -122,7 +135,7 @@ class Headers(MutableMapping[str, str]):
         if not is_token(key):
             raise ValueError(f"invalid header name: {key!r}; a token is needed")
         if _CONTROL.search(value) is not None:
-            raise ValueError(f"invalid value for header {key}: control character")
+            raise UnsafeHeader(key, value)
         if not value.isascii():
             value.encode(errors="surrogateescape")  # raises a kind of ValueError
         self.set_insecure(key, value)
