@@ -184,9 +184,7 @@ class CloseReport:
     closed_by: Side | None
     """The side whose close frame came first; None if there was no close frame."""
     code: int
-    """The code that counts: the received one, else the sent one when the closing
-    handshake was never answered, as RFC 6455 section 7.1.5 defines it: 1006 when no
-    close frame was received."""
+    """The code received; 1006 when no close frame was (RFC 6455 section 7.1.5)."""
     reason: str
     rcvd: Close | None = None
     sent: Close | None = None
