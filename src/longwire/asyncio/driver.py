@@ -191,6 +191,7 @@ class Stream:
             raise errors.SecurityError(
                 f"received {wire.unread} bytes in plain before TLS had started"
             )
+        wire.tls_begun = True
         loop = asyncio.get_running_loop()
         try:
             transport = await loop.start_tls(

@@ -73,6 +73,8 @@ class ServerConnection(Connection):
         self._settings = protocol
         self._crowded = False
         self._accepted_at = 0.0
+        # The peer's network address; "" where there is none, as on Unix sockets.
+        self._address = ""
         self._opening: asyncio.Timeout | None = None
         self._interrupted = ""
 
@@ -86,13 +88,10 @@ class ServerConnection(Connection):
     def wire_made(self) -> None:
         """Come in: the socket is accepted."""
         super().wire_made()
-        self.server._admit(self)
-
-    @property
-    def _address(self) -> str:
-        """The peer's network address, "" where there is none (Unix sockets)."""
         peer = self.remote_address
-        return str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        if isinstance(peer, tuple) and peer:
+            self._address = str(peer[0])
+        self.server._admit(self)
 
     # --- what the server asks for ------------------------------------------------
 
@@ -179,6 +178,7 @@ class ServerConnection(Connection):
             return
         wire = self.wire
         assert wire is not None
+        wire.tls_begun = True
         transport = await asyncio.get_running_loop().start_tls(
             wire.transport, wire, tls.context, server_side=True, **tls.options
         )

@@ -51,6 +51,7 @@ class Wire(asyncio.Protocol):
         self.lost = False
         self.error: BaseException | None = None
         self.got_eof = False
+        self.tls_begun = False  # a TLS handshake is under way, or over
         self._switched = False
         self._paused = False
         self._blocked = False
@@ -84,7 +85,7 @@ class Wire(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Pass the end on; keep our own direction open where that is possible."""
         self.got_eof = True
-        keep_open = not self.is_tls
+        keep_open = not (self.tls_begun or self.is_tls)
         if self._switched:
             self.owner.eof()
         else:
@@ -240,4 +241,9 @@ class Wire(asyncio.Protocol):
         """Return what the transport knows about itself; see asyncio's own list."""
         if self.transport is None:
             return default
-        return self.transport.get_extra_info(name, default)
+        try:
+            return self.transport.get_extra_info(name, default)
+        except (AttributeError, OSError, ValueError):
+            # What is left of a closed transport: asyncio's TLS of 3.11 raises the
+            # first, uvloop the others.
+            return default
