@@ -192,7 +192,10 @@ async def test_every_control_has_a_name_for_screen_readers(chromium):
 
 
 async def test_a_page_of_another_site_is_not_let_in(chromium):
-    with running("demo", "--port", "0") as demo, running("demo", "--port", "0") as other:
+    with (
+        running("demo", "--port", "0") as demo,
+        running("demo", "--port", "0") as other,
+    ):
         async with Browser(chromium) as browser:
             stranger = await open_demo(browser, other)
             # The page's own policy forbids it, too; so from a page without one.

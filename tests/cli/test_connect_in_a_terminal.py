@@ -183,6 +183,7 @@ async def test_escape_sequences_of_a_message_do_not_reach_the_terminal(tmp_path)
     async with serve(paint) as server:
         with terminal(server, tmp_path) as tty:
             await tty.until(r"< \x1b]0;owned\x07\x1b[31mred")
+            await tty.until("\n>")
             tty.press(CTRL_D)
             await tty.end()
 

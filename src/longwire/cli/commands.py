@@ -312,6 +312,8 @@ def _announce(name: str, where: str) -> None:
 def _log(verbose: int) -> None:
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=level)
+    # Why a server has not ended yet is always of interest.
+    logging.getLogger("longwire.cli").setLevel(min(level, logging.INFO))
 
 
 def _run_server(server: Coroutine[Any, Any, None]) -> None:

@@ -48,7 +48,7 @@ async def serve_until_stopped(
         try:
             ready(port)
             await stop.wait()
-            logger.info("stopping: closing %d connections", len(server.connections))
+            logger.info("stopping; open connections: %d", len(server.connections))
             await server.drain(timeout=DRAIN_TIMEOUT)
         finally:
             server.close()
