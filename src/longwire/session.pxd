@@ -1,9 +1,6 @@
 from longwire.core.inbox cimport Inbox
 from longwire.core.protocol cimport Protocol
 
-cdef Py_ssize_t CORK
-
-
 cdef class Session:
     cdef readonly bint client
     cdef readonly object limits
