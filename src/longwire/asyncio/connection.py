@@ -468,6 +468,9 @@ class Connection(connection.Connection):
     async def _drain(self, session: Session) -> None:
         while not session.writable and session.ended is None:
             await self._wait_for_state()
+        if not session.writable:
+            # The peer will not get it: better said than left to the next send().
+            raise session.exception()
 
     async def _raise_closed(self, session: Session) -> None:
         """Raise ConnectionClosed, once it is known how the connection ends."""

@@ -1,0 +1,42 @@
+"""Every test here runs on each front end, and with longwire on either side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.frontends import FRONT_ENDS, AsyncioFrontEnd, Links
+
+
+@pytest.fixture(params=list(FRONT_ENDS))
+def front(request: pytest.FixtureRequest) -> Iterator[AsyncioFrontEnd]:
+    """A running front end; fails the test if it leaves something behind."""
+    front = FRONT_ENDS[request.param]()
+    yield front
+    front.stop()
+
+
+@pytest.fixture(params=["server", "client"])
+def link(
+    request: pytest.FixtureRequest,
+    front: AsyncioFrontEnd,
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[Links]:
+    """Call it for ``ours, peer``: longwire is the server, then the client.
+
+    Whatever a raw peer does is its own fault, so no log record may have a traceback.
+    """
+    caplog.set_level("INFO", "longwire")
+    links = Links(front, request.param)
+    yield links
+    links.close()
+    traces = [record.getMessage() for record in caplog.records if record.exc_info]
+    assert not traces
+
+
+@pytest.fixture
+def cancelling(front: AsyncioFrontEnd) -> None:
+    """For tests of front ends whose verbs can be cancelled."""
+    if "cancel" not in front.can:
+        pytest.skip(f"{front.name} cannot cancel")
