@@ -1,5 +1,7 @@
 """Sphinx: MyST markdown, furo, reference pages from docstrings."""
 
+import re
+
 import longwire
 
 project = "longwire"
@@ -10,7 +12,6 @@ version = release = longwire.__version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
 ]
 exclude_patterns = ["_build"]
 # The contracts in explain/architecture.md are sketches, not Python to the letter.
@@ -23,6 +24,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_class_signature = "mixed"
+python_maximum_signature_line_length = 88
 # In docstrings `name` is a name of longwire or of Python, as in the code beside it.
 default_role = "py:obj"
 
@@ -30,3 +32,14 @@ default_role = "py:obj"
 html_theme = "furo"
 html_title = f"longwire {release}"
 html_static_path = ["_static"]
+
+
+def _name_functions(app, what, name, obj, options, signature, returns):
+    """Show a default that is a function by its name, which Sphinx can parse."""
+    if signature is None:
+        return None
+    return re.sub(r"<function (\w+)>", r"\1", signature), returns
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", _name_functions)
