@@ -371,6 +371,19 @@ def test_process_request_may_let_in() -> None:
     opened(Handshake(process_request=lambda connection, request: None))
 
 
+def test_process_request_may_force_the_handshake() -> None:
+    def process_request(connection: Any, request: Any) -> Any:
+        key = request.headers["Sec-WebSocket-Key"]
+        return handshake.build_response(key, subprotocol="forced")
+
+    shake = Handshake(process_request=process_request, subprotocols=["chat"])
+
+    result = opened(shake)
+
+    assert ACCEPT in shake.written
+    assert result.subprotocol == "forced"
+
+
 def test_process_request_is_not_asked_about_nonsense() -> None:
     asked: list[Any] = []
     shake = Handshake(process_request=lambda *args: asked.append(args))

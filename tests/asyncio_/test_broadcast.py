@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -196,6 +197,66 @@ async def test_broadcast_never_waits_for_a_slow_client() -> None:
             # Who takes nothing has been given up at its limit.
             await until(lambda: len(server.connections) == 1)
             await fast.close()
+
+
+class Backwards(longwire.Extension):
+    """An extension that keeps a count, so that no two connections can share frames."""
+
+    name = "x-backwards"
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def encode(self, frame: longwire.Frame) -> longwire.Frame:
+        self.count += 1
+        data = bytes([self.count, *reversed(bytes(frame.data))])
+        return dataclasses.replace(frame, data=data)
+
+    def decode(
+        self, frame: longwire.Frame, *, max_size: int | None = None
+    ) -> longwire.Frame:
+        data = bytes(frame.data)
+        self.count += 1
+        assert data[0] == self.count
+        return dataclasses.replace(frame, data=data[:0:-1])
+
+
+class BackwardsServer(longwire.ServerExtensionFactory):
+    name = Backwards.name
+
+    def process_request_params(self, params: Any, accepted_extensions: Any) -> Any:
+        return [], Backwards()
+
+
+class BackwardsClient(longwire.ClientExtensionFactory):
+    name = Backwards.name
+
+    def get_request_params(self) -> Any:
+        return []
+
+    def process_response_params(self, params: Any, accepted_extensions: Any) -> Any:
+        return Backwards()
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+async def test_other_extensions_see_each_message(compression: Any) -> None:
+    async with (
+        listen(wait, extensions=[BackwardsServer()], compression=compression) as server,
+        connect(
+            uri_of(server),
+            extensions=[BackwardsClient()],
+            compression=compression,
+            proxy=None,
+        ) as one,
+        connected(server) as two,
+    ):
+        await until(lambda: len(server.connections) == 2)
+
+        for message in (b"first", b"second" * 100):
+            broadcast(server.connections, message)
+
+        assert [await one.recv(), await one.recv()] == [b"first", b"second" * 100]
+        assert [await two.recv(), await two.recv()] == [b"first", b"second" * 100]
 
 
 async def test_clients_can_broadcast_too() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.asyncio_.serving import (
+    UPGRADE,
     ask,
     closed,
     connected,
@@ -26,6 +27,7 @@ from tests.asyncio_.serving import (
     wait,
 )
 from tests.support.certificates import Certificates
+from tests.support.needs import needs
 from websockets.asyncio.client import connect
 
 import longwire
@@ -304,6 +306,18 @@ async def test_a_cancelled_handler_closes_its_connection() -> None:
         await until(lambda: not server._tasks)
 
 
+def test_an_interrupt_in_a_handler_ends_the_program() -> None:
+    async def handler(ws: ServerConnection) -> None:
+        raise KeyboardInterrupt
+
+    async def main() -> None:
+        async with listen(handler) as server, connected(server) as client:
+            await client.wait_closed()
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+
+
 async def test_a_handler_for_one_message_is_told_so_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -420,6 +434,39 @@ async def test_a_failed_tls_handshake_is_one_line(
         assert len(lines(caplog)) == 2
         assert all(x.startswith("opening handshake failed: ") for x in lines(caplog))
         assert traces(caplog) == []
+
+
+def test_tls_works_on_uvloop_too(certificates: Certificates) -> None:
+    needs("uvloop")
+    import uvloop
+
+    async def main() -> None:
+        async with listen(ssl=certificates.server) as server:
+            uri = f"wss://localhost:{port_of(server)}/"
+            async with connect(uri, ssl=certificates.client, proxy=None) as client:
+                await client.send("hello")
+                assert await client.recv() == "hello"
+            async with raw(server) as (reader, writer):
+                writer.write(UPGRADE)
+                with contextlib.suppress(OSError):
+                    assert b"HTTP" not in await reader.read()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+async def test_half_a_tls_handshake_is_quiet(
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listen(ssl=certificates.server) as server:
+        async with raw(server) as (reader, writer):
+            writer.write(b"\x16\x03\x01\x02\x00\x01")
+            writer.write_eof()
+            with contextlib.suppress(OSError):
+                await reader.read()
+        await until(lambda: not server._tasks)
+
+    assert lines(caplog, logging.WARNING) == []
 
 
 async def test_silence_before_tls_is_closed_in_time(

@@ -196,3 +196,11 @@ async def test_drain_cuts_off_what_takes_too_long(
 
         assert not server._tasks
     assert "cut off 1 connections" in lines(caplog, logging.WARNING)[0]
+
+
+async def test_drain_needs_a_batch() -> None:
+    async with listen() as server:
+        with pytest.raises(ValueError, match="batch is 0"):
+            await server.drain(batch=0)
+
+        assert server.is_serving()

@@ -340,8 +340,9 @@ class Server:
             self._per_address[address] -= 1
             if not self._per_address[address]:
                 del self._per_address[address]
-        if not task.cancelled() and task.exception() is not None:
-            ws.logger.error("connection task failed", exc_info=task.exception())
+        exc = None if task.cancelled() else task.exception()
+        if isinstance(exc, Exception):
+            ws.logger.error("connection task failed", exc_info=exc)
         self._check_closed()
 
     def _warn_if_one_shot(self, ws: ServerConnection) -> None:
