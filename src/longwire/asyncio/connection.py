@@ -52,6 +52,11 @@ __all__ = ["Connection"]
 Message = str | bytes | bytearray | memoryview
 """One whole message, or one fragment of it, for ``send()``."""
 
+UNBROKEN = 256
+"""Messages sent without waiting after which other tasks get a turn: a loop that only
+sends would else keep everything to itself while the peer reads as fast."""
+
+
 class _Unset(float):
     """Default of a keyword whose value then comes from the settings."""
 
@@ -104,9 +109,7 @@ class Connection(connection.Connection):
                 write=timeouts.write,
                 fault_grace=timeouts.fault_grace,
             )
-        if not (
-            isinstance(ping_interval, _Unset) and isinstance(ping_timeout, _Unset)
-        ):
+        if not (isinstance(ping_interval, _Unset) and isinstance(ping_timeout, _Unset)):
             keepalive = Keepalive(
                 interval=keepalive.interval
                 if isinstance(ping_interval, _Unset)
@@ -115,9 +118,7 @@ class Connection(connection.Connection):
                 if isinstance(ping_timeout, _Unset)
                 else ping_timeout,
             )
-        super().__init__(
-            limits, timeouts, keepalive, getattr(protocol, "logger", None)
-        )
+        super().__init__(limits, timeouts, keepalive, getattr(protocol, "logger", None))
         self.protocol = protocol
         self.wire: Wire | None = None
         self.bucket = 0
@@ -126,6 +127,7 @@ class Connection(connection.Connection):
         self._waiting: list[asyncio.Future[None]] = []
         self._gone: asyncio.Future[None] | None = None
         self._flush_soon: asyncio.Handle | None = None
+        self._unbroken = 0
 
     # --- opening -----------------------------------------------------------------
 
@@ -310,7 +312,7 @@ class Connection(connection.Connection):
             raise _busy("recv")
         if not session.has_message:
             await self._wait_for_input(session)
-        kind, payload = session.take()
+        _, payload = session.take()
         if session.flags:
             self._react()
         if decode is None:
@@ -407,8 +409,12 @@ class Connection(connection.Connection):
             self._write(session)
         else:
             self._react()
+        self._unbroken += 1
         if not session.writable:
             await self._drain(session)
+        elif self._unbroken >= UNBROKEN:
+            self._unbroken = 0
+            await asyncio.sleep(0)
 
     async def _send_fragments(
         self, session: Session, message: Any, text: bool | None, compress: bool
@@ -432,7 +438,7 @@ class Connection(connection.Connection):
                 if not isinstance(item, kind):
                     found = type(item).__name__
                     raise TypeError(f"all fragments must be of one type; found {found}")
-                ready = item
+                ready: Message | None = item
                 if holding:
                     ready, held = held, item
                 if ready is not None:
@@ -484,7 +490,7 @@ class Connection(connection.Connection):
         await future
 
     def send_frame(self, frame: bytes) -> None:
-        """Send one message that was encoded elsewhere, without waiting; for broadcast."""
+        """Send a message encoded elsewhere, without waiting; for broadcast."""
         session = self._live
         session.unsent = self._wire.unsent
         session.send_encoded(frame, self._now())
