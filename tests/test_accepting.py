@@ -12,6 +12,8 @@ import pytest
 from longwire import accepting, errors
 from longwire.accepting import Acceptor, Refused, ServerSettings, server_settings
 from longwire.http import handshake
+from longwire.http.headers import Headers
+from longwire.http.heads import Response
 from longwire.options import Compression, Keepalive, Limits, Timeouts
 from longwire.steps import Call, Opened, Read, Write
 
@@ -407,14 +409,23 @@ def test_a_failing_callback_is_answered_with_500(name: str) -> None:
     assert isinstance(result.exc, RuntimeError)
 
 
+UNSENDABLE = [
+    ((403, {}, b""), "returned a tuple"),
+    (Response(403, "No", {"X": "y"}), "returned headers in a dict"),  # type: ignore[arg-type]
+    (Response(403, "No", Headers(), "text"), "a body of type str"),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize(("answer", "text"), UNSENDABLE)
 @pytest.mark.parametrize("name", ["process_request", "process_response"])
-def test_a_callback_must_return_a_response(name: str) -> None:
-    shake = Handshake(**{name: lambda *args: (403, {}, b"")})
+def test_a_callback_must_return_a_response(name: str, answer: Any, text: str) -> None:
+    shake = Handshake(**{name: lambda *args: answer})
 
     result = refused(shake)
 
     assert (shake.status, result.ours) == (500, True)
-    assert f"{name} returned a tuple" in str(result.exc)
+    assert text in str(result.exc)
+    assert str(result.exc).startswith(name)
 
 
 def test_an_os_error_in_a_callback_is_not_taken_for_the_peers() -> None:

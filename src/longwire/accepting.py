@@ -437,9 +437,21 @@ def _ask(
         return None
     try:
         response = yield Call(function, args)
-        if response is not None and not isinstance(response, Response):
-            kind = type(response).__name__
-            raise TypeError(f"{name} returned a {kind}; Response or None are allowed")
+        if response is not None:
+            _check_response(name, response)
     except Exception as exc:
         raise _CallbackFailed from exc
-    return response
+    return response  # type: ignore[no-any-return]
+
+
+def _check_response(name: str, response: object) -> None:
+    """Raise TypeError for what cannot be sent, while that can still be answered."""
+    if not isinstance(response, Response):
+        kind = type(response).__name__
+        raise TypeError(f"{name} returned a {kind}; Response or None are allowed")
+    if not isinstance(response.headers, Headers):
+        kind = type(response.headers).__name__
+        raise TypeError(f"{name} returned headers in a {kind}; Headers are needed")
+    if not isinstance(response.body, bytes):
+        kind = type(response.body).__name__
+        raise TypeError(f"{name} returned a body of type {kind}; bytes are needed")
