@@ -40,11 +40,12 @@ class Timers:
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # The wheel must not keep its loop alive: it is the value, the loop the key.
+        # The wheel must not keep its loop alive, nor the connections, which do: it is
+        # the value, the loop the key.
         self._loop = weakref.ref(loop)
-        self._buckets: dict[int, set[Timed]] = {}
+        self._buckets: dict[int, weakref.WeakSet[Timed]] = {}
         self._order: list[int] = []
-        self._handle: asyncio.TimerHandle | None = None
+        self._handle: weakref.ref[asyncio.TimerHandle] | None = None  # it has the loop
         self._waiting_for = 0
 
     @classmethod
@@ -67,7 +68,7 @@ class Timers:
         self.disarm(timed)
         members = self._buckets.get(bucket)
         if members is None:
-            members = self._buckets[bucket] = set()
+            members = self._buckets[bucket] = weakref.WeakSet()
             heapq.heappush(self._order, bucket)
         members.add(timed)
         timed.bucket = bucket
@@ -84,9 +85,8 @@ class Timers:
     def _drop_empty(self) -> None:
         while self._order and not self._buckets[self._order[0]]:
             del self._buckets[heapq.heappop(self._order)]
-        if not self._order and self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        if not self._order:
+            self._cancel()
 
     def _schedule(self) -> None:
         if not self._order:
@@ -95,12 +95,18 @@ class Timers:
         if self._handle is not None:
             if self._waiting_for <= first:
                 return
-            self._handle.cancel()
+            self._cancel()
         loop = self._loop()
         if loop is None:
             return
         self._waiting_for = first
-        self._handle = loop.call_at(first * RESOLUTION, self._turn)
+        self._handle = weakref.ref(loop.call_at(first * RESOLUTION, self._turn))
+
+    def _cancel(self) -> None:
+        handle = None if self._handle is None else self._handle()
+        if handle is not None:
+            handle.cancel()
+        self._handle = None
 
     def _turn(self) -> None:
         """Ask everybody whose bucket has come up."""

@@ -1,0 +1,120 @@
+"""The timing wheel: everybody asked in time, one handle for all, nothing kept alive."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+import weakref
+
+from longwire.asyncio.timers import RESOLUTION, Timers
+
+
+class Timed:
+    """Has deadlines; notes when it was asked."""
+
+    def __init__(self, *deadlines: float) -> None:
+        self.deadlines = list(deadlines)
+        self.asked: list[float] = []
+        self.bucket = 0
+        self.done = asyncio.Event()
+
+    def next_deadline(self) -> float:
+        return self.deadlines[0] if self.deadlines else math.inf
+
+    def tick(self, now: float) -> None:
+        self.asked.append(now)
+        self.deadlines.pop(0)
+        if not self.deadlines:
+            self.done.set()
+
+
+async def test_each_deadline_is_met_and_never_early():
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    deadlines = [start + 0.01, start + 0.07, start + 0.2]
+    timed = Timed(*deadlines)
+
+    Timers.of(loop).arm(timed)
+    await timed.done.wait()
+
+    assert len(timed.asked) == 3
+    assert all(at >= due for at, due in zip(timed.asked, deadlines, strict=True))
+
+
+async def test_many_wait_on_one_handle():
+    loop = asyncio.get_running_loop()
+    wheel = Timers.of(loop)
+    crowd = [Timed(loop.time() + 0.05 + index / 1000) for index in range(100)]
+
+    for timed in crowd:
+        wheel.arm(timed)
+    # CPython's own list of timers; cancelled ones may linger there.
+    waiting = [handle for handle in loop._scheduled if not handle.cancelled()]
+    ours = [handle for handle in waiting if "Timers" in repr(handle)]
+    await asyncio.gather(*(timed.done.wait() for timed in crowd))
+
+    assert len(ours) == 1
+    assert all(len(timed.asked) == 1 for timed in crowd)
+
+
+async def test_a_nearer_deadline_is_noticed():
+    loop = asyncio.get_running_loop()
+    timed = Timed(loop.time() + 3600)
+    Timers.of(loop).arm(timed)
+
+    timed.deadlines[0] = loop.time()
+    Timers.of(loop).arm(timed)
+
+    await asyncio.wait_for(timed.done.wait(), 10)
+
+
+async def test_a_deadline_that_moved_away_is_not_acted_on():
+    loop = asyncio.get_running_loop()
+    timed = Timed(loop.time() + 0.01)
+    Timers.of(loop).arm(timed)
+    timed.deadlines[0] = loop.time() + 0.01 + 4 * RESOLUTION
+    later = timed.deadlines[0]
+
+    await timed.done.wait()
+
+    assert timed.asked[0] >= later
+
+
+async def test_the_disarmed_are_left_alone():
+    loop = asyncio.get_running_loop()
+    timed, other = Timed(loop.time() + 0.01), Timed(loop.time() + 0.1)
+    wheel = Timers.of(loop)
+    wheel.arm(timed)
+    wheel.arm(other)
+
+    wheel.disarm(timed)
+    await other.done.wait()
+
+    assert timed.asked == []
+
+
+async def test_the_wheel_keeps_nobody_alive():
+    loop = asyncio.get_running_loop()
+    timed = Timed(loop.time() + 3600)
+    Timers.of(loop).arm(timed)
+    seen = weakref.ref(timed)
+
+    del timed
+    gc.collect()
+
+    assert seen() is None
+
+
+def test_a_loop_closed_with_armed_timers_is_forgotten():
+    loop = asyncio.new_event_loop()
+    timed = Timed(loop.time() + 3600)
+    timed.loop = loop  # as connections do
+    Timers.of(loop).arm(timed)
+    seen = weakref.ref(loop)
+
+    loop.close()
+    del loop, timed
+    gc.collect()
+
+    assert seen() is None
