@@ -7,6 +7,7 @@
 VENV ?= .venv
 PY = $(VENV)/bin/python
 STAMP = $(VENV)/.made
+BASE = $(VENV)/.made-base
 GROUPS ?= dev
 BUILD ?= compiled
 
@@ -20,9 +21,14 @@ all: build style types test  ## what a contributor runs before a commit
 # Made again when what it contains is declared anew.
 $(STAMP): pyproject.toml tools/venv.sh
 	@tools/venv.sh $(VENV) "$(PYTHON)" $(GROUPS)
+	@touch $@ $(BASE)
+
+# Enough to run longwire, without what only tests and documents need.
+$(BASE): pyproject.toml tools/venv.sh
+	@tools/venv.sh $(VENV) "$(PYTHON)"
 	@touch $@
 
-demo: $(STAMP)  ## a live server on localhost with a page to open; PORT= to choose
+demo: $(BASE)  ## a live server on localhost with a page to open; PORT= to choose
 	@$(PY) tools/build.py --optional
 	@exec $(PY) -m longwire demo $(if $(PORT),--port $(PORT))
 

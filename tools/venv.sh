@@ -37,7 +37,8 @@ fi
 sys.exit(not os.path.isfile(sysconfig.get_path("include") + "/Python.h")
          and sys.implementation.name == "cpython")' || tools/debian.sh python3-dev || true
 
-quiet=(--quiet --disable-pip-version-check)
+# Errors only: what a registry's mirror warns of is not ours to mend.
+quiet=(-qq --disable-pip-version-check)
 requirements=$("$folder/bin/python" -c '
 import tomllib
 with open("pyproject.toml", "rb") as file:
