@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import longwire
 from longwire import CloseReport
@@ -235,12 +235,12 @@ class AsyncioFrontEnd:
 
     @contextlib.contextmanager
     def serve(
-        self, handler: Handler | None = None, **options: Any
+        self, handler: Handler | Literal["echo"] | None = None, **options: Any
     ) -> Iterator[tuple[int, queue.Queue[Endpoint]]]:
         """Serve on 127.0.0.1; give the port, and a queue of the connections.
 
-        ``handler`` runs in a thread of its own for each connection; without one,
-        connections are just held open.
+        ``handler`` runs in a thread of its own for each connection; "echo" is the
+        front end's own; without one, connections are just held open.
         """
         arrived: queue.Queue[Endpoint] = queue.Queue()
 
@@ -249,6 +249,9 @@ class AsyncioFrontEnd:
             arrived.put(endpoint)
             if handler is None:
                 await ws.wait_closed()
+            elif handler == "echo":
+                async for message in ws:
+                    await ws.send(message)
             else:
                 await self._loop.run_in_executor(self._pool, handler, endpoint)
 
