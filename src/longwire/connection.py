@@ -82,6 +82,7 @@ class Connection:
         self._adapter: ConnectionLogger | None = None
         self._id: uuid.UUID | None = None
         self._session: Session | None = None
+        self._never_opened = False
         self.request = None
         self.response = None
         self.subprotocol = None
@@ -104,7 +105,9 @@ class Connection:
     @property
     def state(self) -> State:
         """Where the connection is in its life; ``State.OPEN`` is the one to use."""
-        return State.CONNECTING if self._session is None else self._session.state
+        if self._session is None:
+            return State.CLOSED if self._never_opened else State.CONNECTING
+        return self._session.state
 
     @property
     def latency(self) -> float:

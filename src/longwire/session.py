@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .core.deflate import Codec
+from .core.frames import serialize_close
 from .core.inbox import Inbox
 from .core.protocol import Protocol
 from .errors import (
@@ -609,6 +610,11 @@ class Session:
         detail = f"no pong within {timeout} seconds; last byte {age:.1f} seconds ago"
         self._decide(Cause.KEEPALIVE, detail, now)
         self._hang_up(HALF_CLOSE, now)
+
+
+def check_close(code: int | None, reason: str) -> None:
+    """Raise InvalidClose if a close frame cannot say this (section 7.4)."""
+    serialize_close(code, reason)
 
 
 def _or_unlimited(limit: int | None) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.asyncio_.serving import (
     UPGRADE,
+    ask,
     closed,
     connected,
     lines,
@@ -179,6 +180,78 @@ async def test_drain_answers_late_requests_with_503() -> None:
             await drained
         for client in clients:
             await client.wait_closed()
+
+
+async def test_who_comes_while_draining_gets_503() -> None:
+    release = asyncio.Event()
+
+    async def slow(ws: ServerConnection) -> None:
+        await release.wait()
+
+    async with listen(slow, health="/healthz") as server:
+        client = await connected(server)
+        await until(lambda: server.connections)
+        port = server.sockets[0].getsockname()[1]
+        drained = asyncio.create_task(server.drain())
+        await asyncio.sleep(0.02)
+
+        healthz = await ask(server, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        late = await ask(server, UPGRADE)
+
+        assert healthz.startswith(b"HTTP/1.1 503 ")
+        assert late.startswith(b"HTTP/1.1 503 ")
+        assert not drained.done()
+        release.set()
+        await drained
+        with pytest.raises(OSError):
+            await asyncio.open_connection("127.0.0.1", port)
+        await client.wait_closed()
+
+
+async def test_drain_may_leave_the_port_to_the_next_server_at_once() -> None:
+    release = asyncio.Event()
+
+    async def slow(ws: ServerConnection) -> None:
+        await release.wait()
+
+    async with listen(slow) as server:
+        client = await connected(server)
+        await until(lambda: server.connections)
+        port = server.sockets[0].getsockname()[1]
+        drained = asyncio.create_task(server.drain(keep_listening=False))
+        await asyncio.sleep(0.02)
+
+        with pytest.raises(OSError):
+            await asyncio.open_connection("127.0.0.1", port)
+        assert not drained.done()
+        release.set()
+        await drained
+        await client.wait_closed()
+
+
+async def test_a_code_that_cannot_be_sent_closes_nothing() -> None:
+    async with listen(wait) as server:
+        with pytest.raises(longwire.InvalidClose, match="close code 1006"):
+            server.close(code=1006)
+        with pytest.raises(longwire.InvalidClose, match="close code 1006"):
+            await server.drain(code=1006)
+
+        assert server.is_serving()
+
+
+async def test_a_refused_connection_is_closed() -> None:
+    kept: list[ServerConnection] = []
+
+    def refuse(ws: ServerConnection, request: longwire.Request) -> longwire.Response:
+        kept.append(ws)
+        return ws.respond(403, "no")
+
+    async with listen(wait, process_request=refuse) as server:
+        await ask(server, UPGRADE)
+
+        async with asyncio.timeout(10):
+            await kept[0].wait_closed()
+        assert kept[0].state is longwire.State.CLOSED
 
 
 async def test_drain_cuts_off_what_takes_too_long(

@@ -164,6 +164,12 @@ class Connection(connection.Connection):
             self.feed(opened.rest)
         wire.switch()
 
+    def failed_to_open(self) -> None:
+        """End without having lived: the opening handshake was refused."""
+        self._never_opened = True
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
     # --- from the wire and the timers --------------------------------------------
 
     def feed(self, data: bytes) -> None:

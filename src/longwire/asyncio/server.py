@@ -35,6 +35,7 @@ from ..accepting import (
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
 from ..options import Compression, Keepalive, Limits, Timeouts
+from ..session import check_close
 from ..settings import (
     MAX_QUEUE,
     MAX_SIZE,
@@ -96,6 +97,7 @@ class Server:
         self._server: asyncio.Server | None = None
         self._starting: asyncio.Lock | None = None
         self._closing = False
+        self._draining = False
         self._tasks: dict[ServerConnection, asyncio.Task[None]] = {}
         self._per_address: collections.Counter[str] = collections.Counter()
         self._open: set[ServerConnection] = set()
@@ -141,7 +143,9 @@ class Server:
 
     def is_serving(self) -> bool:
         """Return whether the server accepts connections."""
-        return self._server is not None and self._server.is_serving()
+        if self._server is None or self._draining:
+            return False
+        return self._server.is_serving()
 
     async def start_serving(self) -> None:
         """Begin to accept connections, after ``start_serving=False``."""
@@ -167,6 +171,11 @@ class Server:
         return () if self._server is None else tuple(self._server.sockets)
 
     @property
+    def is_leaving(self) -> bool:
+        """Whether new requests are answered with 503: closing, or being drained."""
+        return self._closing or self._draining
+
+    @property
     def connections(self) -> set[ServerConnection]:
         """The open connections, in a new set."""
         return {ws for ws in self._open if ws._live.is_open}
@@ -184,6 +193,7 @@ class Server:
         in ``recv()`` or ``wait_closed()`` learn of it, others should end by
         themselves.
         """
+        check_close(code, reason)
         self._stop_listening()
         for ws in list(self._tasks):
             if ws not in self._open:
@@ -204,23 +214,35 @@ class Server:
         timeout: float | None = 30.0,
         code: int = 1001,
         reason: str = "",
+        keep_listening: bool = True,
     ) -> None:
-        """Stop listening and close the connections little by little; return when done.
+        """Close the server and its connections little by little; return when done.
 
         ``batch`` connections at a time are closed with ``code`` and ``reason``, in a
         random order and with pauses of about ``interval`` seconds, so that they do not
-        all come back to the next server at once. Requests still under way are
-        answered with 503. What is left after ``timeout`` seconds is cut off: its
-        handlers are cancelled.
+        all come back to the next server at once. What is left after ``timeout``
+        seconds is cut off: its handlers are cancelled.
+
+        Until the last connection has ended, every new request is answered with 503,
+        that for ``health`` too, so that a load balancer learns of it. With
+        ``keep_listening=False`` listening stops at once, as it should where the next
+        server has the same port already.
         """
         if batch < 1:
             raise ValueError(f"batch is {batch}; the least allowed is 1")
-        self._stop_listening()
+        check_close(code, reason)
+        self._draining = True
+        if not keep_listening:
+            self._stop_listening()
         try:
             async with asyncio.timeout(timeout):
                 await self._close_in_batches(batch, interval, code, reason)
-                await self.wait_closed()
+                while tasks := [self._tasks[ws] for ws in self._open]:
+                    await asyncio.wait(tasks)
+                # Who has sent no request by now gets no more time for it.
+                await self.close(code=code, reason=reason)
         except TimeoutError:
+            self._stop_listening()
             self.logger.warning(
                 "server cut off %d connections after %s seconds of draining",
                 len(self._tasks),
@@ -244,8 +266,6 @@ class Server:
                     ws._start_close(code, reason)
             if left:
                 await asyncio.sleep(interval * random.uniform(0.5, 1.5))
-        # Who has sent no request by now gets no more time for it.
-        self.close(code=code, reason=reason)
 
     def _stop_listening(self) -> None:
         if self._closing:
@@ -324,7 +344,7 @@ class Server:
 
     def _has_opened(self, ws: ServerConnection) -> None:
         self._open.add(ws)
-        if self._closing:
+        if self.is_leaving:
             # Closed between the answer and now.
             ws._start_close(1001, "")
 

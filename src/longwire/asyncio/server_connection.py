@@ -109,6 +109,7 @@ class ServerConnection(Connection):
         finally:
             if self._session is None:
                 wire.abort()
+                self.failed_to_open()
             else:
                 # Nothing left to do after a proper end; after a cancellation or an
                 # interrupt, the timers see to it that TCP ends too.
@@ -165,7 +166,7 @@ class ServerConnection(Connection):
     def _why_unavailable(self) -> str | None:
         if self._crowded:
             return CROWDED
-        return CLOSING if self.server._closing else None
+        return CLOSING if self.server.is_leaving else None
 
     async def _start_tls(self) -> None:
         """Do the TLS handshake, if the server has TLS.
