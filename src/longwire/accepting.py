@@ -424,8 +424,8 @@ class _CallbackFailed(Exception):
 def _callback_failed() -> Response:
     return handshake.refuse(
         500,
-        "Failed to open a WebSocket connection.\n"
-        "See server log for more information.\n",
+        "Failed to open a WebSocket connection: an error in the server, "
+        "which its log tells of.\n",
     )
 
 
