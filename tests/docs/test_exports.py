@@ -99,5 +99,12 @@ def test_type_checkers_accept_the_names_as_exported(tmp_path):
     assert check_types(program).startswith("Success")
 
 
+def test_type_checkers_refuse_a_name_that_is_not_there(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("from longwire import served\n")
+
+    assert 'Module "longwire" has no attribute "served"' in check_types(program)
+
+
 def test_type_checkers_accept_the_examples():
     assert check_types(*EXAMPLES.glob("*.py")).startswith("Success")
