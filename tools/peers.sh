@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up what the tests talk to beyond Python: headless Chromium and Node's `ws`.
+# Sets up what the tests talk to beyond Python: headless Chromium, Node's `ws`, nginx.
 # Never fails: a test that misses its peer is left out, and the run says so.
 set -u
 cd "$(dirname "$0")/.."
@@ -23,5 +23,19 @@ if command -v npm >/dev/null; then
         npm install --prefix .tools/node --no-audit --no-fund --loglevel=error 'ws@8' ||
             echo "peers: npm could not install ws"
     fi
+fi
+
+command -v curl >/dev/null && command -v openssl >/dev/null ||
+    tools/debian.sh curl openssl || echo "peers: install curl and openssl"
+
+unpack_nginx() {
+    mkdir -p .tools/nginx && cd .tools/nginx || return
+    apt-get download --quiet nginx || { apt-get update && apt-get download nginx; } || return
+    dpkg -x nginx_*.deb .
+}
+# Unpacked, not installed: installing it would start a server at port 80.
+if ! command -v nginx >/dev/null && [ ! -x .tools/nginx/usr/sbin/nginx ]; then
+    (command -v apt-get && unpack_nginx) >/dev/null 2>&1 ||
+        echo "peers: install nginx to test the page on nginx"
 fi
 exit 0

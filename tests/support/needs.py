@@ -46,6 +46,11 @@ def _curl_with_websocket() -> str | None:
     return curl if "ws" in protocols.split() else None
 
 
+def _nginx() -> str | None:
+    unpacked = ROOT / ".tools" / "nginx" / "usr" / "sbin" / "nginx"
+    return shutil.which("nginx") or (str(unpacked) if unpacked.exists() else None)
+
+
 def _node_ws() -> str | None:
     found = shutil.which("node") and (NODE_MODULES / "ws").is_dir()
     return str(NODE_MODULES) if found else None
@@ -66,10 +71,10 @@ NEEDS = {
     ),
     "cc": Need(_program("cc", "gcc", "clang"), "apt install gcc"),
     "openssl": Need(_program("openssl"), "apt install openssl"),
-    "nginx": Need(_program("nginx"), "apt install nginx-light"),
+    "nginx": Need(_nginx, "apt install nginx"),
 }
 # Where the issue is the system's and not the set-up's, CI leaves out too.
-OPTIONAL = {"curl-websocket", "nginx"}
+OPTIONAL = {"curl-websocket"}
 
 
 @cache
