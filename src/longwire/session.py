@@ -471,10 +471,11 @@ class Session:
         if self.fault is not None:
             self.fail(self.fault, now)
         elif self.peer_close is not None:
-            code = self.peer_close[0]
+            code, reason = self.peer_close
             if self.protocol.close_sent is None:
-                # Section 5.5.1: the answer typically echoes the code received.
-                self.protocol.send_close(None if code == 1005 else code, "")
+                # Section 5.5.1: the answer typically echoes what was received;
+                # browsers show a page the reason of our answer, not its own.
+                self.protocol.send_close(None if code == 1005 else code, reason)
                 self.flags |= OUTPUT
             self._decide(self.closing_cause or Cause.PEER, "", now)
             # Section 7.1.1: the server closes TCP first; the client waits for it.

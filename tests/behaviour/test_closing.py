@@ -63,9 +63,10 @@ def test_closing_sends_a_close_frame_and_waits_for_the_answer(
 
 
 @pytest.mark.parametrize(
-    ("code", "answer"), [(1000, b"\x03\xe8"), (4321, b"\x10\xe1"), (None, b"")]
+    ("code", "answer"),
+    [(1000, b"\x03\xe8reason"), (4321, b"\x10\xe1reason"), (None, b"")],
 )
-def test_a_close_frame_is_answered_with_its_code(
+def test_a_close_frame_is_answered_with_its_code_and_reason(
     link: Links, wire: Any, code: int | None, answer: bytes
 ) -> None:
     ours, peer = link(**wire)
