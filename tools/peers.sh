@@ -26,4 +26,18 @@ if command -v npm >/dev/null; then
             echo "peers: npm could not install ws"
     fi
 fi
+
+command -v curl >/dev/null && command -v openssl >/dev/null ||
+    tools/debian.sh curl openssl || echo "peers: install curl and openssl"
+
+unpack_nginx() {
+    mkdir -p .tools/nginx && cd .tools/nginx || return
+    apt-get download --quiet nginx || { apt-get update && apt-get download nginx; } || return
+    dpkg -x nginx_*.deb .
+}
+# Unpacked, not installed: installing it would start a server at port 80.
+if ! command -v nginx >/dev/null && [ ! -x .tools/nginx/usr/sbin/nginx ]; then
+    (command -v apt-get && unpack_nginx) >/dev/null 2>&1 ||
+        echo "peers: install nginx to test the page on nginx"
+fi
 exit 0
