@@ -173,8 +173,6 @@ PROFILES: Mapping[str, Compression] = {
     "balanced": Compression(),
     # No memory between messages: for many mostly idle connections. Without a
     # context, short messages grow rather than shrink.
-    "lean": Compression(
-        takeover=False, peer_takeover=False, mem_level=4, min_size=256
-    ),
+    "lean": Compression(takeover=False, peer_takeover=False, mem_level=4, min_size=256),
     "ratio": Compression(level=9, mem_level=8, window_bits=15, peer_window_bits=15),
 }
