@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up what the tests talk to beyond Python: headless Chromium, Node's `ws`, nginx.
+# Sets up what the tests talk to beyond Python: headless Chromium, Node's `ws`, nginx,
+# Redis.
 # Never fails: a test that misses its peer is left out, and the run says so.
 set -u
 cd "$(dirname "$0")/.."
@@ -39,5 +40,26 @@ unpack_nginx() {
 if ! command -v nginx >/dev/null && [ ! -x .tools/nginx/usr/sbin/nginx ]; then
     (command -v apt-get && unpack_nginx) >/dev/null 2>&1 ||
         echo "peers: install nginx to test the page on nginx"
+fi
+
+unpack_redis() {
+    rm -rf .tools/redis && mkdir -p .tools/redis && cd .tools/redis || return
+    # Debian keeps the server's program in redis-tools, under another name.
+    local packages=(redis-tools libatomic1 libjemalloc2 liblzf1)
+    apt-get download --quiet "${packages[@]}" ||
+        { apt-get update && apt-get download "${packages[@]}"; } || return
+    for package in *.deb; do dpkg -x "$package" . && rm "$package"; done
+    ln -s redis-check-rdb usr/bin/redis-server
+    printf '%s\n' '#!/bin/sh' 'here=$(dirname "$0")' \
+        'export LD_LIBRARY_PATH=$(echo "$here"/usr/lib/*)' \
+        'exec "$here/usr/bin/redis-server" "$@"' >redis-server
+    chmod +x redis-server
+    ./redis-server --version || rm redis-server
+}
+# Unpacked for the same reason.
+if ! command -v redis-server >/dev/null && [ ! -x .tools/redis/redis-server ]; then
+    (command -v apt-get && unpack_redis) >/dev/null 2>&1
+    [ -x .tools/redis/redis-server ] ||
+        echo "peers: install redis-server to test the example with Django and Redis"
 fi
 exit 0

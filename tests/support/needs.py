@@ -46,9 +46,10 @@ def _curl_with_websocket() -> str | None:
     return curl if "ws" in protocols.split() else None
 
 
-def _nginx() -> str | None:
-    unpacked = ROOT / ".tools" / "nginx" / "usr" / "sbin" / "nginx"
-    return shutil.which("nginx") or (str(unpacked) if unpacked.exists() else None)
+def _unpacked(name: str, file: str) -> Callable[[], str | None]:
+    """A program, or what tools/peers.sh unpacked of it."""
+    unpacked = ROOT / ".tools" / file
+    return lambda: shutil.which(name) or (str(unpacked) if unpacked.exists() else None)
 
 
 def _node_ws() -> str | None:
@@ -71,7 +72,10 @@ NEEDS = {
     ),
     "cc": Need(_program("cc", "gcc", "clang"), "apt install gcc"),
     "openssl": Need(_program("openssl"), "apt install openssl"),
-    "nginx": Need(_nginx, "apt install nginx"),
+    "nginx": Need(_unpacked("nginx", "nginx/usr/sbin/nginx"), "apt install nginx"),
+    "redis-server": Need(
+        _unpacked("redis-server", "redis/redis-server"), "apt install redis-server"
+    ),
 }
 # Where the issue is the system's and not the set-up's, CI leaves out too.
 OPTIONAL = {"curl-websocket"}
