@@ -84,7 +84,11 @@ def test_fields_that_repeat_are_all_kept_in_order(feed):
 @every_way
 @pytest.mark.parametrize(
     ("raw", "text"),
-    [("ü€".encode(), "ü€"), (b"M\xfcnchen", "M\udcfcnchen"), (b"\xff\xfe", "\udcff\udcfe")],
+    [
+        ("ü€".encode(), "ü€"),
+        (b"M\xfcnchen", "M\udcfcnchen"),
+        (b"\xff\xfe", "\udcff\udcfe"),
+    ],
 )
 def test_bytes_beyond_ascii_are_readable_and_go_out_as_they_came(feed, raw, text):
     request = fed(reader(), with_field(b"X: " + raw), feed)
