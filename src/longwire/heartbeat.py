@@ -45,7 +45,8 @@ class Heartbeat:
         # The oldest comes first: a pong answers all up to its own (section 5.5.3).
         self._waiting: dict[bytes, tuple[Any, float]] | None = None
         self._beat: bytes | None = None
-        self._beat_unsent = 0
+        self._ahead = 0  # bytes written before our ping
+        self._taken = 0  # bytes the peer had taken at the last look
         self._extended = False
 
     def add(self, payload: bytes | None, waiter: Any, now: float) -> bytes:
@@ -79,6 +80,7 @@ class Heartbeat:
             if data == self._beat:
                 self._beat = None
                 self.pong_by = NEVER
+                self.loop_stall = 0.0
             if waiter is not None:
                 found.append((waiter, now - sent_at))
             if data == payload:
@@ -96,10 +98,11 @@ class Heartbeat:
         """Send no more pings of our own and judge nobody."""
         self.ping_at = self.pong_by = NEVER
 
-    def beat(self, now: float, unsent: int) -> bytes | None:
+    def beat(self, now: float, written: int, unsent: int) -> bytes | None:
         """Return the payload of the keepalive ping that is due, None if not yet.
 
-        While the last one waits for its pong, there is no next.
+        While the last one waits for its pong, there is no next. ``unsent`` of the
+        ``written`` bytes before it wait in the wire.
         """
         if self.interval is None:
             return None
@@ -107,14 +110,14 @@ class Heartbeat:
         if self._beat is not None:
             return None
         self._beat = self.add(None, None, now)
-        self._beat_unsent = unsent
+        self._ahead, self._taken = written, written - unsent
         self._extended = False
         if self.timeout is not None:
             self.pong_by = now + self.timeout
         return self._beat
 
     def judge(
-        self, now: float, *, last_receive: float, reading: bool, unsent: int
+        self, now: float, *, last_receive: float, reading: bool, taken: int
     ) -> Verdict:
         """Decide what it means that ``pong_by`` has passed; move it if not DEAD."""
         timeout = self.timeout
@@ -126,8 +129,8 @@ class Heartbeat:
             self.pong_by = last_receive + timeout  # it speaks: it lives
         elif not reading:
             self.pong_by = now + timeout  # the pong may be in what we do not read
-        elif 0 < unsent < self._beat_unsent:
-            self._beat_unsent = unsent
+        elif self._taken < taken < self._ahead:
+            self._taken = taken
             self.pong_by = now + timeout  # it takes what lies before our ping
         elif late > STALL and not self._extended:
             # Our loop stood still: what came meanwhile has to be read first.

@@ -203,7 +203,7 @@ class CloseReport:
     messages_received: int = 0
     messages_sent: int = 0
     duration: float = 0.0
-    """Seconds from the end of the opening handshake to the end of TCP."""
+    """Seconds from the end of the opening handshake to the decision to end."""
 
     def __str__(self) -> str:
         text = f"{self.cause.value}: {Close(self.code, self.reason)}"

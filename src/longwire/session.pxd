@@ -15,11 +15,12 @@ cdef class Session:
     cdef readonly bint reader_waiting
     cdef public bint streaming
     cdef readonly bint holding
+    cdef readonly bint dropping
     cdef readonly bint wants_reading
     cdef readonly bint got_eof
     cdef readonly bint writable
     cdef readonly bint fragmenting
-    cdef public Py_ssize_t unsent
+    cdef readonly object taken
     cdef object pending_pong
     cdef list pongs
     cdef double ping_second

@@ -97,11 +97,12 @@ class Session:
         self.reader_waiting = False
         self.streaming = False  # the reader takes pieces, not whole messages
         self.holding = False  # the inbox is full: bytes may wait unparsed
+        self.dropping = False  # we close, and the inbox was full
         self.wants_reading = True
         self.got_eof = False
         self.writable = True
         self.fragmenting = False
-        self.unsent = 0  # at the last tick; -1 when writing paused since
+        self.taken: int | None = None  # bytes the peer had taken at the last look
         self.pending_pong: bytes | None = None
         self.pongs: list[tuple[Any, float]] = []
         self.ping_second = now
@@ -123,7 +124,11 @@ class Session:
     @property
     def state(self) -> State:
         """Where the connection is, in the words of RFC 6455."""
-        return State.CLOSED if self.tcp_lost else State(self.protocol.state)
+        if self.tcp_lost:
+            return State.CLOSED
+        if self.ended is not None:
+            return State.CLOSING
+        return State(self.protocol.state)
 
     @property
     def is_open(self) -> bool:
@@ -174,7 +179,7 @@ class Session:
         if self.ended is None:
             cause = self.closing_cause or Cause.NETWORK
             self._decide(cause, _describe_loss(None), now)
-        self._hang_up(CLOSE, now)
+        self._hang_up(CLOSE)
 
     def lost(self, error: BaseException | None, now: float) -> None:
         """TCP is gone; ``error`` says why, None for a plain end."""
@@ -215,8 +220,11 @@ class Session:
     def _handle(self, event: tuple[int, Any, bool], now: float) -> None:
         kind = event[0]
         if kind <= 2:
-            # Who closes and reads no more gets what fits: bounded beats complete.
-            if self.protocol.close_sent is None or not self.inbox.is_full():
+            if self.protocol.close_sent is not None and self.inbox.is_full():
+                # Who closes and reads no more gets what fits: bounded beats complete.
+                # Nothing after it either, or messages would have holes.
+                self.dropping = True
+            if not self.dropping:
                 self.inbox.add(event)
                 if event[2] or self.streaming:
                     self.flags |= MESSAGE
@@ -315,23 +323,23 @@ class Session:
             self.fragmenting = False
             self.flags |= STATE
 
-    def send_encoded(self, frame: bytes, now: float) -> None:
+    def send_encoded(self, frame: bytes, unsent: int, now: float) -> None:
         """Put a whole message encoded elsewhere, in one frame, in the output.
 
         A connection whose unsent bytes have reached ``Limits.unsent_bytes`` is given
-        up instead: it would hold them for all the others. The front end keeps
-        ``unsent`` up to date while it broadcasts.
+        up instead: it would hold them for all the others. ``unsent`` bytes wait in
+        the wire.
         """
         most = self.limits.unsent_bytes
-        if most is not None and self.unsent + len(frame) > most:
+        if most is not None and unsent + len(frame) > most:
             error = PayloadTooBig(
-                f"slow consumer: {self.unsent} unsent bytes; {most} are allowed",
+                f"slow consumer: {unsent} unsent bytes; {most} are allowed",
                 most,
                 limit="unsent_bytes",
             )
             error.code = 1008
             self.fail(error, now)
-            self._hang_up(ABORT, now)
+            self._hang_up(ABORT)
             return
         self.protocol.send_encoded(frame)
         self.flags |= OUTPUT
@@ -360,7 +368,7 @@ class Session:
         if not self.writable:
             return
         self.writable = False
-        self.unsent = -1
+        self.taken = None
         if self.timeouts.write is not None:
             self.write_by = now + self.timeouts.write
             self.flags |= DEADLINE
@@ -370,7 +378,6 @@ class Session:
         if self.writable:
             return
         self.writable = True
-        self.unsent = 0
         self.write_by = NEVER
         self.flags |= STATE
         if self.pending_pong is not None:
@@ -443,13 +450,13 @@ class Session:
             self.flags |= OUTPUT
         self.error = error
         self._decide(Cause.LIMIT if limit else Cause.PEER_ERROR, str(error), now)
-        self._hang_up(HALF_CLOSE, now)
+        self._hang_up(HALF_CLOSE)
 
     def abort(self, cause: Cause, detail: str, now: float) -> None:
         """End the connection without waiting for anything."""
         if self.ended is None:
             self._decide(cause, detail, now)
-        self._hang_up(ABORT, now)
+        self._hang_up(ABORT)
 
     def _defer(self, now: float) -> None:
         """Let messages that came before a fault or close frame be answered first.
@@ -479,17 +486,16 @@ class Session:
                 self.flags |= OUTPUT
             self._decide(self.closing_cause or Cause.PEER, "", now)
             # Section 7.1.1: the server closes TCP first; the client waits for it.
-            self._hang_up(STAY if self.client else HALF_CLOSE, now)
+            self._hang_up(STAY if self.client else HALF_CLOSE)
         if self.got_eof and self.ended is not None:
-            self._hang_up(CLOSE, now)
+            self._hang_up(CLOSE)
 
-    def _hang_up(self, ending: int, now: float) -> None:
+    def _hang_up(self, ending: int) -> None:
         if ending > self.ending:
             self.ending = ending
             self.flags |= HANGUP
         self.heartbeat.stop()
         self.grace_by = NEVER
-        self._set_close_deadline(now)
 
     def _set_close_deadline(self, now: float) -> None:
         if self.timeouts.close is not None and not self.tcp_lost:
@@ -525,6 +531,7 @@ class Session:
             duration=now - self.opened_at,
         )
         self.flags |= MESSAGE | STATE | PONGS
+        self._set_close_deadline(now)
 
     def _first_to_close(self) -> Side | None:
         """Return the side whose close frame came first."""
@@ -570,7 +577,7 @@ class Session:
         if now >= self.heartbeat.pong_by:
             self._check_pong(now, unsent)
         if now >= self.heartbeat.ping_at:
-            payload = self.heartbeat.beat(now, unsent)
+            payload = self.heartbeat.beat(now, self.protocol.bytes_sent, unsent)
             if payload is not None:
                 self.protocol.send_ping(payload)
                 self.flags |= OUTPUT
@@ -579,14 +586,15 @@ class Session:
         if self.ended is None:
             waited = f"the peer did not close within {self.timeouts.close} seconds"
             self._decide(Cause.CLOSE_TIMEOUT, waited, now)
-        self._hang_up(ABORT, now)
+        self._hang_up(ABORT)
         self.close_by = NEVER
 
     def _check_write(self, now: float, unsent: int) -> None:
         timeout = self.timeouts.write
-        if timeout is None or self.unsent < 0 or unsent < self.unsent:
+        taken = self.protocol.bytes_sent - unsent
+        if timeout is None or self.taken is None or taken > self.taken:
             self.write_by = NEVER if timeout is None else now + timeout
-            self.unsent = unsent
+            self.taken = taken
             return
         self.write_by = NEVER
         self.abort(
@@ -600,7 +608,7 @@ class Session:
             now,
             last_receive=self.last_receive,
             reading=self.wants_reading and not self.holding,
-            unsent=unsent,
+            taken=self.protocol.bytes_sent - unsent,
         )
         if verdict is not Verdict.DEAD:
             return
@@ -610,7 +618,7 @@ class Session:
         self.flags |= OUTPUT
         detail = f"no pong within {timeout} seconds; last byte {age:.1f} seconds ago"
         self._decide(Cause.KEEPALIVE, detail, now)
-        self._hang_up(HALF_CLOSE, now)
+        self._hang_up(HALF_CLOSE)
 
 
 def check_close(code: int | None, reason: str) -> None:

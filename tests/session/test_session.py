@@ -372,9 +372,7 @@ def test_writing_again_ends_the_wait(server):
 
 def test_broadcast_gives_a_connection_up_whose_backlog_is_full(server):
     bench = server(limits=Limits(unsent_bytes=100))
-    bench.session.unsent = 90
-
-    bench.session.send_encoded(b"\x81\x0ahelloworld", bench.now)
+    bench.session.send_encoded(b"\x81\x0ahelloworld", 90, bench.now)
 
     assert bench.session.ended.limit == "unsent_bytes"
     assert bench.session.ending == ABORT

@@ -345,6 +345,15 @@ class Connection(connection.Connection):
             self._reader = None
             self._receiving = False
 
+    @overload
+    def recv_streaming(self, decode: Literal[True]) -> AsyncIterator[str]: ...
+
+    @overload
+    def recv_streaming(self, decode: Literal[False]) -> AsyncIterator[bytes]: ...
+
+    @overload
+    def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[Data]: ...
+
     async def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[Data]:
         """Yield the next message in pieces, as its fragments arrive.
 
@@ -498,8 +507,7 @@ class Connection(connection.Connection):
     def send_frame(self, frame: bytes) -> None:
         """Send a message encoded elsewhere, without waiting; for broadcast."""
         session = self._live
-        session.unsent = self._wire.unsent
-        session.send_encoded(frame, self._now())
+        session.send_encoded(frame, self._wire.unsent, self._now())
         self._react()
 
     # --- pings -------------------------------------------------------------------

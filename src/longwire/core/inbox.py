@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+_UNLIMITED = (1 << 62) - 1
+
 
 class Inbox:
     """Pieces of messages in order of arrival: (opcode, str or bytes, last one?).
@@ -19,9 +21,10 @@ class Inbox:
 
     def __init__(self, high: int, low: int, most: int) -> None:
         self.pieces: deque[tuple[int, Any, bool]] = deque()
-        self.high = high
-        self.low = low
-        self.most = most
+        # What is larger does not fit in the compiled build, nor in any memory.
+        self.high = min(high, _UNLIMITED)
+        self.low = min(low, _UNLIMITED)
+        self.most = min(most, _UNLIMITED)
         self.size = 0
         self.whole = 0
 

@@ -1,0 +1,129 @@
+"""The session where two things meet: a close and a full inbox, a stall and a pong.
+
+Frames to a server are masked with the key 00 00 00 00, which leaves payloads
+readable.
+"""
+
+from __future__ import annotations
+
+from longwire.messages import Cause, State
+from longwire.options import Keepalive, Limits, Timeouts
+
+ZERO = b"\x00\x00\x00\x00"
+HELLO = b"\x81\x85" + ZERO + b"hello"
+CLOSE_1000 = b"\x88\x82" + ZERO + b"\x03\xe8"
+
+
+def pong(payload: bytes) -> bytes:
+    return bytes((0x8A, 0x80 | len(payload))) + ZERO + payload
+
+
+def test_message_whose_beginning_was_dropped_while_closing_is_dropped_whole(server):
+    bench = server(limits=Limits(queued_messages=2))
+    bench.session.close(1000, "", bench.now)
+    bench.feed(HELLO * 2 + b"\x01\x82" + ZERO + b"he")
+
+    bench.session.take()
+    bench.session.take()
+    bench.feed(b"\x80\x83" + ZERO + b"llo" + HELLO)
+
+    assert not bench.session.has_message
+
+
+def test_messages_dropped_while_closing_are_the_last_ones(server):
+    bench = server(limits=Limits(queued_messages=1))
+    bench.session.close(1000, "", bench.now)
+    bench.feed(HELLO + b"\x81\x81" + ZERO + b"2")
+
+    assert bench.session.take() == (1, "hello")
+    bench.feed(b"\x81\x81" + ZERO + b"3")
+
+    assert not bench.session.has_message
+
+
+def test_closing_takes_two_timeouts_at_most_whatever_the_peer_does(server):
+    bench = server(timeouts=Timeouts(close=10))
+    bench.session.close(1000, "", bench.now)
+    start = bench.now
+
+    bench.after(9)
+    bench.feed(CLOSE_1000)
+    bench.after(9)
+    bench.session.receive_eof(bench.now)
+
+    assert bench.session.next_deadline() <= start + 20
+
+
+def test_connection_that_has_ended_is_no_longer_open(server):
+    bench = server()
+
+    bench.session.receive_eof(bench.now)
+
+    assert bench.session.ended is not None
+    assert bench.session.state is State.CLOSING
+
+
+def test_stall_long_ago_is_not_in_the_report(server):
+    bench = server(keepalive=Keepalive(interval=10, timeout=5))
+    bench.after(10)
+    payload = bench.written()[2:]
+    bench.after(20)
+    assert bench.session.heartbeat.loop_stall > 0
+
+    bench.feed(pong(payload))
+    bench.after(10)
+    bench.feed(pong(bench.written()[2:]))
+    bench.feed(CLOSE_1000)
+
+    assert bench.session.ended.loop_stall == 0
+
+
+def test_peer_that_takes_less_than_a_broadcast_adds_is_slow_not_dead(server):
+    bench = server(timeouts=Timeouts(write=60))
+    session = bench.session
+
+    def write(size: int, taken: int) -> None:
+        nonlocal unsent
+        session.send(2, bytes(size), True, False)
+        unsent += len(bench.written()) - taken
+
+    unsent = 0
+    write(50_000, 0)
+    session.write_paused(bench.now)
+    bench.after(60, unsent)
+    for _ in range(5):
+        write(2000, 1000)
+        bench.after(60, unsent)
+
+    assert session.ended is None
+    write(2000, 0)
+    bench.after(60, unsent)
+    assert session.ended.cause is Cause.WRITE_TIMEOUT
+
+
+def test_peer_that_takes_what_lies_before_our_ping_is_alive_whatever_follows(server):
+    bench = server(keepalive=Keepalive(interval=10, timeout=5))
+    session = bench.session
+    session.send(2, bytes(50_000), True, False)
+    unsent = len(bench.written())
+
+    bench.after(10, unsent)
+    assert bench.written() != b""  # the ping
+    session.send(2, bytes(30_000), True, False)
+    unsent += len(bench.written()) - 20_000
+    bench.after(5, unsent)
+
+    assert session.ended is None
+
+
+def test_peer_that_took_our_ping_and_not_what_follows_is_dead(server):
+    bench = server(keepalive=Keepalive(interval=10, timeout=5))
+    session = bench.session
+    bench.after(10)
+    bench.written()
+
+    session.send(2, bytes(30_000), True, False)
+    bench.written()
+    bench.after(5, 20_000)
+
+    assert session.ended.cause is Cause.KEEPALIVE
