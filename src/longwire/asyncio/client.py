@@ -186,7 +186,8 @@ class connect:
         connection = self._create_connection(settings, **self._keywords)
         stream = Stream(make_wire=lambda: Wire(connection))
         try:
-            opened = await _open(settings, stream)
+            # A connection may have been made to ask for something else.
+            opened = await _open(connection.protocol, stream)
             connection.wire = stream.wire
             connection.opened(opened)
         except BaseException:

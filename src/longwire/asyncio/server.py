@@ -505,6 +505,8 @@ def serve(
         kind = type(create_connection).__name__
         raise TypeError(f"create_connection must be a class or factory, not {kind}")
     unix = kwargs.pop("unix", False)
+    # For longwire.websockets, whose servers have names of former editions too.
+    make_server: Callable[..., Server] = kwargs.pop("make_server", Server)
     _check_network(unix, kwargs)
     tls = _take_tls(kwargs)
     if not unix:
@@ -516,7 +518,7 @@ def serve(
         options = server._loop_tls(loop)
         return create(server.make_wire, **kwargs, **options)
 
-    server = Server(
+    server = make_server(
         listen,
         handler,
         settings.logger,

@@ -1,0 +1,160 @@
+"""What the old ``serve`` and ``connect`` share: their keywords, loops and handlers.
+
+Nothing here is meant for users; it decides what an old keyword means today, and what
+is said about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import inspect
+import sys
+import types
+import warnings
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+__all__ = [
+    "Running",
+    "adapt_handler",
+    "check_keywords",
+    "choose_factory",
+    "deprecated",
+    "takes_path",
+    "timeout_from",
+]
+
+_OURS = __name__.partition(".")[0]
+
+# What the API of today calls that of old.
+OLD_NAMES: Mapping[str, str] = {
+    "additional_headers": "extra_headers",
+    "create_connection": "create_protocol",
+    "process_response": "extra_headers",
+    "headers": "extra_headers",
+    "user_agent": "user_agent_header",
+    "ssl_context": "ssl",
+}
+
+
+def deprecated(old: str, advice: str) -> None:
+    """Warn the author of the calling program of ``old``; ``advice`` is what to do."""
+    level, frame = 2, sys._getframe(1)
+    while _is_ours(frame) and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    text = f"{old} is deprecated; {advice}"
+    warnings.warn(text, DeprecationWarning, stacklevel=level)
+
+
+def _is_ours(frame: types.FrameType) -> bool:
+    name: str = frame.f_globals.get("__name__", "")
+    return name.partition(".")[0] == _OURS
+
+
+def check_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise TypeError for a keyword nobody knows, with the one that was meant."""
+    names = sorted(set(known))
+    for name in given:
+        if name in names:
+            continue
+        text = f"{where}() got an unexpected keyword argument {name!r}"
+        near = OLD_NAMES.get(name)
+        if near not in names:
+            near = next(iter(difflib.get_close_matches(name, names, 1)), None)
+        raise TypeError(f"{text}; did you mean {near!r}?" if near else text)
+
+
+def choose_factory(create_protocol: Any, klass: Any, default: Any) -> Any:
+    """Return what makes connections: ``create_protocol``, or ``klass`` of 3.x."""
+    if klass is not None:
+        if create_protocol is not None:
+            raise TypeError("give either create_protocol or klass, not both")
+        deprecated("klass=", "write create_protocol=")
+    factory = create_protocol or klass or default
+    if not callable(factory):
+        kind = type(factory).__name__
+        raise TypeError(f"create_protocol must be a class or factory, not {kind}")
+    return factory
+
+
+def timeout_from(close_timeout: float | None, timeout: float | None) -> float:
+    """Return the seconds for closing: ``close_timeout``, or ``timeout`` of 6.x."""
+    if timeout is not None:
+        if close_timeout is not None:
+            raise TypeError("give either close_timeout or timeout, not both")
+        deprecated("timeout=", "write close_timeout=")
+        return timeout
+    return 10 if close_timeout is None else close_timeout
+
+
+class Running:
+    """The loop that ``loop=`` names, checked against the one that runs."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self._loop = loop
+        if loop is None:
+            return
+        if not isinstance(loop, asyncio.AbstractEventLoop):
+            kind = type(loop).__name__
+            raise TypeError(f"loop must be an event loop or None, not {kind}")
+        deprecated("loop=", "leave it out: the running loop is used")
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return  # run_until_complete() will tell
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError unless the loop that was named is the one that runs."""
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            raise ValueError("loop is not the running event loop; leave loop= out")
+
+
+# --- handlers --------------------------------------------------------------------
+
+
+def binds(signature: inspect.Signature, count: int) -> bool:
+    """Return whether ``count`` positional arguments are what it takes."""
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def takes_path(handler: object) -> bool:
+    """Return whether ``handler`` wants the path beside the connection.
+
+    Looks through ``functools.partial``, bound methods and callable objects. Raises
+    TypeError for what can be called with neither one nor two arguments.
+    """
+    if not callable(handler):
+        kind = type(handler).__name__
+        hint = "; pass the function, do not call it" if kind == "coroutine" else ""
+        raise TypeError(f"handler must be a coroutine function, not {kind}{hint}")
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):
+        return False  # something of C that does not say
+    if binds(signature, 1):
+        return False
+    if binds(signature, 2):
+        return True
+    name = getattr(handler, "__qualname__", type(handler).__name__)
+    raise TypeError(
+        f"handler must take one argument, the connection, or two, the connection and "
+        f"the path; found {name}{signature}"
+    )
+
+
+def adapt_handler(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    """Return ``handler`` as one that takes the connection alone."""
+    if not takes_path(handler):
+        return handler
+    deprecated("a handler's second argument", "write websocket.path instead")
+
+    def with_path(connection: Any) -> Awaitable[Any]:
+        return handler(connection, connection.path)
+
+    return with_path

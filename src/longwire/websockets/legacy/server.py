@@ -1,0 +1,550 @@
+"""The old server: ``serve``, ``WebSocketServer`` and ``WebSocketServerProtocol``.
+
+Turns old keywords, hooks and handlers into those of longwire's server, which does all
+the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import inspect
+import logging
+import os
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any, NoReturn, Self
+
+from ...accepting import LoggerLike, Origins, Refused, ServerSettings, server_settings
+from ...asyncio import server as engine
+from ...asyncio import server_connection
+from ...asyncio.transport import Wire
+from ...errors import InvalidHandshake
+from ...http.extensions import ServerExtensionFactory
+from ...http.headers import Headers, HeadersLike
+from ...http.heads import Request, Response
+from ...settings import PRODUCT
+from ...steps import Opened
+from ..old_names import OldNames
+from .adapting import (
+    Running,
+    adapt_handler,
+    binds,
+    check_keywords,
+    choose_factory,
+    timeout_from,
+)
+from .exceptions import AbortHandshake
+from .protocol import Behaviour, WebSocketCommonProtocol, broadcast
+
+__all__ = [
+    "WebSocketServer",
+    "WebSocketServerProtocol",
+    "broadcast",
+    "serve",
+    "unix_serve",
+]
+
+LOGGER = "websockets.server"
+
+HTTPResponse = tuple[http.HTTPStatus | int, HeadersLike, bytes]
+ExtraHeaders = HeadersLike | Callable[[str, Headers], HeadersLike]
+WsHandler = Callable[..., Awaitable[Any]]
+
+# Of a handshake() written for one edition or another, what may be asked for.
+_HANDSHAKE = ("origins", "available_extensions", "available_subprotocols")
+
+
+class WebSocketServer(engine.Server):
+    """A server, as the old ``serve`` returns it; it is an asyncio one's double.
+
+    Made by hand, it takes connections of :class:`WebSocketServerProtocol` from an
+    :class:`asyncio.Server` that it was told of by :meth:`wrap`.
+    """
+
+    def __init__(self, logger: LoggerLike | None = None) -> None:
+        logger = logger or logging.getLogger(LOGGER)
+        super().__init__(_nobody_listens, _handle, logger)
+
+    @classmethod
+    def _made(cls, *args: Any, **kwargs: Any) -> Self:
+        """Return a server as longwire's ``serve`` makes one."""
+        server = cls.__new__(cls)
+        engine.Server.__init__(server, *args, **kwargs)
+        return server
+
+    def __iter__(self) -> Generator[Any, None, Self]:
+        """For ``yield from serve(...)``."""
+        return self.__await__()
+
+    @property
+    def websockets(self) -> set[server_connection.ServerConnection]:
+        """The open connections; ``connections`` today."""
+        return self.connections
+
+    def wrap(self, server: asyncio.Server) -> None:
+        """Take ``server``, which makes connections that belong here."""
+        self._server = server
+
+    def register(self, protocol: WebSocketServerProtocol) -> None:
+        """Close ``protocol`` when the server is closed."""
+        self._open.add(protocol)
+
+    def unregister(self, protocol: WebSocketServerProtocol) -> None:
+        """Leave ``protocol`` alone."""
+        self._open.discard(protocol)
+
+
+async def _nobody_listens() -> NoReturn:
+    raise RuntimeError("this server does not listen: call wrap(), or use serve()")
+
+
+def _handle(connection: Any) -> Awaitable[Any]:
+    """Run the handler that the connection was made with."""
+    return connection.ws_handler(connection)  # type: ignore[no-any-return]
+
+
+class WebSocketServerProtocol(
+    WebSocketCommonProtocol, server_connection.ServerConnection
+):
+    """A client's connection, as the handlers of former editions get it.
+
+    Subclass it and pass it as ``create_protocol`` to override ``process_request()``
+    or ``select_subprotocol()``. The other keywords are those of
+    :class:`WebSocketCommonProtocol`.
+    """
+
+    def __init__(
+        self,
+        ws_handler: WsHandler,
+        ws_server: WebSocketServer,
+        *,
+        logger: LoggerLike | None = None,
+        origins: Sequence[str | None] | None = None,
+        extensions: Sequence[ServerExtensionFactory] | None = None,
+        subprotocols: Sequence[str] | None = None,
+        extra_headers: ExtraHeaders | None = None,
+        server_header: str | None = PRODUCT,
+        process_request: Callable[[str, Headers], Any] | None = None,
+        select_subprotocol: Callable[[Sequence[str], Sequence[str]], Any] | None = None,
+        open_timeout: float | None = 10,
+        **kwargs: Any,
+    ) -> None:
+        logger = logger or logging.getLogger(LOGGER)
+        behaviour = Behaviour.of(
+            self, {**kwargs, "open_timeout": open_timeout, "logger": logger}
+        )
+        settings = _settings(
+            behaviour,
+            origins=origins,
+            extensions=extensions,
+            subprotocols=subprotocols,
+            server_header=server_header,
+        )
+        server_connection.ServerConnection.__init__(self, settings, ws_server)
+        self._behave(behaviour)
+        self.ws_handler = adapt_handler(ws_handler)
+        self.ws_server = ws_server
+        self.open_timeout = open_timeout
+        self.origins = origins
+        self.available_extensions = extensions
+        self.available_subprotocols = subprotocols
+        self.extra_headers = _check_extra_headers(extra_headers)
+        self.server_header = server_header
+        self._process_request = process_request
+        self._select_subprotocol = select_subprotocol
+        self._outcome: Opened | None = None
+        self._refused: Refused | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin on a transport that is not of ``serve``: see WebSocketServer.wrap."""
+        self.wire = Wire(self)
+        self._accepted_at = self.wire.loop.time()
+        transport.set_protocol(self.wire)
+        self.wire.connection_made(transport)
+
+    # --- hooks -------------------------------------------------------------------
+
+    async def process_request(
+        self, path: str, request_headers: Headers
+    ) -> HTTPResponse | None:
+        """Return (status, headers, body) to answer with, or None to go on.
+
+        Override it, or pass a function as ``process_request``.
+        """
+        if self._process_request is None:
+            return None
+        result = self._process_request(path, request_headers)
+        if inspect.isawaitable(result):
+            result = await result
+        return result  # type: ignore[no-any-return]
+
+    def select_subprotocol(
+        self, client_subprotocols: Sequence[str], server_subprotocols: Sequence[str]
+    ) -> str | None:
+        """Return the subprotocol to use, None for none.
+
+        It is the one in common whose places in both lists have the least sum, unless
+        a function was passed as ``select_subprotocol``. May be overridden.
+        """
+        if self._select_subprotocol is not None:
+            return self._select_subprotocol(  # type: ignore[no-any-return]
+                client_subprotocols, server_subprotocols
+            )
+        ours, theirs = list(server_subprotocols), list(client_subprotocols)
+        common = [name for name in theirs if name in ours]
+        if not common:
+            return None
+        return min(common, key=lambda name: ours.index(name) + theirs.index(name))
+
+    # --- the opening handshake ---------------------------------------------------
+
+    async def handshake(
+        self,
+        origins: Sequence[str | None] | None = None,
+        available_extensions: Sequence[ServerExtensionFactory] | None = None,
+        available_subprotocols: Sequence[str] | None = None,
+        extra_headers: ExtraHeaders | None = None,
+        *,
+        subprotocols: Sequence[str] | None = None,
+    ) -> str:
+        """Do the opening handshake; return the path that was asked for.
+
+        Called by the server, once; a subclass may do more here, before or after.
+        ``subprotocols`` is what 2.6 calls ``available_subprotocols``. Raises
+        InvalidHandshake when the client was refused, and answered so.
+        """
+        self._settings = _settings(
+            self._settings,
+            origins=origins,
+            extensions=available_extensions,
+            subprotocols=available_subprotocols or subprotocols,
+            server_header=self.server_header,
+        )
+        self.extra_headers = _check_extra_headers(extra_headers)
+        self._outcome = await super()._open()
+        if self._outcome is None:
+            exc = None if self._refused is None else self._refused.exc
+            raise InvalidHandshake("the client was refused") from exc
+        return self.path
+
+    async def _open(self) -> Opened | None:
+        """Return what the opening handshake agreed on, None if it was refused."""
+        if type(self).handshake is WebSocketServerProtocol.handshake:
+            return await super()._open()
+        given = {
+            "origins": self.origins,
+            "available_extensions": self.available_extensions,
+            "available_subprotocols": self.available_subprotocols,
+            "subprotocols": self.available_subprotocols,
+            "extra_headers": self.extra_headers,
+        }
+        names = inspect.signature(self.handshake).parameters
+        if "available_subprotocols" in names or "subprotocols" not in names:
+            del given["subprotocols"]
+        await self.handshake(**_accepted(self.handshake, given))
+        return self._outcome
+
+    def _log_refusal(self, refused: Refused) -> None:
+        self._refused = refused
+        super()._log_refusal(refused)
+
+
+def _accepted(function: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return what of ``given`` ``function`` has parameters for."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return given
+    return {name: value for name, value in given.items() if name in parameters}
+
+
+def _settings(
+    behaviour: Behaviour | ServerSettings,
+    *,
+    origins: Sequence[str | None] | None,
+    extensions: Sequence[ServerExtensionFactory] | None,
+    subprotocols: Sequence[str] | None,
+    server_header: str | None,
+) -> ServerSettings:
+    """Return what longwire's server is to do for one connection."""
+    return server_settings(
+        limits=behaviour.limits,
+        timeouts=behaviour.timeouts,
+        keepalive=behaviour.keepalive,
+        logger=behaviour.logger,
+        origins=_origins(origins),
+        extensions=extensions,
+        subprotocols=subprotocols,
+        select_subprotocol=_select_subprotocol,
+        process_request=_process_request,
+        process_response=_add_headers,
+        server_header=server_header,
+    )
+
+
+def _origins(origins: Sequence[str | None] | None) -> Origins | None:
+    """Return ``origins`` as they are written today: 2.6 has "" for a missing one."""
+    if origins is None or isinstance(origins, str):
+        return origins
+    return tuple(origin or None for origin in origins)
+
+
+def _check_extra_headers(value: Any) -> ExtraHeaders | None:
+    """Raise TypeError or ValueError for what can never be headers."""
+    if value is not None and not callable(value):
+        value = Headers(value)
+    return value  # type: ignore[no-any-return]
+
+
+# --- hooks of today over hooks of old ---------------------------------------------
+
+
+async def _process_request(
+    connection: WebSocketServerProtocol, request: Request
+) -> Response | None:
+    try:
+        result: Any = connection.process_request(request.path, request.headers)
+        if inspect.isawaitable(result):
+            result = await result
+    except AbortHandshake as exc:
+        result = exc.status, exc.headers, exc.body
+    if result is None or isinstance(result, Response):
+        return result
+    return _response(*result)
+
+
+def _response(
+    status: http.HTTPStatus | int, headers: HeadersLike, body: bytes = b""
+) -> Response:
+    """Return the answer that a hook of old has given as a tuple."""
+    if not isinstance(body, bytes | bytearray | memoryview):
+        kind = type(body).__name__
+        raise TypeError(f"process_request returned a body of type {kind}, not bytes")
+    fields, content = Headers(headers), bytes(body)
+    for name, value in (
+        ("Content-Length", str(len(content))),
+        ("Content-Type", "text/plain"),
+        ("Connection", "close"),
+    ):
+        if name not in fields:
+            fields[name] = value
+    try:
+        phrase = http.HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return Response(int(status), phrase, fields, content)
+
+
+async def _select_subprotocol(
+    connection: WebSocketServerProtocol, offered: Sequence[str]
+) -> str | None:
+    available = connection.available_subprotocols
+    if not offered or not available:
+        return None
+    result: Any = connection.select_subprotocol(offered, available)
+    if inspect.isawaitable(result):
+        result = await result
+    return result  # type: ignore[no-any-return]
+
+
+def _add_headers(
+    connection: WebSocketServerProtocol, request: Request, response: Response
+) -> None:
+    extra = connection.extra_headers
+    if extra is None or response.status_code != 101:
+        return
+    headers = extra(request.path, request.headers) if callable(extra) else extra
+    added = Headers(headers)
+    for name in ("Date", "Server"):
+        if name in added and name in response.headers:
+            del response.headers[name]
+    response.headers.update(added)
+
+
+# --- serve -----------------------------------------------------------------------
+
+
+class serve:
+    """A server as former editions start it; ``longwire.serve`` is today's.
+
+    Await it for a :class:`WebSocketServer`, or enter it with ``async with``, which
+    also closes it. No loop has to run to make one. ``ws_handler`` takes the connection
+    or, as before 10.1, the connection and the path.
+
+    ``create_protocol`` is a subclass of :class:`WebSocketServerProtocol` or a factory;
+    ``extra_headers`` are headers or a function of path and request headers;
+    ``process_request(path, headers)`` and ``select_subprotocol(client, server)`` are
+    described there. ``loop``, ``timeout`` and ``klass`` are deprecated. All others
+    are as for ``longwire.serve``, or go to the loop's ``create_server()``.
+    """
+
+    def __init__(
+        self,
+        ws_handler: WsHandler,
+        host: str | Sequence[str] | None = None,
+        port: int | None = None,
+        *,
+        create_protocol: Callable[..., Any] | None = None,
+        logger: LoggerLike | str | None = None,
+        compression: str | None = "deflate",
+        origins: Sequence[str | None] | None = None,
+        extensions: Sequence[ServerExtensionFactory] | None = None,
+        subprotocols: Sequence[str] | None = None,
+        extra_headers: ExtraHeaders | None = None,
+        server_header: str | None = PRODUCT,
+        process_request: Callable[[str, Headers], Any] | None = None,
+        select_subprotocol: Callable[[Sequence[str], Sequence[str]], Any] | None = None,
+        open_timeout: float | None = 10,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 20,
+        close_timeout: float | None = None,
+        max_size: int | None = 2**20,
+        max_queue: int | None = 2**5,
+        read_limit: int = 2**16,
+        write_limit: int = 2**16,
+        **kwargs: Any,
+    ) -> None:
+        self._running = Running(kwargs.pop("loop", None))
+        factory = choose_factory(
+            create_protocol, kwargs.pop("klass", None), WebSocketServerProtocol
+        )
+        close_timeout = timeout_from(close_timeout, kwargs.pop("timeout", None))
+        legacy_recv = kwargs.pop("legacy_recv", False)
+        check_keywords("serve", kwargs, _known(bool(kwargs.get("unix"))))
+        if isinstance(logger, str) or logger is None:
+            logger = logging.getLogger(logger or LOGGER)
+        keywords: dict[str, Any] = {
+            "host": host if isinstance(host, str) else None,
+            "port": port,
+            "secure": kwargs.get("ssl") is not None,
+            "open_timeout": open_timeout,
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+            "close_timeout": close_timeout,
+            "max_size": max_size,
+            "max_queue": max_queue,
+            "read_limit": read_limit,
+            "write_limit": write_limit,
+            "legacy_recv": legacy_recv,
+            "logger": logger,
+            "origins": origins,
+            "subprotocols": subprotocols,
+            "extra_headers": _check_extra_headers(extra_headers),
+            "server_header": server_header,
+            "process_request": process_request,
+            "select_subprotocol": select_subprotocol,
+        }
+        # For longwire's server to check; each connection turns them into its own.
+        hooks: dict[str, Any] = {
+            "process_request": process_request,
+            "select_subprotocol": select_subprotocol,
+        }
+        self.ws_server: WebSocketServer = engine.serve(  # type: ignore[assignment]
+            _handle,
+            host,
+            port,
+            logger=logger,
+            compression=compression,
+            origins=_origins(origins),
+            extensions=extensions,
+            subprotocols=subprotocols,
+            server_header=server_header,
+            open_timeout=open_timeout,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+            max_size=max_size,
+            max_queue=max_queue,
+            write_limit=write_limit,
+            **hooks,
+            create_connection=_maker(factory, adapt_handler(ws_handler), keywords),
+            make_server=WebSocketServer._made,
+            **kwargs,
+        )
+
+    async def _start(self) -> WebSocketServer:
+        self._running.check()
+        return await self.ws_server
+
+    def __await__(self) -> Generator[Any, None, WebSocketServer]:
+        """Start listening; return the server."""
+        return self._start().__await__()
+
+    __iter__ = __await__  # for `yield from serve(...)`
+
+    async def __aenter__(self) -> WebSocketServer:
+        """Start listening; return the server. Leaving the block closes it."""
+        return await self._start()
+
+    async def __aexit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
+        await self.ws_server.__aexit__(exc_type, exc, traceback)
+
+
+def unix_serve(
+    ws_handler: WsHandler, path: str | os.PathLike[str] | None = None, **kwargs: Any
+) -> serve:
+    """Return a server as :class:`serve` does, on the Unix socket at ``path``."""
+    if path is not None:
+        kwargs["path"] = os.fspath(path)
+    return serve(ws_handler, unix=True, **kwargs)
+
+
+def _maker(
+    factory: Callable[..., Any], ws_handler: WsHandler, keywords: dict[str, Any]
+) -> Callable[..., server_connection.ServerConnection]:
+    """Return what makes a connection of the server for each client."""
+    by_name = _takes_names(factory)
+
+    def make(
+        settings: ServerSettings, server: WebSocketServer, **_: Any
+    ) -> server_connection.ServerConnection:
+        # What compression= stands for is among them by now.
+        extensions = list(settings.extensions)
+        if by_name:
+            made = factory(
+                ws_handler=ws_handler,
+                ws_server=server,
+                extensions=extensions,
+                **keywords,
+            )
+        else:
+            made = factory(ws_handler, server, extensions=extensions, **keywords)
+        if not isinstance(made, OldNames):
+            kind = type(made).__name__
+            raise TypeError(
+                f"create_protocol returned a {kind}; WebSocketServerProtocol expected"
+            )
+        return made  # type: ignore[return-value]
+
+    return make
+
+
+def _takes_names(factory: Callable[..., Any]) -> bool:
+    """Return whether ``ws_handler=`` and ``ws_server=`` can be given by name.
+
+    A ``functools.partial`` with an argument of its own in front needs them so; a
+    factory that calls them something else gets them by place.
+    """
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind_partial(ws_handler=None, ws_server=None)
+    except TypeError:
+        return not binds(signature, 2)
+    return True
+
+
+def _known(unix: bool) -> set[str]:
+    """Return the keywords of :class:`serve` and of the loop's ``create_server()``."""
+    create = getattr(
+        asyncio.SelectorEventLoop, "create_unix_server" if unix else "create_server"
+    )
+    names = {
+        *inspect.signature(create).parameters,
+        *inspect.signature(serve).parameters,
+    }
+    names -= {"self", "protocol_factory", "kwargs", "ws_handler"}
+    if unix:
+        return (names - {"host", "port"}) | {"unix", "path"}
+    return names
