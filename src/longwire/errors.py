@@ -105,16 +105,22 @@ class ConnectionClosed(WebSocketException):
 
     ``rcvd`` and ``sent`` are the close frames (:class:`~longwire.Close`) or None;
     ``rcvd_then_sent`` says which came first when there are both, else it is None;
-    ``report`` is the :class:`~longwire.CloseReport`.
+    ``report`` is the :class:`~longwire.CloseReport`. ``ConnectionClosed(code, reason)``
+    is what was received.
     """
 
     def __init__(
         self,
-        rcvd: Close | None = None,
-        sent: Close | None = None,
+        rcvd: Close | int | None = None,
+        sent: Close | str | None = None,
         rcvd_then_sent: bool | None = None,
         report: CloseReport | None = None,
     ) -> None:
+        if isinstance(rcvd, int):  # 1006: nothing was received
+            rcvd = None if rcvd == 1006 else Close(rcvd, str(sent or ""))
+            sent = None
+        if isinstance(sent, str):
+            raise TypeError("a close reason needs a close code")
         self.rcvd = rcvd
         self.sent = sent
         self.rcvd_then_sent = rcvd_then_sent
@@ -264,16 +270,22 @@ class SecurityError(InvalidHandshake):
 
 
 class _HeadTooLarge(SecurityError, LimitExceeded):
-    """A part of an HTTP head is over its limit: says which and what is allowed."""
+    """A part of an HTTP head is over its limit: says which and what is allowed.
+
+    A single string sets the whole text.
+    """
 
     what = "head"
     unit = "bytes"
 
-    def __init__(self, limit_value: int) -> None:
+    def __init__(self, limit_value: int | str) -> None:
         super().__init__(limit_value)
-        self.limit_value = limit_value
+        if isinstance(limit_value, int):
+            self.limit_value = limit_value
 
     def __str__(self) -> str:
+        if isinstance(self.args[0], str):
+            return self.args[0]
         return f"{self.what} exceeds the limit of {self.limit_value} {self.unit}"
 
 
@@ -299,7 +311,7 @@ class HeaderLineTooLong(_HeadTooLarge):
     what = "header line"
     limit = "handshake_line"
 
-    def __init__(self, limit_value: int, *, total: bool = False) -> None:
+    def __init__(self, limit_value: int | str, *, total: bool = False) -> None:
         super().__init__(limit_value)
         if total:
             self.what = "head"
@@ -377,6 +389,7 @@ class InvalidHeaderFormat(InvalidHeader):
 
     def __init__(self, name: str, error: str, header: str, pos: int) -> None:
         super().__init__(name, f"{error} at {pos} in {header}")
+        self.args = name, error, header, pos  # what copies are made from
 
 
 class InvalidHeaderValue(InvalidHeader):
@@ -390,6 +403,7 @@ class InvalidOrigin(InvalidHeader):
 
     def __init__(self, origin: str | None) -> None:
         super().__init__("Origin", origin)
+        self.args = (origin,)  # what copies are made from
 
 
 class InvalidUpgrade(InvalidHeader):
