@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.certificates import Certificates
 from tests.support.frontends import FRONT_ENDS, AsyncioFrontEnd, Endpoint, Links
 from tests.support.rawpeer import TEXT, RawPeer, knock
 
@@ -30,11 +31,16 @@ class Victim:
     """An echo server under attack."""
 
     def __init__(
-        self, front: AsyncioFrontEnd, port: int, arrived: queue.Queue[Endpoint]
+        self,
+        front: AsyncioFrontEnd,
+        port: int,
+        arrived: queue.Queue[Endpoint],
+        tls: Certificates | None,
     ) -> None:
         self.front = front
         self.port = port
         self.arrived = arrived
+        self.tls = tls
 
     def knock(self) -> RawPeer:
         """Return a TCP connection that has said nothing yet."""
@@ -47,7 +53,12 @@ class Victim:
 
     def serves(self) -> None:
         """Check that a good client is served."""
-        with knock(self.port).ask() as good:
+        with knock(self.port) as good:
+            if self.tls is not None:
+                good.sock = self.tls.client.wrap_socket(
+                    good.sock, server_hostname="localhost"
+                )
+            good.ask()
             self.arrived.get(timeout=PATIENCE)
             for text in (b"good", b"client"):
                 good.send(TEXT, text)
@@ -69,10 +80,10 @@ def attack(front: AsyncioFrontEnd, caplog: pytest.LogCaptureFixture) -> Serve:
     caplog.set_level("INFO", "longwire")
 
     @contextlib.contextmanager
-    def attack(**options: Any) -> Iterator[Victim]:
+    def attack(tls: Certificates | None = None, **options: Any) -> Iterator[Victim]:
         options = {"close_timeout": 0.3, "open_timeout": 5, **options}
         with front.serve("echo", **options) as (port, arrived):
-            victim = Victim(front, port, arrived)
+            victim = Victim(front, port, arrived, tls)
             victim.serves()
             until(lambda: front.tasks() == 0)
             files = count_files()

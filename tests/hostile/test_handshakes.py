@@ -8,7 +8,7 @@ import time
 import pytest
 
 from longwire import Limits
-from tests.hostile.conftest import Serve, memory_below
+from tests.hostile.conftest import Serve, memory_below, until
 from tests.support.rawpeer import RawPeer, request
 
 HELLO = bytes.fromhex("16030100c8010000c40303") + b"\x11" * 120
@@ -175,3 +175,72 @@ def test_silent_connections_over_the_limit_are_refused(attack: Serve) -> None:
         for peer in peers:
             peer.close()
         time.sleep(1.2)
+
+
+# --- exactly at a limit ---------------------------------------------------------
+
+
+def padded(size: int, *headers: bytes) -> bytes:
+    """Return a request of ``size`` bytes in all, no line longer than 4,000."""
+    lines = list(headers)
+    while (left := size - len(request(*lines))) > 4000:
+        lines.append(b"X: " + b"y" * (min(left // 2, 3900)))
+    lines.append(b"X: " + b"y" * (left - 5))
+    return request(*lines)
+
+
+LINE = b"GET / HTTP/1.1"
+AT_LIMIT = {
+    "request line": (
+        Limits(handshake_line=200),
+        request(path=b"/" + b"p" * (200 - len(LINE))),
+        request(path=b"/" + b"p" * (201 - len(LINE))),
+        b"414",
+    ),
+    "header line": (
+        Limits(handshake_line=200),
+        request(b"X: " + b"y" * 197),
+        request(b"X: " + b"y" * 198),
+        b"431",
+    ),
+    "number of headers": (
+        Limits(handshake_headers=10),
+        request(*[b"X: y"] * 5),
+        request(*[b"X: y"] * 6),
+        b"431",
+    ),
+    "whole head": (
+        Limits(handshake_bytes=20_000),
+        padded(20_000),
+        padded(20_001),
+        b"431",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AT_LIMIT)
+def test_a_head_may_be_as_large_as_its_limit_and_no_larger(
+    attack: Serve, name: str
+) -> None:
+    limits, good, bad, status = AT_LIMIT[name]
+    with attack(limits=limits) as victim:
+        with victim.knock() as peer:
+            peer.write(good)
+            assert peer.read_head().startswith(b"HTTP/1.1 101 ")
+        victim.arrived.get()
+        with victim.knock() as peer:
+            peer.write(bad)
+            assert peer.read_all().startswith(b"HTTP/1.1 " + status)
+
+
+def test_a_server_takes_as_many_connections_as_its_limit(attack: Serve) -> None:
+    with attack(limits=Limits(connections=5)) as victim:
+        ends = [victim.open() for _ in range(5)]
+        with victim.knock() as peer:
+            peer.write(request())
+            assert peer.read_all().startswith(b"HTTP/1.1 503 ")
+
+        for ours, peer in ends:
+            peer.close()
+            ours.wait_closed()
+        until(lambda: victim.front.tasks() == 0)

@@ -12,6 +12,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import gc
+import os
 import queue
 import socket
 import threading
@@ -147,6 +148,15 @@ class Endpoint:
         return self.raw.close_report  # type: ignore[no-any-return]
 
 
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Return a loop: asyncio's, or uvloop's where LONGWIRE_TEST_LOOP=uvloop says so."""
+    if os.environ.get("LONGWIRE_TEST_LOOP") == "uvloop":
+        import uvloop
+
+        return uvloop.new_event_loop()
+    return asyncio.new_event_loop()
+
+
 class AsyncioFrontEnd:
     """asyncio on a loop in a thread of its own."""
 
@@ -155,7 +165,7 @@ class AsyncioFrontEnd:
 
     def __init__(self) -> None:
         self.complaints: list[str] = []
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_loop()
         self._loop.set_exception_handler(
             lambda loop, context: self.complaints.append(describe(context))
         )
