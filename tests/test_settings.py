@@ -60,8 +60,12 @@ def test_no_queue_limit_keeps_the_bytes_of_given_limits():
         ({"max_size": 0}, ValueError, "max_size is 0; the least allowed is 1"),
         ({"max_size": "1"}, TypeError, "max_size must be an int or None, not str"),
         ({"max_size": (1, 2, 3)}, ValueError, "max_size has 3 values"),
-        ({"max_queue": (2, 5)}, ValueError, r"max_queue\[1\] is 5"),
-        ({"write_limit": None}, TypeError, "write_limit must be an int"),
+        (
+            {"max_queue": (2, 5)},
+            ValueError,
+            r"max_queue\[1\] is 5; at most max_queue=2 is allowed",
+        ),
+        ({"write_limit": None}, TypeError, "write_limit must be an int, not None"),
         ({"limits": 5}, TypeError, "limits must be a longwire.Limits or None"),
     ],
 )
@@ -98,6 +102,20 @@ def test_unknown_keyword_is_refused_with_the_one_that_was_meant(name, meant):
 
     with pytest.raises(TypeError, match=f"'{name}'; did you mean '{meant}'"):
         settings.check_keywords("connect", [name], known)
+
+
+def test_a_header_keyword_leads_servers_to_where_they_set_headers():
+    known = ["process_response", "server_header"]
+
+    with pytest.raises(TypeError, match="did you mean 'process_response'"):
+        settings.check_keywords("serve", ["extra_headers"], known)
+
+
+def test_a_bad_timeout_is_named_by_its_keyword():
+    with pytest.raises(TypeError, match="open_timeout must be a number of seconds"):
+        options.Timeouts(open="1")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="close_timeout is -1"):
+        options.Timeouts(close=-1)
 
 
 def test_unknown_keyword_without_a_near_one_is_refused_plainly():

@@ -38,9 +38,9 @@ __all__ = [
 LoggerLike = logging.Logger | logging.LoggerAdapter[Any]
 Origins = Sequence[str | re.Pattern[str] | None] | Literal["same"]
 
-CLOSING = "Server is shutting down."
+CLOSING = "Server is shutting down"
 """Why a server that closes or drains answers 503."""
-CROWDED = "Too many connections."
+CROWDED = "Too many connections"
 """Why a server at one of its limits on connections answers 503."""
 
 
@@ -174,6 +174,9 @@ def _check_health(value: object) -> str | None:
 def _check_logger(logger: LoggerLike | str | None) -> LoggerLike:
     if logger is None or isinstance(logger, str):
         return logging.getLogger(logger or "longwire.server")
+    if not callable(getattr(logger, "info", None)):
+        kind = type(logger).__name__
+        raise TypeError(f"logger must be a logger, its name or None, not {kind}")
     return logger
 
 
@@ -246,7 +249,7 @@ class Acceptor:
         """
         exc: Exception
         if why:
-            response, exc = handshake.refuse(503, f"{why}\n"), _Unavailable(why)
+            response, exc = handshake.refuse(503, f"{why}.\n"), _Unavailable(why)
         elif self._connection.request is not None:
             # The request was whole: what took so long was a callback of ours.
             exc = InvalidHandshake("timed out while answering the request")
@@ -286,7 +289,7 @@ class Acceptor:
 
     def _answer_health_check(self) -> Plan[Refused]:
         why = self._unavailable()
-        status, text = (200, "OK") if why is None else (503, why)
+        status, text = (200, "OK") if why is None else (503, f"{why}.")
         response = self._sign(handshake.refuse(status, f"{text}\n"))
         try:
             yield from self._write(response)

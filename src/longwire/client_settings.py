@@ -110,6 +110,8 @@ def client_settings(
     ``network`` are the keywords that say how to reach the server: ``ssl``, ``sock``,
     ``host`` and so on; those not known here are passed on to the front end's driver.
     """
+    if not isinstance(uri, str):
+        raise TypeError(f"uri must be a str, not {type(uri).__name__}")
     parsed = parse_uri(uri)
     address = _address(parsed, dict(network or {}))
     if subprotocols is not None:
@@ -175,6 +177,11 @@ def _check_header_value(keyword: str, header: str, value: object) -> None:
 
 
 def _check_headers(uri: WebSocketURI, given: HeadersLike | None) -> Headers:
+    if given is not None and not isinstance(given, Iterable):
+        kind = type(given).__name__
+        raise TypeError(
+            f"additional_headers must be a mapping or pairs of str, not {kind}"
+        )
     headers = Headers(given or {})
     # Refuses the fields that are the handshake's own.
     build_request(uri, key="", additional_headers=headers)
@@ -221,6 +228,9 @@ def _max_redirects() -> int:
 def _check_logger(logger: LoggerLike | str | None) -> LoggerLike:
     if logger is None or isinstance(logger, str):
         return logging.getLogger(logger or "longwire.client")
+    if not callable(getattr(logger, "info", None)):
+        kind = type(logger).__name__
+        raise TypeError(f"logger must be a logger, its name or None, not {kind}")
     return logger
 
 

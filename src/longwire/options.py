@@ -13,10 +13,12 @@ from collections.abc import Mapping
 __all__ = ["PROFILES", "Compression", "Keepalive", "Limits", "Timeouts"]
 
 
-def _check_count(name: str, value: object, minimum: int = 1) -> None:
+def _check_count(
+    name: str, value: object, minimum: int = 1, allowed: str = "an int"
+) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        kind = type(value).__name__
-        raise TypeError(f"{name} must be an int or None, not {kind}")
+        kind = "None" if value is None else type(value).__name__
+        raise TypeError(f"{name} must be {allowed}, not {kind}")
     if value < minimum:
         raise ValueError(f"{name} is {value}; the least allowed is {minimum}")
 
@@ -78,7 +80,8 @@ class Limits:
             if value is None and may_be_none:
                 continue
             minimum = 0 if field.name.endswith("_low") else 1
-            _check_count(field.name, value, minimum)
+            allowed = "an int or None" if may_be_none else "an int"
+            _check_count(field.name, value, minimum, allowed)
         self._check_low("queued_messages")
         self._check_low("output_bytes")
 
@@ -106,7 +109,7 @@ class Timeouts:
         for name in ("open", "close", "write"):
             value = getattr(self, name)
             if value is not None:
-                _check_seconds(name, value)
+                _check_seconds(f"{name}_timeout", value)
         _check_seconds("fault_grace", self.fault_grace)
 
 

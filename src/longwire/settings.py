@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -108,8 +109,9 @@ _KEYWORD_OF_LIMIT = {
 
 def _in_keywords(text: str) -> str:
     """Return an error text of ``Limits`` with the keyword the caller knows."""
-    name, _, rest = text.partition(" ")
-    return f"{_KEYWORD_OF_LIMIT.get(name, name)} {rest}"
+    return re.sub(
+        r"\b[a-z_]+\b", lambda word: _KEYWORD_OF_LIMIT.get(word[0], word[0]), text
+    )
 
 
 def compression_from(value: str | Compression | None) -> Compression | None:
@@ -128,11 +130,12 @@ def compression_from(value: str | Compression | None) -> Compression | None:
     return PROFILES[value]
 
 
-# Names that other editions, other libraries and plain habit use for ours.
+# Names that other editions, other libraries and plain habit use for ours; where there
+# are two, the first is the client's and the second the server's.
 _RENAMED: Mapping[str, str] = {
-    "extra_headers": "additional_headers",
-    "headers": "additional_headers",
-    "header": "additional_headers",
+    "extra_headers": "additional_headers process_response",
+    "headers": "additional_headers process_response",
+    "header": "additional_headers process_response",
     "timeout": "open_timeout",
     "ssl_context": "ssl",
     "sslopt": "ssl",
@@ -156,7 +159,8 @@ def check_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> No
         if name in names:
             continue
         text = f"{where}() got an unexpected keyword argument {name!r}"
-        near = _RENAMED.get(name)
-        if near not in names:
+        meant = _RENAMED[name].split() if name in _RENAMED else []
+        near = next((word for word in meant if word in names), None)
+        if near is None and not meant:
             near = next(iter(difflib.get_close_matches(name, names, 1)), None)
         raise TypeError(f"{text}; did you mean {near!r}?" if near else text)

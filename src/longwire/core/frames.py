@@ -269,14 +269,22 @@ def parse_close(payload: bytes) -> tuple[int, str]:
 def serialize_close(code: int | None, reason: str = "") -> bytes:
     """Return the payload of a close frame; None is an empty one.
 
-    Raises InvalidClose for a code that may not be sent, or a reason too long.
+    Raises InvalidClose for a code that may not be sent, or a reason too long;
+    TypeError for other types.
     """
+    if code is not None and not isinstance(code, int):
+        raise TypeError(f"code must be an int or None, not {type(code).__name__}")
+    if not isinstance(reason, str):
+        raise TypeError(f"reason must be a str, not {type(reason).__name__}")
     if code is None:
         if reason:
             raise InvalidClose("a close reason needs a close code")
         return b""
     if not is_sendable_code(code):
-        raise InvalidClose(f"close code {code} cannot be sent")
+        raise InvalidClose(
+            f"close code {code} cannot be sent; 1000 to 1003, 1007 to 1014 and 3000 to "
+            "4999 are allowed"
+        )
     encoded = reason.encode()
     if len(encoded) > 123:
         raise InvalidClose(f"close reason of {len(encoded)} bytes; 123 are allowed")

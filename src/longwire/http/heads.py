@@ -142,7 +142,9 @@ class RequestReader(Reader):
             first = self._data[self._start]
             if first not in b"\r\n" and not is_token(chr(first)):
                 # Most likely TLS on a plain port: no use waiting for a line end.
-                raise InvalidMessage(f"a request does not begin with byte {first:#04x}")
+                raise InvalidMessage(
+                    f"a request begins with a method, but {bytes((first,))!r} came"
+                )
             line = yield from self._line(RequestLineTooLong)
             if line:
                 return line
@@ -284,7 +286,9 @@ class ResponseReader(Reader):
         first = self._data[self._start]
         if first != 0x48:
             # Most likely a TLS alert: no use waiting for a line end.
-            raise InvalidMessage(f"a response does not begin with byte {first:#04x}")
+            raise InvalidMessage(
+                f"a response begins with HTTP/1.1, but {bytes((first,))!r} came"
+            )
         return (yield from self._line(StatusLineTooLong))
 
     @staticmethod
