@@ -19,13 +19,12 @@ from ...http.extensions import ClientExtensionFactory
 from ...http.headers import Headers, validate_subprotocols
 from ...http.uri import parse_uri
 from ...settings import PRODUCT
+from ..loggers import CLIENT
 from .adapting import Running, check_keywords, choose_factory, timeout_from
 from .exceptions import InvalidStatusCode
 from .protocol import WebSocketCommonProtocol
 
 __all__ = ["WebSocketClientProtocol", "connect", "unix_connect"]
-
-LOGGER = "websockets.client"
 
 
 class WebSocketClientProtocol(WebSocketCommonProtocol, engine.ClientConnection):
@@ -46,7 +45,7 @@ class WebSocketClientProtocol(WebSocketCommonProtocol, engine.ClientConnection):
         user_agent_header: str | None = PRODUCT,
         **kwargs: Any,
     ) -> None:
-        logger = logger or logging.getLogger(LOGGER)
+        logger = logger or logging.getLogger(CLIENT)
         super().__init__(**kwargs, logger=logger)
         self.origin = origin
         self.available_extensions = extensions
@@ -120,7 +119,7 @@ class connect(engine.connect):
         legacy_recv = kwargs.pop("legacy_recv", False)
         check_keywords("connect", kwargs, _known(bool(kwargs.get("unix"))))
         if isinstance(logger, str) or logger is None:
-            logger = logging.getLogger(logger or LOGGER)
+            logger = logging.getLogger(logger or CLIENT)
         super().__init__(
             uri,
             logger=logger,

@@ -24,6 +24,7 @@ from ...http.headers import Headers, HeadersLike
 from ...http.heads import Request, Response
 from ...settings import PRODUCT
 from ...steps import Opened
+from ..loggers import SERVER
 from ..old_names import OldNames
 from .adapting import (
     Running,
@@ -44,7 +45,6 @@ __all__ = [
     "unix_serve",
 ]
 
-LOGGER = "websockets.server"
 
 HTTPResponse = tuple[http.HTTPStatus | int, HeadersLike, bytes]
 ExtraHeaders = HeadersLike | Callable[[str, Headers], HeadersLike]
@@ -62,7 +62,7 @@ class WebSocketServer(engine.Server):
     """
 
     def __init__(self, logger: LoggerLike | None = None) -> None:
-        logger = logger or logging.getLogger(LOGGER)
+        logger = logger or logging.getLogger(SERVER)
         super().__init__(_nobody_listens, _handle, logger)
 
     @classmethod
@@ -129,7 +129,7 @@ class WebSocketServerProtocol(
         open_timeout: float | None = 10,
         **kwargs: Any,
     ) -> None:
-        logger = logger or logging.getLogger(LOGGER)
+        logger = logger or logging.getLogger(SERVER)
         behaviour = Behaviour.of(
             self, {**kwargs, "open_timeout": open_timeout, "logger": logger}
         )
@@ -411,7 +411,7 @@ class serve:
         legacy_recv = kwargs.pop("legacy_recv", False)
         check_keywords("serve", kwargs, _known(bool(kwargs.get("unix"))))
         if isinstance(logger, str) or logger is None:
-            logger = logging.getLogger(logger or LOGGER)
+            logger = logging.getLogger(logger or SERVER)
         keywords: dict[str, Any] = {
             "host": host if isinstance(host, str) else None,
             "port": port,

@@ -1,0 +1,1 @@
+"""longwire's asyncio front end under the names of the documented API."""

@@ -1,0 +1,98 @@
+"""Heads of requests and responses, read from a stream, as in editions 4 to 13.
+
+longwire's readers decide what is valid; nothing after the head is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Protocol, overload
+
+from ...errors import InvalidHandshake, LimitExceeded
+from ...http.headers import Headers
+from ...http.heads import Request, RequestReader, Response, ResponseReader
+
+__all__ = ["read_request", "read_response"]
+
+MAX_LINE = 8192
+MAX_HEADERS = 128
+
+
+class Lines(Protocol):
+    """What is read from: an :class:`asyncio.StreamReader` is one."""
+
+    async def readline(self) -> bytes:
+        """Return the next line with its end, what is left of it at the end."""
+
+
+class Incomplete(EOFError, ValueError):
+    """The stream ends before the head does."""
+
+
+class _RequestHead(RequestReader):
+    @staticmethod
+    def _check_host(headers: Headers, protocol: str) -> None:
+        """Host is the caller's to check."""
+
+
+class _ResponseHead(ResponseReader):
+    def _body(
+        self, line: bytes, status: int, headers: Headers
+    ) -> Generator[None, None, bytes]:
+        """The body, if any, stays in the stream."""
+        yield from ()
+        return b""
+
+
+async def read_request(
+    stream: Lines, *, max_line: int = MAX_LINE, max_headers: int = MAX_HEADERS
+) -> tuple[str, Headers]:
+    """Return path and headers of a request; it is taken to have no body.
+
+    Raises ValueError unless it is GET and HTTP/1.1 and well formed, SecurityError
+    when it is too long, EOFError when the stream ends in it.
+    """
+    reader = _RequestHead(max_line, max_headers, max_line * (max_headers + 1))
+    request = await _read(reader, stream)
+    if request.method != "GET":
+        raise ValueError(f"unsupported HTTP method: {request.method}")
+    if request.protocol != "HTTP/1.1":
+        raise ValueError(f"unsupported HTTP version: {request.protocol}")
+    return request.path, request.headers
+
+
+async def read_response(
+    stream: Lines, *, max_line: int = MAX_LINE, max_headers: int = MAX_HEADERS
+) -> tuple[int, str, Headers]:
+    """Return status, reason and headers of a response; a body is left in the stream.
+
+    Raises what ``read_request`` raises.
+    """
+    reader = _ResponseHead(max_line, max_headers, max_line * (max_headers + 1), 0)
+    response = await _read(reader, stream)
+    return response.status_code, response.reason_phrase, response.headers
+
+
+@overload
+async def _read(reader: RequestReader, stream: Lines) -> Request: ...
+
+
+@overload
+async def _read(reader: ResponseReader, stream: Lines) -> Response: ...
+
+
+async def _read(
+    reader: RequestReader | ResponseReader, stream: Lines
+) -> Request | Response:
+    while True:
+        line = await stream.readline()
+        if not line.endswith(b"\n"):
+            raise Incomplete("connection closed in the middle of an HTTP head")
+        try:
+            head = reader.feed(line)
+        except LimitExceeded:
+            raise  # a SecurityError, too
+        except InvalidHandshake as exc:
+            raise ValueError(str(exc)) from exc
+        if head is not None:
+            return head
