@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from tests.support.certificates import Certificates
 from tests.support.frontends import FRONT_ENDS, AsyncioFrontEnd, Links
 
 
@@ -40,3 +42,9 @@ def cancelling(front: AsyncioFrontEnd) -> None:
     """For tests of front ends whose verbs can be cancelled."""
     if "cancel" not in front.can:
         pytest.skip(f"{front.name} cannot cancel")
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def wire(request: pytest.FixtureRequest, certificates: Certificates) -> dict[str, Any]:
+    """Options that make a link plain, or over TLS."""
+    return {"tls": certificates} if request.param == "tls" else {}

@@ -47,8 +47,10 @@ def test_a_peer_is_stopped_while_nobody_reads(
     assert sent < most + (1 << 20)
 
 
-def test_reading_on_lets_the_peer_go_on_and_loses_nothing(link: Links) -> None:
-    ours, peer = link(small=True)
+def test_reading_on_lets_the_peer_go_on_and_loses_nothing(
+    link: Links, wire: Any
+) -> None:
+    ours, peer = link(small=True, **wire)
     frame = peer.frame(BINARY, b"x" * 10_000)
     sent = peer.push(frame, MUCH)
     count = -(-sent // len(frame))
@@ -62,8 +64,8 @@ def test_reading_on_lets_the_peer_go_on_and_loses_nothing(link: Links) -> None:
     assert ours.recv() == "goes on"
 
 
-def test_small_messages_count_too(link: Links) -> None:
-    ours, peer = link(small=True, max_queue=16)
+def test_small_messages_count_too(link: Links, wire: Any) -> None:
+    ours, peer = link(small=True, **wire, max_queue=16)
 
     sent = peer.push(peer.frame(TEXT, b"x") * 100, MUCH)
 
@@ -103,8 +105,8 @@ def test_no_limit_on_the_queue_takes_all(link: Links) -> None:
     assert len(ours.recv()) == 10_000
 
 
-def test_keepalive_goes_on_while_the_peer_is_stopped(link: Links) -> None:
-    ours, peer = link(small=True, ping_interval=0.1, ping_timeout=0.3)
+def test_keepalive_goes_on_while_the_peer_is_stopped(link: Links, wire: Any) -> None:
+    ours, peer = link(small=True, **wire, ping_interval=0.1, ping_timeout=0.3)
     sent = peer.push(peer.frame(BINARY, b"x" * 10_000), MUCH)
 
     time.sleep(1)  # pongs lie behind what is not read
@@ -118,8 +120,8 @@ def test_keepalive_goes_on_while_the_peer_is_stopped(link: Links) -> None:
 # --- a slow peer ----------------------------------------------------------------
 
 
-def test_sending_waits_for_a_peer_that_does_not_read(link: Links) -> None:
-    ours, peer = link(small=True, write_limit=32768, ping_interval=None)
+def test_sending_waits_for_a_peer_that_does_not_read(link: Links, wire: Any) -> None:
+    ours, peer = link(small=True, **wire, write_limit=32768, ping_interval=None)
     sent = 0
     for sent in range(1, 10_000):  # noqa: B007
         job = ours.start("send", b"x" * 10_000, None)
@@ -136,8 +138,8 @@ def test_sending_waits_for_a_peer_that_does_not_read(link: Links) -> None:
     assert peer.read() == (TEXT, b"goes on", True, 0)
 
 
-def test_all_waiting_senders_go_on_when_the_peer_reads(link: Links) -> None:
-    ours, peer = link(small=True, ping_interval=None)
+def test_all_waiting_senders_go_on_when_the_peer_reads(link: Links, wire: Any) -> None:
+    ours, peer = link(small=True, **wire, ping_interval=None)
     jobs = [ours.start("send", bytes([n]) * 100_000, None) for n in range(30)]
     link.front.settle()
     assert not all(job.done() for job in jobs)

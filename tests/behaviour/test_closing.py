@@ -15,19 +15,12 @@ from longwire import (
     Side,
     State,
 )
-from tests.support.certificates import Certificates
 from tests.support.frontends import Links
 from tests.support.rawpeer import BINARY, CLOSE, PING, TEXT
 
 
 def ours_is(link: Links) -> Side:
     return Side.SERVER if link.side == "server" else Side.CLIENT
-
-
-@pytest.fixture(params=["tcp", "tls"])
-def wire(request: pytest.FixtureRequest, certificates: Certificates) -> dict[str, Any]:
-    """Options that make a link plain, or over TLS."""
-    return {"tls": certificates} if request.param == "tls" else {}
 
 
 @pytest.mark.parametrize(
