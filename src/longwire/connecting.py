@@ -21,12 +21,11 @@ from .errors import (
     InvalidProxyStatus,
     InvalidStatus,
     InvalidURI,
-    NegotiationError,
     SecurityError,
 )
 from .http import handshake
 from .http.extensions import confirm, offer
-from .http.headers import Headers, MultipleValuesError, parse_subprotocol
+from .http.headers import Headers, MultipleValuesError
 from .http.heads import Request, Response, ResponseReader
 from .http.proxy import Proxy, build_connect, get_proxy, parse_proxy
 from .http.uri import WebSocketURI, parse_uri
@@ -295,24 +294,8 @@ def _check(
     return Opened(
         request,
         response,
-        _subprotocol(settings.subprotocols, response.headers),
+        handshake.confirm_subprotocol(response.headers, settings.subprotocols),
         next((x for x in extensions if isinstance(x, Deflate)), None),
         tuple(x for x in extensions if not isinstance(x, Deflate)),
         rest,
     )
-
-
-def _subprotocol(offered: tuple[str, ...] | None, headers: Headers) -> str | None:
-    chosen: list[str] = []
-    for value in headers.get_all("Sec-WebSocket-Protocol"):
-        chosen += parse_subprotocol(value)
-    if not chosen:
-        return None
-    if len(chosen) > 1:
-        raise NegotiationError(f"multiple subprotocols: {', '.join(chosen)}")
-    if chosen[0] not in (offered or ()):
-        names = ", ".join(offered or ()) or "none"
-        raise NegotiationError(
-            f"unsupported subprotocol: {chosen[0]}; offered: {names}"
-        )
-    return chosen[0]

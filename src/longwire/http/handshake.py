@@ -33,6 +33,7 @@ from .headers import (
     build_host,
     build_subprotocol,
     parse_connection,
+    parse_subprotocol,
     parse_upgrade,
 )
 from .heads import Request, Response
@@ -45,6 +46,7 @@ __all__ = [
     "check_origin",
     "check_request",
     "check_response",
+    "confirm_subprotocol",
     "make_key",
     "refusal_for",
     "refuse",
@@ -405,3 +407,24 @@ def check_response(response: Response, key: str) -> None:
         raise InvalidHeader("Transfer-Encoding", _shown(headers, "Transfer-Encoding"))
     if any(value != "0" for value in headers.get_all("Content-Length")):
         raise InvalidHeader("Content-Length", _shown(headers, "Content-Length"))
+
+
+def confirm_subprotocol(headers: Headers, offered: Iterable[str] | None) -> str | None:
+    """Return the subprotocol that the server's response chooses; None for none.
+
+    Raises NegotiationError unless it is one that was offered.
+    """
+    chosen: list[str] = []
+    for value in headers.get_all("Sec-WebSocket-Protocol"):
+        chosen += parse_subprotocol(value)
+    if not chosen:
+        return None
+    if len(chosen) > 1:
+        raise NegotiationError(f"multiple subprotocols: {', '.join(chosen)}")
+    offered = list(offered or ())
+    if chosen[0] not in offered:
+        names = ", ".join(offered) or "none"
+        raise NegotiationError(
+            f"unsupported subprotocol: {chosen[0]}; offered: {names}"
+        )
+    return chosen[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Generator
 
 from ..errors import (
@@ -56,6 +57,15 @@ class Request:
     headers: Headers
     method: str = "GET"
     protocol: str = "HTTP/1.1"
+    _exception: Exception | None = dataclasses.field(
+        default=None, repr=False, compare=False
+    )
+
+    @property
+    def exception(self) -> Exception | None:
+        """Deprecated: the fault that a sans-I/O server found in it, if any."""
+        _warn("Request.exception is deprecated; use ServerProtocol.handshake_exc")
+        return self._exception
 
     def serialize(self) -> bytes:
         """Return the bytes on the wire."""
@@ -75,12 +85,25 @@ class Response:
     reason_phrase: str
     headers: Headers
     body: bytes = b""
+    _exception: Exception | None = dataclasses.field(
+        default=None, repr=False, compare=False
+    )
+
+    @property
+    def exception(self) -> Exception | None:
+        """Deprecated: the fault that a sans-I/O client found in it, if any."""
+        _warn("Response.exception is deprecated; use ClientProtocol.handshake_exc")
+        return self._exception
 
     def serialize(self) -> bytes:
         """Return the bytes on the wire."""
         line = f"HTTP/1.1 {self.status_code:03d} {self.reason_phrase}\r\n"
         head = line.encode(errors="surrogateescape") + self.headers.serialize()
         return head + self.body
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, DeprecationWarning, stacklevel=3)
 
 
 # --- requests --------------------------------------------------------------------

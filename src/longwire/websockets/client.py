@@ -1,0 +1,169 @@
+"""The client's side of the sans-I/O protocol; the former ``connect`` and its class.
+
+The names of the former asyncio client are taken from ``legacy.client`` at first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import InvalidHandshake
+from ..http import handshake
+from ..http.extension_base import ClientExtensionFactory
+from ..http.extensions import confirm, offer
+from ..http.headers import validate_subprotocols
+from ..http.heads import Request, Response, ResponseReader
+from ..http.uri import WebSocketURI
+from ..retrying import backoff, process_exception
+from .connection import FormerRules, warn_renamed
+from .http11 import MAX_BODY_SIZE, MAX_LINE_LENGTH, MAX_NUM_HEADERS
+from .imports import lazy_import
+from .negotiating import as_extensions, ended_early, log_head
+from .protocol import CONNECTING, MaxSize, Protocol, Side, State
+from .typing import LoggerLike, Origin, Subprotocol
+from .utils import generate_key
+
+__all__ = ["ClientProtocol", "backoff", "process_exception"]
+
+
+class ClientProtocol(Protocol):
+    """The client's side of a connection, without I/O.
+
+    Begin with ``send_request(connect())``. The first event is the Response; if
+    ``handshake_exc`` is then None, the connection is open and this is a Protocol.
+
+    ``origin`` is sent as Origin; ``extensions`` and ``subprotocols`` are offered, in
+    order of preference.
+    """
+
+    def __init__(
+        self,
+        uri: WebSocketURI,
+        *,
+        origin: Origin | None = None,
+        extensions: Sequence[ClientExtensionFactory] | None = None,
+        subprotocols: Sequence[Subprotocol] | None = None,
+        state: State = CONNECTING,
+        max_size: MaxSize = 2**20,
+        logger: LoggerLike | None = None,
+    ) -> None:
+        super().__init__(Side.CLIENT, state=state, max_size=max_size, logger=logger)
+        if subprotocols is not None:
+            validate_subprotocols(subprotocols)
+        self.uri = uri
+        self.origin = origin
+        self.available_extensions = extensions
+        self.available_subprotocols = subprotocols
+        self.key = generate_key()
+        self._head = ResponseReader(
+            MAX_LINE_LENGTH,
+            MAX_NUM_HEADERS,
+            MAX_LINE_LENGTH * MAX_NUM_HEADERS,
+            MAX_BODY_SIZE,
+        )
+
+    def connect(self) -> Request:
+        """Return the request that asks for a connection, to be sent or changed first.
+
+        It has no User-Agent; you may add one, or anything else.
+        """
+        return handshake.build_request(
+            self.uri,
+            key=self.key,
+            origin=self.origin,
+            subprotocols=self.available_subprotocols,
+            extensions_header=offer(self.available_extensions or ()),
+        )
+
+    def send_request(self, request: Request) -> None:
+        """Send the request."""
+        if self.debug:
+            log_head(self.logger, ">", request)
+        self._writes.append(request.serialize())
+
+    def _receive_head(self, data: bytes) -> None:
+        try:
+            response = self._head.feed(data)
+        except InvalidHandshake as exc:
+            self._give_up(exc)
+        else:
+            self._receive_response(response)
+
+    def _receive_eof_in_head(self) -> None:
+        try:
+            response = self._head.feed_eof()
+        except InvalidHandshake as exc:
+            self._give_up(ended_early(exc))
+        else:
+            self._receive_response(response)
+
+    def _receive_response(self, response: Response | None) -> None:
+        if response is None:
+            return
+        if self.debug:
+            log_head(self.logger, "<", response)
+        self._events.append(response)
+        try:
+            self._check(response)
+        except InvalidHandshake as exc:
+            response._exception = exc
+            self._give_up(exc)
+        else:
+            self._open(self._head.rest)
+
+    def _check(self, response: Response) -> None:
+        """Take what the response agrees on; raise InvalidHandshake if we cannot."""
+        headers = response.headers
+        handshake.check_response(response, self.key)
+        agreed = confirm(
+            headers.get_all("Sec-WebSocket-Extensions"),
+            list(self.available_extensions or ()),
+        )
+        chosen = handshake.confirm_subprotocol(headers, self.available_subprotocols)
+        self.extensions = as_extensions(agreed, client=True)
+        self.subprotocol = None if chosen is None else Subprotocol(chosen)
+
+    def _give_up(self, exc: Exception) -> None:
+        self.handshake_exc = exc
+        self._deaf = True
+        self._send_eof()
+
+
+class ClientConnection(FormerRules, ClientProtocol):
+    """ClientProtocol, as edition 10.4 calls and makes it. Deprecated."""
+
+    def __init__(
+        self,
+        wsuri: WebSocketURI | None = None,
+        origin: Origin | None = None,
+        extensions: Sequence[ClientExtensionFactory] | None = None,
+        subprotocols: Sequence[Subprotocol] | None = None,
+        state: State = CONNECTING,
+        max_size: MaxSize = 2**20,
+        logger: LoggerLike | None = None,
+        *,
+        uri: WebSocketURI | None = None,
+    ) -> None:
+        warn_renamed("ClientConnection", "ClientProtocol")
+        address = wsuri or uri
+        if address is None:
+            raise TypeError("ClientConnection() needs wsuri")
+        ClientProtocol.__init__(
+            self,
+            address,
+            origin=origin,
+            extensions=extensions,
+            subprotocols=subprotocols,
+            state=state,
+            max_size=max_size,
+            logger=logger,
+        )
+
+    @property
+    def wsuri(self) -> WebSocketURI:
+        """What ClientProtocol calls ``uri``."""
+        return self.uri
+
+
+_FORMER = ("WebSocketClientProtocol", "connect", "unix_connect")
+lazy_import(globals(), aliases=dict.fromkeys(_FORMER, ".legacy.client"))

@@ -1,0 +1,11 @@
+"""Base classes of extensions: the same as longwire's own."""
+
+from __future__ import annotations
+
+from ...http.extension_base import (
+    ClientExtensionFactory,
+    Extension,
+    ServerExtensionFactory,
+)
+
+__all__ = ["ClientExtensionFactory", "Extension", "ServerExtensionFactory"]

@@ -1,0 +1,17 @@
+"""HTTP/1.1 requests and responses: the same classes as longwire's own."""
+
+from __future__ import annotations
+
+import os
+
+from ..http.heads import Request, Response
+from ..settings import PRODUCT
+
+__all__ = ["SERVER", "USER_AGENT", "Request", "Response"]
+
+USER_AGENT = SERVER = PRODUCT
+
+# The documented environment variables; they hold for the sans-I/O classes.
+MAX_LINE_LENGTH = int(os.environ.get("WEBSOCKETS_MAX_LINE_LENGTH", "8192"))
+MAX_NUM_HEADERS = int(os.environ.get("WEBSOCKETS_MAX_NUM_HEADERS", "128"))
+MAX_BODY_SIZE = int(os.environ.get("WEBSOCKETS_MAX_BODY_SIZE", "1048576"))
