@@ -7,6 +7,8 @@ handshakes of the ``legacy`` modules.
 
 from __future__ import annotations
 
+import http
+
 from ..errors import (
     ConcurrencyError,
     ConnectionClosed,
@@ -42,12 +44,9 @@ from ..errors import (
     TooManyHeaders,
     WebSocketException,
 )
-from .legacy.exceptions import (
-    AbortHandshake,
-    InvalidStatusCode,
-    RedirectHandshake,
-    WebSocketProtocolError,
-)
+from ..http.headers import Headers, HeadersLike
+from ..http.heads import Response
+from .typing import StatusLike
 
 __all__ = [
     "AbortHandshake",
@@ -88,3 +87,54 @@ __all__ = [
     "WebSocketException",
     "WebSocketProtocolError",
 ]
+
+WebSocketProtocolError = ProtocolError
+
+
+class InvalidStatusCode(InvalidStatus):
+    """The server refused the handshake with ``status_code`` and ``headers``.
+
+    ``response`` says the same, with the body if there is one.
+    """
+
+    def __init__(self, status_code: int, headers: Headers, body: bytes = b"") -> None:
+        super().__init__(
+            Response(int(status_code), _phrase(status_code), headers, body)
+        )
+        self.args = (status_code, headers, body)
+        self.status_code = status_code
+        self.headers = headers
+
+
+class AbortHandshake(InvalidHandshake):
+    """A hook raises it to answer with ``status``, ``headers`` and ``body``."""
+
+    def __init__(
+        self, status: StatusLike, headers: HeadersLike, body: bytes = b""
+    ) -> None:
+        super().__init__(status, headers, body)
+        self.status = http.HTTPStatus(status)
+        self.headers = Headers(headers)
+        self.body = body
+
+    def __str__(self) -> str:
+        counts = f"{len(self.headers)} headers, {len(self.body)} bytes"
+        return f"HTTP {int(self.status)}, {counts}"
+
+
+class RedirectHandshake(InvalidHandshake):
+    """The server sends the client to ``uri``."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.uri = uri
+
+    def __str__(self) -> str:
+        return f"redirect to {self.uri}"
+
+
+def _phrase(status_code: int) -> str:
+    try:
+        return http.HTTPStatus(status_code).phrase
+    except ValueError:
+        return ""
