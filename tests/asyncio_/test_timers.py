@@ -118,3 +118,21 @@ def test_a_loop_closed_with_armed_timers_is_forgotten():
     gc.collect()
 
     assert seen() is None
+
+
+async def test_who_fails_when_asked_does_not_hold_up_the_others():
+    loop = asyncio.get_running_loop()
+    complaints = []
+    loop.set_exception_handler(lambda loop, context: complaints.append(context))
+    due = loop.time() + 0.01
+    good = [Timed(due), Timed(due)]
+    bad = Timed(due)
+    bad.tick = None  # cannot be called
+
+    for timed in (good[0], bad, good[1]):
+        Timers.of(loop).arm(timed)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(timed.done.wait() for timed in good))
+    Timers.of(loop).disarm(bad)
+
+    assert complaints

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable
 
 from ..connection import Data, opcode_for
 from ..errors import ConcurrencyError
 from ..forms import Forms
-from .connection import Connection
+from .connection import Connection, elsewhere
 
 __all__ = ["broadcast"]
 
@@ -30,16 +31,19 @@ def broadcast(
     One connection's failure does not keep the message from the others: it is logged,
     or, with ``raise_exceptions``, raised at the end in an ExceptionGroup. A connection
     in the middle of a fragmented message fails. Raises TypeError for a message of
-    another type.
+    another type, ConcurrencyError outside of the connections' event loop.
     """
     opcode = opcode_for(message, text)
     payload = message.encode() if isinstance(message, str) else bytes(message)
     forms = Forms(opcode, payload, os.urandom)
     failures: list[Exception] = []
+    loop = asyncio._get_running_loop()
     for connection in connections:
         session = connection._session
         if session is None or not session.is_open:
             continue
+        if connection._loop is not loop:
+            raise elsewhere()
         try:
             if session.fragmenting:
                 raise ConcurrencyError("a fragmented message is being sent")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from asyncio import get_running_loop
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
 from typing import Any, Literal, Self, cast, overload
 
@@ -167,6 +168,8 @@ class Connection(connection.Connection):
     def failed_to_open(self) -> None:
         """End without having lived: the opening handshake was refused."""
         self._never_opened = True
+        if self.wire is not None:
+            self.wire.forget_owner()
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
 
@@ -364,23 +367,24 @@ class Connection(connection.Connection):
         if self._receiving:
             raise _busy("recv_streaming")
         decoder = Pieces(decode)
-        fin = False
+        begun = fin = False
         try:
             while not fin:
-                self._receiving = False
                 if not len(session.inbox):
                     await self._wait_for_input(session, streaming=True)
-                self._receiving = True
                 piece = session.take_piece()
+                assert piece is not None
+                _, payload, fin = piece
+                begun = True
+                self._receiving = not fin
                 if session.flags:
                     self._react()
-                if piece is not None:
-                    _, payload, fin = piece
-                    yield decoder.feed(payload, fin)
+                yield decoder.feed(payload, fin)
         finally:
-            # Half a message cannot be told from a whole one by the next recv().
-            if fin or session.ended is not None:
-                self._receiving = False
+            if begun and not fin:
+                # Half a message cannot be told from a whole one by the next recv().
+                over = session.ended is not None and not len(session.inbox)
+                self._receiving = not over
 
     def __aiter__(self) -> AsyncIterator[Data]:
         """Iterate over messages; ends when the connection is closed properly.
@@ -407,6 +411,8 @@ class Connection(connection.Connection):
         other types.
         """
         session = self._live
+        if get_running_loop() is not self._loop:
+            raise elsewhere()
         if session.fragmenting:
             await self._wait_for_turn(session)
         if isinstance(message, str):
@@ -425,11 +431,8 @@ class Connection(connection.Connection):
         else:
             self._react()
         self._unbroken += 1
-        if not session.writable:
-            await self._drain(session)
-        elif self._unbroken >= UNBROKEN:
-            self._unbroken = 0
-            await asyncio.sleep(0)
+        if self._unbroken >= UNBROKEN or not session.writable:
+            await self._pause(session)
 
     async def _send_fragments(
         self, session: Session, message: Any, text: bool | None, compress: bool
@@ -441,6 +444,7 @@ class Connection(connection.Connection):
         # What comes asynchronously leaves as it comes, and an empty fragment ends it.
         # What is all there needs no such end: its last item waits to be told as such.
         holding = not isinstance(message, AsyncIterable)
+        begun = False
         try:
             async for item in _items(message):
                 if opcode is None:
@@ -448,7 +452,9 @@ class Connection(connection.Connection):
                     kind = str if isinstance(item, str) else BytesLike
                     # The turn may have been taken while the first item was awaited.
                     await self._wait_for_turn(session)
+                    begun = True
                     await self._fragment(session, opcode, item, False, compress)
+                    await self._pause(session)
                     continue
                 if not isinstance(item, kind):
                     found = type(item).__name__
@@ -458,14 +464,17 @@ class Connection(connection.Connection):
                     ready, held = held, item
                 if ready is not None:
                     await self._fragment(session, Opcode.CONT, ready, False, compress)
+                    await self._pause(session)
             if opcode is not None:
                 last = b"" if held is None else held
                 await self._fragment(session, Opcode.CONT, last, True, compress)
         except BaseException as exc:
-            if opcode is not None and session.fragmenting and session.is_open:
+            if begun and session.fragmenting and session.is_open:
                 # The peer holds half a message that nobody will finish.
                 self._start_close(1011, "error in fragmented message", exc)
             raise
+        # Who gives up now leaves a whole message, and the turn to others.
+        await self._pause(session)
 
     async def _fragment(
         self,
@@ -479,8 +488,15 @@ class Connection(connection.Connection):
             await self._raise_closed(session)
         session.send(opcode, item, fin, compress)
         self._react()
+        self._unbroken += 1
+
+    async def _pause(self, session: Session) -> None:
+        """Wait while the peer is slow; let other tasks run now and then."""
         if not session.writable:
             await self._drain(session)
+        elif self._unbroken >= UNBROKEN:
+            self._unbroken = 0
+            await asyncio.sleep(0)
 
     async def _wait_for_turn(self, session: Session) -> None:
         while session.fragmenting and session.is_open:
@@ -502,7 +518,11 @@ class Connection(connection.Connection):
     async def _wait_for_state(self) -> None:
         future = self._loop.create_future()
         self._waiting.append(future)
-        await future
+        try:
+            await future
+        finally:
+            if future.cancelled() and future in self._waiting:
+                self._waiting.remove(future)
 
     def send_frame(self, frame: bytes) -> None:
         """Send a message encoded elsewhere, without waiting; for broadcast."""
@@ -521,6 +541,8 @@ class Connection(connection.Connection):
         """
         session = self._live
         payload = None if data is None else control_payload(data)
+        if get_running_loop() is not self._loop:
+            raise elsewhere()
         if not session.is_open:
             await self._raise_closed(session)
         future: asyncio.Future[float] = self._loop.create_future()
@@ -536,6 +558,8 @@ class Connection(connection.Connection):
         """
         session = self._live
         payload = control_payload(data)
+        if get_running_loop() is not self._loop:
+            raise elsewhere()
         if not session.is_open:
             await self._raise_closed(session)
         session.pong(payload)
@@ -550,6 +574,8 @@ class Connection(connection.Connection):
         while messages wait unread. Calling it again only waits. Raises ProtocolError
         for a code or reason that may not be sent.
         """
+        if self._session is not None and get_running_loop() is not self._loop:
+            raise elsewhere()
         self._start_close(code, reason)
         await self.wait_closed()
 
@@ -629,6 +655,14 @@ class _Messages:
 def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def elsewhere() -> ConcurrencyError:
+    """Return the error of who uses a connection outside of its event loop."""
+    return ConcurrencyError(
+        "the connection belongs to another event loop; from a thread, use "
+        "asyncio.run_coroutine_threadsafe() or loop.call_soon_threadsafe()"
+    )
 
 
 def _busy(name: str) -> ConcurrencyError:

@@ -121,8 +121,14 @@ class Timers:
         for timed in due:
             timed.bucket = 0
         for timed in due:
-            if timed.next_deadline() <= now:
-                timed.tick(now)
-            if timed.bucket == 0:
-                self.arm(timed)
+            try:
+                if timed.next_deadline() <= now:
+                    timed.tick(now)
+            except Exception as exc:
+                # The others must not wait for ever because of one.
+                what = {"message": f"{timed!r} failed at its time", "exception": exc}
+                loop.call_exception_handler(what)
+            else:
+                if timed.bucket == 0:
+                    self.arm(timed)
         self._schedule()

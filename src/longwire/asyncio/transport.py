@@ -8,7 +8,6 @@ to the owner as they come. The native engine will be another wire with these ver
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 __all__ = ["Owner", "Wire"]
@@ -39,6 +38,15 @@ class Owner(Protocol):
         """Unsent bytes are down to the low mark."""
 
 
+class _Nobody:
+    """The owner of a wire that has ended."""
+
+    def _ignore(self, *told: object) -> None:
+        pass
+
+    wire_made = feed = eof = lost = write_paused = write_resumed = _ignore
+
+
 class Wire(asyncio.Protocol):
     """One transport and its owner."""
 
@@ -57,8 +65,6 @@ class Wire(asyncio.Protocol):
         self._blocked = False
         self._unread = b""
         self._waiter: asyncio.Future[None] | None = None
-        # Bound anew as things change, to spare a call for each message.
-        self.write: Callable[[bytes], None] = self._write
 
     def __str__(self) -> str:
         return self.kind
@@ -96,12 +102,12 @@ class Wire(asyncio.Protocol):
         """Pass the loss on."""
         self.lost = True
         self.error = exc
-        self.write = self._write
+        vars(self).pop("write", None)
         self._wake()
         # Before the switch nobody but read() is concerned: a client's plan may have
         # gone on to another wire.
         if self._switched:
-            self.owner.lost(exc)
+            self._tell_lost()
 
     def pause_writing(self) -> None:
         """Tell the owner that the peer is slow."""
@@ -155,24 +161,34 @@ class Wire(asyncio.Protocol):
         """Hand the stream to the owner: unread bytes first, then all that comes."""
         self._switched = True
         if not self.lost:
-            self.write = self.transport.write
-            # Found on the instance before the class: bytes go straight to the owner.
+            # Found on the instance before the class: bytes go the shortest way.
+            self.write = self.transport.write  # type: ignore[method-assign]
             self.data_received = self.owner.feed  # type: ignore[method-assign]
         unread, self._unread = self._unread, b""
         if self._blocked:
             self.owner.write_paused()
+        # First: the owner may want to pause.
+        self.resume()
         if unread:
             self.owner.feed(unread)
-        self.resume()
         if self.got_eof:
             self.owner.eof()
         if self.lost:
-            self.owner.lost(self.error)
+            self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        self.owner.lost(self.error)
+        self.forget_owner()
+
+    def forget_owner(self) -> None:
+        """Tell nobody anything more, so that both can go without a collector."""
+        self.owner = _Nobody()
+        vars(self).pop("data_received", None)
 
     # --- verbs -------------------------------------------------------------------
 
-    def _write(self, data: bytes) -> None:
-        """Send ``data``, now or when the peer takes it: what ``write`` is."""
+    def write(self, data: bytes) -> None:
+        """Send ``data``, now or when the peer takes it."""
         if not self.lost:
             self.transport.write(data)
 
