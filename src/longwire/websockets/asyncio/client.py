@@ -5,6 +5,8 @@ Only the logger's name is this API's: ``websockets.client``.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ...asyncio import client as engine
 from ...asyncio.client import ClientConnection
 from ...retrying import backoff, process_exception
@@ -22,7 +24,8 @@ __all__ = [
 class connect(engine.connect):
     __doc__ = engine.connect.__doc__
 
-    __init__ = logging_to(CLIENT, engine.connect.__init__)
+    if not TYPE_CHECKING:  # whose checkers would lose the signature
+        __init__ = logging_to(CLIENT, engine.connect.__init__)
 
 
 unix_connect = logging_to(CLIENT, engine.unix_connect)

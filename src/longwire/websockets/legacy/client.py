@@ -13,13 +13,14 @@ from typing import Any
 
 from ... import retrying
 from ...asyncio import client as engine
-from ...client_settings import ClientSettings, HeadersLike, LoggerLike
+from ...client_settings import ClientSettings
 from ...errors import InvalidStatus
 from ...http.extensions import ClientExtensionFactory
-from ...http.headers import Headers, validate_subprotocols
+from ...http.headers import Headers, HeadersLike, validate_subprotocols
 from ...http.uri import parse_uri
 from ...settings import PRODUCT
 from ..loggers import CLIENT
+from ..typing import LoggerLike
 from .adapting import Running, check_keywords, choose_factory, timeout_from
 from .exceptions import InvalidStatusCode
 from .protocol import WebSocketCommonProtocol
@@ -194,7 +195,7 @@ class connect(engine.connect):
         except InvalidStatus as exc:
             response = exc.response
             raise InvalidStatusCode(
-                response.status_code, response.headers, response.body
+                response.status_code, response.headers, response
             ) from exc
 
     def __await__(self) -> Generator[Any, None, WebSocketClientProtocol]:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, NoReturn, Self
 
-from ...accepting import LoggerLike, Origins, Refused, ServerSettings, server_settings
+from ...accepting import Origins, Refused, ServerSettings, server_settings
 from ...asyncio import server as engine
 from ...asyncio import server_connection
 from ...asyncio.transport import Wire
@@ -26,6 +26,7 @@ from ...settings import PRODUCT
 from ...steps import Opened
 from ..loggers import SERVER
 from ..old_names import OldNames
+from ..typing import LoggerLike
 from .adapting import (
     Running,
     adapt_handler,

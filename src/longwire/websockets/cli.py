@@ -1,0 +1,95 @@
+"""The interactive client: ``python -m longwire.websockets ws://localhost:8765/``.
+
+Prints ``Connected to …``, each message behind ``< ``, and how the connection ended;
+what is typed at the prompt ``> `` is sent. ``longwire connect`` has more options; its
+modules do the work, and need what the extra ``cli`` brings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ssl
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .. import WebSocketException, __version__
+from .asyncio.client import connect
+
+__all__ = ["main"]
+
+NEEDED = ("rich", "prompt_toolkit")
+WAIT = 1.0
+"""Seconds without a message after which the end of piped input closes."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the client on ``argv``, by default the process's own; ends the process.
+
+    Exit status: 0 after a proper end, 1 after another or when there was no connection,
+    2 when the arguments were not understood.
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.version:
+        print(f"longwire.websockets {__version__}")
+        sys.exit(0)
+    if arguments.uri is None:
+        parser.print_usage()
+        sys.exit(2)
+    try:
+        proper = _run(arguments.uri, arguments.insecure)
+    except ModuleNotFoundError as exc:
+        missing = (exc.name or "").partition(".")[0]
+        if missing not in NEEDED:
+            raise
+        sys.exit(
+            f"the interactive client needs {missing}, which is not installed; "
+            "install it with: pip install 'longwire[cli]'"
+        )
+    sys.exit(0 if proper else 1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m longwire.websockets",
+        description="Interactive WebSocket client.",
+    )
+    parser.add_argument("uri", nargs="?", metavar="<uri>", help="what to connect to")
+    parser.add_argument("--insecure", action="store_true", help="trust any certificate")
+    parser.add_argument("--version", action="store_true", help="print the version")
+    return parser
+
+
+def _run(uri: str, insecure: bool) -> bool:
+    """Talk to ``uri`` until either side ends it; return whether that was proper."""
+    from ..cli.client import InputError
+    from ..cli.escaping import escape, one_line
+
+    try:
+        return asyncio.run(_talk(uri, insecure))
+    except (OSError, EOFError, ValueError, WebSocketException) as exc:
+        print(f"Failed to connect to {escape(uri)}: {one_line(exc)}.")
+    except InputError as exc:
+        print(f"Cannot send: {one_line(exc)}.")
+    return False
+
+
+async def _talk(uri: str, insecure: bool) -> bool:
+    from prompt_toolkit.patch_stdout import patch_stdout
+
+    from ..cli.client import converse
+    from ..cli.input import prompt_lines, stdin_lines
+    from ..cli.output import TerminalOutput
+
+    network: dict[str, Any] = {}
+    if insecure and uri.lower().startswith("wss:"):
+        network["ssl"] = ssl.create_default_context()
+        network["ssl"].check_hostname = False
+        network["ssl"].verify_mode = ssl.CERT_NONE
+    opening = connect(uri, **network)
+    if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)):
+        return await converse(uri, opening, stdin_lines(), TerminalOutput(), wait=WAIT)
+    with patch_stdout(raw=True):
+        return await converse(uri, opening, prompt_lines(), TerminalOutput())
