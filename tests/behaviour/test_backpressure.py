@@ -215,3 +215,33 @@ def test_pongs_for_a_peer_that_does_not_read_are_not_piled_up(link: Links) -> No
     job.result()
     # RFC 6455 section 5.5.3: the last ping may be answered instead of each.
     assert peer.read() == (PONG, b"%0100d" % 9999, True, 0)
+
+
+def test_senders_that_give_up_leave_nothing_to_send(link: Links) -> None:
+    ours, peer = link(small=True, write_limit=32768, ping_interval=None)
+    first = ours.start("send", b"x" * (1 << 20), None)
+    link.front.settle()
+    assert not first.done()
+
+    for _ in range(200):
+        job = ours.start("send", b"y" * 65536, None)
+        link.front.settle()
+        assert job.cancel()
+
+    assert ours.raw.transport.get_write_buffer_size() < 2 << 20
+    assert peer.read_message() == b"x" * (1 << 20)
+    ours.send("next")
+    assert peer.read() == (TEXT, b"next", True, 0)
+
+
+def test_many_senders_at_once_hold_no_more_than_one(link: Links) -> None:
+    ours, peer = link(small=True, write_limit=32768, ping_interval=None)
+    jobs = [ours.start("send", b"%05d" % n * 20_000, None) for n in range(200)]
+    link.front.settle()
+
+    assert ours.raw.transport.get_write_buffer_size() < 1 << 20
+    assert sorted(peer.read().payload[:5] for _ in jobs) == [
+        b"%05d" % n for n in range(200)
+    ]
+    for job in jobs:
+        job.result()

@@ -413,7 +413,7 @@ class Connection(connection.Connection):
         session = self._live
         if get_running_loop() is not self._loop:
             raise elsewhere()
-        if session.fragmenting:
+        if session.fragmenting or not session.writable:
             await self._wait_for_turn(session)
         if isinstance(message, str):
             opcode = Opcode.TEXT if text is not False else Opcode.BINARY
@@ -499,7 +499,9 @@ class Connection(connection.Connection):
             await asyncio.sleep(0)
 
     async def _wait_for_turn(self, session: Session) -> None:
-        while session.fragmenting and session.is_open:
+        # Who waits here has put nothing in the output: it holds one message more than
+        # its limit, however many senders there are and however many give up.
+        while session.is_open and (session.fragmenting or not session.writable):
             await self._wait_for_state()
 
     async def _drain(self, session: Session) -> None:
