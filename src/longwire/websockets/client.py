@@ -6,6 +6,7 @@ The names of the former asyncio client are taken from ``legacy.client`` at first
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidHandshake
 from ..http import handshake
@@ -22,6 +23,11 @@ from .negotiating import as_extensions, ended_early, log_head
 from .protocol import CONNECTING, MaxSize, Protocol, Side, State
 from .typing import LoggerLike, Origin, Subprotocol
 from .utils import generate_key
+
+if TYPE_CHECKING:  # given by lazy_import below
+    from .legacy.client import WebSocketClientProtocol as WebSocketClientProtocol
+    from .legacy.client import connect as connect
+    from .legacy.client import unix_connect as unix_connect
 
 __all__ = ["ClientProtocol", "backoff", "process_exception"]
 

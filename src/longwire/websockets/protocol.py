@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core import states
 from ..core.assembler import Assembler
@@ -41,6 +41,9 @@ from .frames import (
 )
 from .imports import lazy_import
 from .typing import BytesLike, LoggerLike, Origin, Subprotocol
+
+if TYPE_CHECKING:  # given by lazy_import below
+    from .legacy.protocol import WebSocketCommonProtocol as WebSocketCommonProtocol
 
 __all__ = ["SEND_EOF", "Protocol", "Side", "State"]
 
@@ -75,6 +78,15 @@ class Protocol:
     and within the limit: whether text is UTF-8 is for whoever decodes it to see.
     """
 
+    id: uuid.UUID
+    """Unique identifier of the connection, for logs."""
+    logger: LoggerLike
+    """Logger of this connection."""
+    handshake_exc: Exception | None
+    """Why the opening handshake failed; None if it has not."""
+    parser_exc: Exception | None
+    """What was wrong with the data received; None if nothing was."""
+
     def __init__(
         self,
         side: Side,
@@ -83,15 +95,11 @@ class Protocol:
         max_size: MaxSize = 2**20,
         logger: LoggerLike | None = None,
     ) -> None:
-        self.id: uuid.UUID = uuid.uuid4()
-        """Unique identifier of the connection, for logs."""
-        self.logger: LoggerLike = logger or _default_logger(side)
-        """Logger of this connection."""
+        self.id = uuid.uuid4()
+        self.logger = logger or _default_logger(side)
         self.side = side
-        self.handshake_exc: Exception | None = None
-        """Why the opening handshake failed; None if it has not."""
-        self.parser_exc: Exception | None = None
-        """What was wrong with the data received; None if nothing was."""
+        self.handshake_exc = None
+        self.parser_exc = None
         self.origin: Origin | None = None
         self.extensions: list[Extension] = []
         self.subprotocol: Subprotocol | None = None

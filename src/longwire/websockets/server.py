@@ -8,7 +8,7 @@ from __future__ import annotations
 import email.utils
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidHandshake
 from ..http import handshake
@@ -22,6 +22,13 @@ from .imports import lazy_import
 from .negotiating import as_extensions, ended_early, log_head
 from .protocol import CONNECTING, MaxSize, Protocol, Side, State
 from .typing import LoggerLike, Origin, StatusLike, Subprotocol
+
+if TYPE_CHECKING:  # given by lazy_import below
+    from .legacy.protocol import broadcast as broadcast
+    from .legacy.server import WebSocketServer as WebSocketServer
+    from .legacy.server import WebSocketServerProtocol as WebSocketServerProtocol
+    from .legacy.server import serve as serve
+    from .legacy.server import unix_serve as unix_serve
 
 __all__ = ["ServerProtocol"]
 
