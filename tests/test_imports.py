@@ -34,7 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "client_settings": {"http", "options"},
     "connecting": PLANS | {"client_settings"},
     "accepting": PLANS,
-    "retrying": {"client_settings", "errors"},
+    "retrying": {"errors", "options"},
     "connection": VALUES | {"http", "options", "session"},
     "asyncio": PLANS
     | {"accepting", "client_settings", "connecting", "connection", "forms", "retrying"},

@@ -74,6 +74,14 @@ if TYPE_CHECKING:
     )
     from .http.headers import Headers, MultipleValuesError
     from .http.heads import Request, Response
+    from .http.names import (
+        ExtensionName,
+        ExtensionParameter,
+        HeadersLike,
+        Origin,
+        StatusLike,
+        Subprotocol,
+    )
     from .messages import (
         Cause,
         Close,
@@ -84,7 +92,7 @@ if TYPE_CHECKING:
         Side,
         State,
     )
-    from .options import Compression, Keepalive, Limits, Timeouts
+    from .options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 
 # Module by module, what is taken from it at its first use.
 _HOMES = {
@@ -110,8 +118,11 @@ _HOMES = {
     "http.extensions": "ClientExtensionFactory Extension ServerExtensionFactory",
     "http.headers": "Headers MultipleValuesError",
     "http.heads": "Request Response",
+    "http.names": (
+        "ExtensionName ExtensionParameter HeadersLike Origin StatusLike Subprotocol"
+    ),
     "messages": "Cause Close CloseCode CloseReport Frame Opcode Side State",
-    "options": "Compression Keepalive Limits Timeouts",
+    "options": "Compression Keepalive Limits LoggerLike Timeouts",
 }
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -133,9 +144,12 @@ __all__ = [
     "Data",
     "DuplicateParameter",
     "Extension",
+    "ExtensionName",
+    "ExtensionParameter",
     "Frame",
     "HeaderLineTooLong",
     "Headers",
+    "HeadersLike",
     "InvalidClose",
     "InvalidHandshake",
     "InvalidHeader",
@@ -157,9 +171,11 @@ __all__ = [
     "Keepalive",
     "LimitExceeded",
     "Limits",
+    "LoggerLike",
     "MultipleValuesError",
     "NegotiationError",
     "Opcode",
+    "Origin",
     "PayloadTooBig",
     "PeerError",
     "ProtocolError",
@@ -174,7 +190,9 @@ __all__ = [
     "ServerExtensionFactory",
     "Side",
     "State",
+    "StatusLike",
     "StatusLineTooLong",
+    "Subprotocol",
     "Timeouts",
     "TooManyFragments",
     "TooManyHeaders",

@@ -23,7 +23,7 @@ from .http.extensions import (
 from .http.headers import Headers, parse_subprotocol, validate_subprotocols
 from .http.heads import Request, RequestReader, Response
 from .messages import Deflate
-from .options import Compression, Keepalive, Limits, Timeouts
+from .options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from .steps import Call, Opened, Plan, Read, Write
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "server_settings",
 ]
 
-LoggerLike = logging.Logger | logging.LoggerAdapter[Any]
 Origins = Sequence[str | re.Pattern[str] | None] | Literal["same"]
 
 CLOSING = "Server is shutting down"

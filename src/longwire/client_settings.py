@@ -16,22 +16,17 @@ from typing import Any
 
 from .http.extensions import ClientExtensionFactory, ClientPerMessageDeflateFactory
 from .http.handshake import build_request
-from .http.headers import Headers, validate_subprotocols
+from .http.headers import Headers, HeadersLike, validate_subprotocols
 from .http.proxy import Proxy, parse_proxy
 from .http.uri import WebSocketURI, parse_uri
-from .options import Compression, Keepalive, Limits, Timeouts
+from .options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 
 __all__ = [
     "Address",
     "ClientSettings",
-    "HeadersLike",
-    "LoggerLike",
     "client_settings",
     "default_tls_context",
 ]
-
-LoggerLike = logging.Logger | logging.LoggerAdapter[Any]
-HeadersLike = Headers | Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

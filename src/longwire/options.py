@@ -7,10 +7,15 @@ doubt them. None always means "no limit" and has to be said; zero never does.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["PROFILES", "Compression", "Keepalive", "Limits", "Timeouts"]
+__all__ = ["PROFILES", "Compression", "Keepalive", "Limits", "LoggerLike", "Timeouts"]
+
+LoggerLike = logging.Logger | logging.LoggerAdapter[Any]
+"""What ``logger=`` takes, beside a logger's name."""
 
 
 def _check_count(

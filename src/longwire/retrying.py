@@ -9,13 +9,13 @@ from __future__ import annotations
 import random as _random
 from collections.abc import Callable, Iterable, Iterator
 
-from .client_settings import LoggerLike
 from .errors import (
     InvalidMessage,
     InvalidProxyMessage,
     InvalidProxyStatus,
     InvalidStatus,
 )
+from .options import LoggerLike
 
 __all__ = ["Retries", "backoff", "process_exception"]
 

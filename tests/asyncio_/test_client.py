@@ -528,6 +528,12 @@ async def test_cancelling_at_any_turn_of_a_good_handshake_leaves_nothing(turns):
         ({"ping_interval": 0}, ValueError, "ping_interval is 0"),
         ({"ssl": True}, ValueError, "the URI is ws://"),
         ({"limits": Limits(message=5), "max_size": "x"}, TypeError, "max_size"),
+        ({"open_timeout": "1"}, TypeError, "open_timeout must be a number"),
+        ({"additional_headers": 5}, TypeError, "additional_headers must be a mapping"),
+        ({"logger": 5}, TypeError, "logger must be a logger, its name or None"),
+        ({"create_connection": 5}, TypeError, "create_connection must be a function"),
+        ({"process_exception": 5}, TypeError, "process_exception must be a function"),
+        ({"reconnect_delays": 5}, TypeError, "reconnect_delays must be a function"),
     ],
 )
 def test_bad_keywords_are_refused_at_once(keywords, error, text):
@@ -543,6 +549,8 @@ def test_keywords_of_tcp_are_refused_for_a_unix_socket():
 def test_bad_uris_are_refused_at_once():
     with pytest.raises(errors.InvalidURI):
         connect("http://127.0.0.1/")
+    with pytest.raises(TypeError, match="uri must be a str, not bytes"):
+        connect(b"ws://127.0.0.1/")  # type: ignore[arg-type]
 
 
 # --- async for -------------------------------------------------------------------

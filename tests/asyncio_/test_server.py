@@ -104,7 +104,9 @@ MISTAKES: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (lambda: None, {}, TypeError, "handler must take one argument"),
     (echo, {"ping_intervall": 3}, TypeError, "did you mean 'ping_interval'"),
     (echo, {"backlogs": 3}, TypeError, "did you mean 'backlog'"),
-    (echo, {"extra_headers": {}}, TypeError, "serve.. got an unexpected"),
+    (echo, {"extra_headers": {}}, TypeError, "did you mean 'process_response'"),
+    (echo, {"logger": 5}, TypeError, "logger must be a logger, its name or None"),
+    (echo, {"port": 65536}, ValueError, "port is 65536; 0 to 65535 are allowed"),
     (echo, {"ssl": True}, TypeError, "ssl must be an ssl.SSLContext or None"),
     (echo, {"max_size": "1"}, TypeError, "max_size must be an int"),
     (echo, {"max_size": 0}, ValueError, "max_size is 0"),
@@ -123,7 +125,7 @@ def test_a_mistake_is_told_by_serve_itself(
     handler: Any, kwargs: Any, kind: type[Exception], text: str
 ) -> None:
     with pytest.raises(kind, match=text):
-        serve(handler, "localhost", 0, **kwargs)
+        serve(handler, "localhost", **{"port": 0, **kwargs})
 
 
 async def test_a_coroutine_is_no_handler() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterable
 
-from ..connection import Data, opcode_for
+from ..connection import BytesLike, Data, opcode_for
 from ..errors import ConcurrencyError
 from ..forms import Forms
 from .connection import Connection, elsewhere
@@ -33,6 +33,9 @@ def broadcast(
     in the middle of a fragmented message fails. Raises TypeError for a message of
     another type, ConcurrencyError outside of the connections' event loop.
     """
+    if not isinstance(message, (str, *BytesLike)):
+        kind = type(message).__name__
+        raise TypeError(f"a message to many must be str or bytes-like, not {kind}")
     opcode = opcode_for(message, text)
     payload = message.encode() if isinstance(message, str) else bytes(message)
     forms = Forms(opcode, payload, os.urandom)

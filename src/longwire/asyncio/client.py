@@ -14,14 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from .. import connecting, retrying
-from ..client_settings import (
-    ClientSettings,
-    HeadersLike,
-    LoggerLike,
-    client_settings,
-)
+from ..client_settings import ClientSettings, client_settings
 from ..http.extensions import ClientExtensionFactory
-from ..options import Compression, Keepalive, Limits, Timeouts
+from ..http.headers import HeadersLike
+from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from ..settings import (
     MAX_QUEUE,
     MAX_SIZE,
@@ -169,6 +165,10 @@ class connect:
             logger=logger,
             network=kwargs,
         )
+        _check_callable("process_exception", process_exception)
+        _check_callable("reconnect_delays", reconnect_delays)
+        if create_connection is not None:
+            _check_callable("create_connection", create_connection)
         self._process_exception = process_exception
         self._reconnect_delays = reconnect_delays
         self._create_connection = create_connection or ClientConnection
@@ -274,6 +274,13 @@ def unix_connect(
     if path is not None:
         path = os.fspath(path)
     return connect(uri, unix=True, path=path, **kwargs)
+
+
+def _check_callable(name: str, value: object) -> None:
+    """Raise TypeError for what cannot be called, before there is a connection."""
+    if not callable(value):
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be a function or class, not {kind}")
 
 
 def _documented() -> frozenset[str]:

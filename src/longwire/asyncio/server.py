@@ -27,14 +27,13 @@ from typing import Any, NamedTuple, Self
 
 from ..accepting import (
     CLOSING,
-    LoggerLike,
     Origins,
     ServerSettings,
     server_settings,
 )
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
-from ..options import Compression, Keepalive, Limits, Timeouts
+from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from ..session import check_close
 from ..settings import (
     MAX_QUEUE,
@@ -504,6 +503,8 @@ def serve(
     if create_connection is not None and not callable(create_connection):
         kind = type(create_connection).__name__
         raise TypeError(f"create_connection must be a class or factory, not {kind}")
+    if isinstance(port, int) and not 0 <= port <= 65535:
+        raise ValueError(f"port is {port}; 0 to 65535 are allowed")
     unix = kwargs.pop("unix", False)
     # For longwire.websockets, whose servers have names of former editions too.
     make_server: Callable[..., Server] = kwargs.pop("make_server", Server)
