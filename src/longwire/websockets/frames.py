@@ -180,21 +180,21 @@ class Frame(messages.Frame):
         size = int.from_bytes(head[2 : 2 + width], "big") if width else head[1] & 0x7F
         if max_size is not None and size > max_size:
             raise PayloadTooBig(size, max_size)
+        if begun:
+            reader.take()  # nothing yet, but for the masking key, which is kept
         reader.feed(bytes((yield from read_exact(size))))
         if not begun:
             reader.read_header()
-        return cls.take(reader).decode(extensions or (), max_size)
+        payload = reader.take() if reader.remaining else b""
+        return cls.take(reader, payload).decode(extensions or (), max_size)
 
     @classmethod
-    def take(cls, reader: FrameReader, payload: bytes | None = None) -> Frame:
-        """Return the frame whose header ``reader`` has read.
-
-        ``payload`` is what it has, if that has been taken from the reader already.
-        """
+    def take(cls, reader: FrameReader, payload: bytes) -> Frame:
+        """Return the frame whose header ``reader`` has read, with this payload."""
         rsv = reader.rsv
         return cls(
             Opcode(reader.opcode),
-            reader.take() if payload is None else payload,
+            payload,
             bool(reader.fin),
             bool(rsv & 4),
             bool(rsv & 2),

@@ -232,7 +232,7 @@ class Protocol:
             if not reader.read_header():
                 return None
             if reader.opcode >= CLOSE:
-                return Frame.take(reader).decode(self.extensions)
+                return Frame.take(reader, reader.take()).decode(self.extensions)
             self._check_header(reader)
             self._begun = True
         whole = reader.is_whole()
