@@ -389,7 +389,9 @@ def test_an_invalid_content_length_is_refused(feed, value, method):
 
 
 def test_tls_on_a_plain_port_is_noticed_at_the_first_byte():
-    with pytest.raises(errors.InvalidMessage, match="a request begins with a method, but "):
+    with pytest.raises(
+        errors.InvalidMessage, match="a request begins with a method, but "
+    ):
         reader().feed(b"\x16")
 
 
