@@ -60,6 +60,8 @@ def meet(request: pytest.FixtureRequest, agent_type: type[Any]) -> Meet:
         if cannot in agent.cannot:
             pytest.skip(f"this library cannot do that: {cannot}")
         terms = terms or Terms()
+        if terms.tls and "tls" in agent.cannot:
+            pytest.skip("this library is not to be trusted with TLS")
         options.setdefault("compression", "deflate" if terms.compression else None)
         options.setdefault("subprotocols", terms.subprotocols or None)
         begin = _serving if request.param == "server" else _visiting
