@@ -232,7 +232,7 @@ class Protocol:
             if not reader.read_header():
                 return None
             if reader.opcode >= CLOSE:
-                return Frame.take(reader, reader.take()).decode(self.extensions)
+                return Frame.take(reader, reader.take())
             self._check_header(reader)
             self._begun = True
         whole = reader.is_whole()
@@ -393,9 +393,9 @@ class Protocol:
     def _send_frame(self, frame: Frame) -> None:
         if self.debug:
             self.logger.debug("> %s", frame)
-        self._writes.append(
-            frame.serialize(mask=self._client, extensions=self.extensions)
-        )
+        # As everywhere in longwire, extensions see no control frames.
+        extensions = self.extensions if frame.opcode < CLOSE else ()
+        self._writes.append(frame.serialize(mask=self._client, extensions=extensions))
 
     def _send_eof(self) -> None:
         if not self.eof_sent:
