@@ -1,0 +1,1 @@
+"""Every program that the documents print, run with only its import line changed."""
