@@ -95,6 +95,33 @@ async def test_a_taken_port_is_an_error_at_the_start() -> None:
             await serve(echo, "127.0.0.1", port_of(server))
 
 
+async def test_a_closed_server_does_not_start_again() -> None:
+    never_started = listen()
+    never_started.close()
+    async with listen() as closed_again:
+        pass
+
+    for server in (never_started, closed_again):
+        with pytest.raises(RuntimeError, match="the server was closed"):
+            await server
+        with pytest.raises(RuntimeError, match="the server was closed"):
+            await server.start_serving()
+        assert server.sockets == ()
+
+
+async def test_a_server_closed_while_it_starts_does_not_listen() -> None:
+    server = listen()
+    starting = asyncio.create_task(server.start_serving())
+    await asyncio.sleep(0)
+
+    server.close()
+
+    with pytest.raises(RuntimeError, match="the server was closed"):
+        await starting
+    assert server.sockets == ()
+    await server.wait_closed()
+
+
 def two_arguments(ws: Any, path: str) -> None: ...
 
 

@@ -106,9 +106,7 @@ def test_no_upgrade_comes_from_another_version(feed, line):
 
 @pytest.mark.parametrize("first", [b"\x15", b"\x16", b"S", b"h", b"\r", b"\n", b" "])
 def test_what_is_no_http_is_noticed_at_the_first_byte(first):
-    with pytest.raises(
-        errors.InvalidMessage, match="a response begins with HTTP/1.1, but "
-    ):
+    with pytest.raises(errors.InvalidMessage, match="a response begins with HTTP"):
         reader().feed(first)
 
 

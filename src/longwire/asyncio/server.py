@@ -124,10 +124,14 @@ class Server:
         if self._starting is None:
             self._starting = asyncio.Lock()
         async with self._starting:
-            if self._server is None:
+            if self._server is None and not self._closing:
                 self._server = await self._create_server()
+                if self._closing:  # while its address was looked up
+                    self._server.close()
                 for sock in self._server.sockets:
                     self.logger.info("server listening on %s", _name_of(sock))
+        if self._closing:
+            raise RuntimeError("the server was closed; make another")
         return self
 
     @property
