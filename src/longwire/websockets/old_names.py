@@ -5,9 +5,11 @@ Properties only: they cost nothing until somebody asks.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from ..asyncio import client, connection, server_connection
+from ..errors import ConnectionClosedError
 from ..http.headers import Headers
 from ..messages import State
 from ..steps import Opened
@@ -28,7 +30,28 @@ class OldNames(connection.Connection):
     def opened(self, opened: Opened) -> None:
         """Begin the life of an open connection."""
         self._agreed = opened
+        if not self.logger.isEnabledFor(logging.DEBUG) or self.wire is None:
+            super().opened(opened)
+            return
+        from .frame_log import log_frames, log_heads
+
+        log_heads(self, opened)
+        log_received, log_sent = log_frames(self, opened)
+        feed, wire = self.feed, self.wire
+
+        def logged_feed(data: bytes) -> None:
+            log_received(data)
+            feed(data)
+
+        self.feed = logged_feed  # type: ignore[method-assign]
         super().opened(opened)
+        write = wire.write
+
+        def logged_write(data: bytes) -> None:
+            log_sent(data)
+            write(data)
+
+        wire.write = logged_write  # type: ignore[method-assign]
 
     @property
     def open(self) -> bool:
@@ -110,6 +133,14 @@ class OldNames(connection.Connection):
 
 class ServerConnection(OldNames, server_connection.ServerConnection):
     """A client's connection, as handlers get it."""
+
+    async def _fail(self, exc: BaseException) -> None:
+        # longwire says at INFO how each connection ended, and leaves it at that;
+        # documented is that a handler which lets the loss of its connection through
+        # is in the log with it.
+        if isinstance(exc, ConnectionClosedError) and not self._live.is_open:
+            self.logger.error("connection handler failed", exc_info=exc)
+        await super()._fail(exc)
 
 
 class ClientConnection(OldNames, client.ClientConnection):

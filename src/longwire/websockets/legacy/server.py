@@ -25,7 +25,7 @@ from ...http.heads import Request, Response
 from ...settings import PRODUCT
 from ...steps import Opened
 from ..loggers import SERVER
-from ..old_names import OldNames
+from ..old_names import OldNames, ServerConnection
 from ..typing import LoggerLike
 from .adapting import (
     Running,
@@ -104,9 +104,7 @@ def _handle(connection: Any) -> Awaitable[Any]:
     return connection.ws_handler(connection)  # type: ignore[no-any-return]
 
 
-class WebSocketServerProtocol(
-    WebSocketCommonProtocol, server_connection.ServerConnection
-):
+class WebSocketServerProtocol(WebSocketCommonProtocol, ServerConnection):
     """A client's connection, as the handlers of former editions get it.
 
     Subclass it and pass it as ``create_protocol`` to override ``process_request()``
