@@ -37,9 +37,10 @@ cdef class Session:
 
     cpdef int take_flags(self)
     cpdef receive(self, data, double now)
-    cdef _pump(self, double now, bint drain)
+    cdef _pump(self, double now)
     cdef _handle(self, tuple event, double now)
     cdef bint _must_hold(self)
+    cdef bint _must_drop(self)
     cpdef tuple take(self)
     cpdef take_piece(self)
     cpdef wait(self, double now)

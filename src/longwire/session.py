@@ -163,13 +163,12 @@ class Session:
                 self.wants_reading = False
                 self.flags |= READING
             return
-        self._pump(now, False)
+        self._pump(now)
 
     def receive_eof(self, now: float) -> None:
         """The peer will send nothing more."""
         self.got_eof = True
-        # What it sent before is not lost by that, however full the inbox is.
-        self._pump(now, True)
+        self._pump(now)
         if self.grace_by == NEVER:
             self._finish_eof(now)
 
@@ -183,8 +182,9 @@ class Session:
 
     def lost(self, error: BaseException | None, now: float) -> None:
         """TCP is gone; ``error`` says why, None for a plain end."""
+        self.got_eof = True
         if self.ended is None:
-            self._pump(now, True)
+            self._pump(now)
             self._settle(now)
         if self.ended is None:
             self.error = self.error or error
@@ -196,14 +196,14 @@ class Session:
         self.grace_by = self.close_by = self.write_by = NEVER
         self.flags |= MESSAGE | STATE | PONGS
 
-    def _pump(self, now: float, drain: bool) -> None:
+    def _pump(self, now: float) -> None:
         """Turn input into messages until it, or the room for them, runs out."""
         self.holding = False
         if self.ended is not None or self.fault is not None:
             return
         try:
             while True:
-                if not drain and self._must_hold():
+                if self._must_hold():
                     self.holding = True
                     break
                 event = self.protocol.next_event()
@@ -220,10 +220,8 @@ class Session:
     def _handle(self, event: tuple[int, Any, bool], now: float) -> None:
         kind = event[0]
         if kind <= 2:
-            if self.protocol.close_sent is not None and self.inbox.is_full():
-                # Who closes and reads no more gets what fits: bounded beats complete.
-                # Nothing after it either, or messages would have holes.
-                self.dropping = True
+            # Once something is dropped, all after it is, or messages would have holes.
+            self.dropping = self.dropping or self._must_drop()
             if not self.dropping:
                 self.inbox.add(event)
                 if event[2] or self.streaming:
@@ -243,14 +241,22 @@ class Session:
         """Whether input has to wait for the reader."""
         if not self.inbox.is_full():
             return False
-        # Who closes must see the peer's close frame, whatever lies before it.
-        if self.protocol.close_sent is not None:
+        # Who closes must see the peer's close frame, whatever lies before it; and
+        # what came before the end of the stream is not to be lost by that.
+        if self.protocol.close_sent is not None or self.got_eof:
             return False
         # A reader waiting for the rest of a long message must get it, or neither
         # side would ever move; max_size bounds that message.
         return not (
             self.reader_waiting and self.inbox.whole == 0 and not self.streaming
         )
+
+    def _must_drop(self) -> bool:
+        """Whether there is no room for a message: bounded beats complete."""
+        if self.protocol.close_sent is not None:
+            return self.inbox.is_full()  # who closes may read no more
+        # What waited unparsed was small; what it inflates to may not be.
+        return self.got_eof and self.inbox.whole > 0 and self.inbox.is_heavy()
 
     def _got_ping(self, payload: bytes, now: float) -> None:
         allowed = self.limits.pings_per_second
@@ -279,7 +285,7 @@ class Session:
         """
         message = self.inbox.take()
         if self.holding and self.inbox.is_roomy():
-            self._pump(self.last_receive, False)
+            self._pump(self.last_receive)
         return message
 
     def take_piece(self) -> tuple[int, Any, bool] | None:
@@ -288,7 +294,7 @@ class Session:
             return None
         piece = self.inbox.take_piece()
         if self.holding and self.inbox.is_roomy():
-            self._pump(self.last_receive, False)
+            self._pump(self.last_receive)
         return piece
 
     def wait(self, now: float) -> None:
@@ -299,7 +305,7 @@ class Session:
         """
         self.reader_waiting = True
         if self.holding:
-            self._pump(now, False)
+            self._pump(now)
         if self.grace_by != NEVER and not self.has_message:
             self._settle(now)
 
@@ -432,7 +438,7 @@ class Session:
         self.flags |= OUTPUT | STATE
         self._set_close_deadline(now)
         # What lies between us and the peer's close frame is to be read now.
-        self._pump(now, False)
+        self._pump(now)
 
     def fail(self, error: Exception, now: float) -> None:
         """End the connection for a fault of the peer or a limit of ours, at once.

@@ -6,7 +6,9 @@ readable.
 
 from __future__ import annotations
 
-from longwire.messages import Cause, State
+from longwire.core.deflate import Codec
+from longwire.core.frames import encode
+from longwire.messages import Cause, Deflate, State
 from longwire.options import Keepalive, Limits, Timeouts
 
 ZERO = b"\x00\x00\x00\x00"
@@ -127,3 +129,38 @@ def test_peer_that_took_our_ping_and_not_what_follows_is_dead(server):
     bench.after(5, 20_000)
 
     assert session.ended.cause is Cause.KEEPALIVE
+
+
+def test_end_of_the_stream_does_not_inflate_all_that_waits(server):
+    agreed = Deflate(client_no_context_takeover=True)
+    bomb = encode(2, Codec(agreed, True).compress(bytes(100_000), True), True, 4, ZERO)
+    bench = server(
+        deflate=agreed, limits=Limits(queued_messages=2, queued_bytes=300_000)
+    )
+    bench.feed(bomb * 100)
+
+    bench.session.receive_eof(bench.now)
+
+    assert 300_000 <= bench.session.inbox.size <= 400_000
+
+
+def test_end_of_the_stream_loses_nothing_of_an_ordinary_size(server):
+    bench = server(limits=Limits(queued_messages=2))
+    bench.feed(HELLO * 100 + CLOSE_1000)
+
+    bench.session.receive_eof(bench.now)
+
+    assert bench.session.inbox.whole == 100
+    bench.after(1)
+    assert bench.session.ended.cause is Cause.PEER
+
+
+def test_long_message_that_fills_the_queue_is_whole_at_the_end_of_the_stream(server):
+    bench = server(limits=Limits(queued_messages=2, queued_bytes=8))
+    parts = [b"\x01\x85", *[b"\x00\x85"] * 3, b"\x80\x85"]
+    bench.feed(b"".join(head + ZERO + b"hello" for head in parts))
+    assert bench.session.holding
+
+    bench.session.receive_eof(bench.now)
+
+    assert bench.session.take() == (1, "hello" * 5)

@@ -10,4 +10,5 @@ cdef class Inbox:
     cpdef tuple take_piece(self)
     cpdef tuple take(self)
     cpdef bint is_full(self)
+    cpdef bint is_heavy(self)
     cpdef bint is_roomy(self)

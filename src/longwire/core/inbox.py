@@ -63,6 +63,10 @@ class Inbox:
         """Whether no more should be added."""
         if self.high >= 0 and len(self.pieces) >= self.high:
             return True
+        return self.is_heavy()
+
+    def is_heavy(self) -> bool:
+        """Whether no more bytes should be added."""
         return self.most >= 0 and self.size >= self.most
 
     def is_roomy(self) -> bool:
