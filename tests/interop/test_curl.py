@@ -12,7 +12,7 @@ import pytest
 
 import longwire
 from tests.support.certificates import Certificates
-from tests.support.needs import needs
+from tests.support.needs import found, needs
 
 pytestmark = pytest.mark.once
 
@@ -137,11 +137,13 @@ async def test_a_password_is_asked_for_and_taken() -> None:
     assert right.startswith("HTTP/1.1 426 ")
 
 
-async def test_curls_own_websocket_gets_messages() -> None:
-    needs("curl-websocket")
-    async with served() as where:
-        _, output = await curl(
-            "--max-time", "2", f"ws://{where}/", name="curl-websocket"
-        )
+# Only some builds of curl speak WebSocket, and no package adds it to the others.
+if found("curl-websocket"):
 
-    assert "welcome" in output
+    async def test_curls_own_websocket_gets_messages() -> None:
+        async with served() as where:
+            _, output = await curl(
+                "--max-time", "2", f"ws://{where}/", name="curl-websocket"
+            )
+
+        assert "welcome" in output

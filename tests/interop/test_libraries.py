@@ -54,14 +54,10 @@ def meet(request: pytest.FixtureRequest, agent_type: type[Any]) -> Meet:
 
     @contextlib.asynccontextmanager
     async def meet(
-        terms: Terms | None = None, cannot: str = "", **options: Any
+        terms: Terms | None = None, **options: Any
     ) -> AsyncIterator[Meeting]:
         agent: Agent = agent_type()
-        if cannot in agent.cannot:
-            pytest.skip(f"this library cannot do that: {cannot}")
         terms = terms or Terms()
-        if terms.tls and "tls" in agent.cannot:
-            pytest.skip("this library is not to be trusted with TLS")
         options.setdefault("compression", "deflate" if terms.compression else None)
         options.setdefault("subprotocols", terms.subprotocols or None)
         begin = _serving if request.param == "server" else _visiting
@@ -148,11 +144,12 @@ async def test_our_fragments_are_understood(meet: Meet, compression: bool) -> No
         assert await m.ours.recv() == b"".join(bytes([n]) * 10_000 for n in range(20))
 
 
+@pytest.mark.asks("fragments")
 @pytest.mark.parametrize("compression", [True, False], ids=["deflate", "plain"])
 async def test_their_fragments_are_understood(meet: Meet, compression: bool) -> None:
     whole = b"".join(bytes([n]) * 10_000 for n in range(20))
 
-    async with meet(Terms(compression=compression), cannot="fragments") as m:
+    async with meet(Terms(compression=compression)) as m:
         await m.tell("!fragments", 20, 10_000)
         assert await m.ours.recv() == whole
 
@@ -274,8 +271,9 @@ async def test_our_close_is_seen_with_code_and_reason(
     assert report.code in (code, 1000)
 
 
+@pytest.mark.asks("empty close")
 async def test_our_close_without_a_code_is_seen(meet: Meet) -> None:
-    async with meet(cannot="empty close") as m:
+    async with meet() as m:
         await m.ours.close(None)
 
         assert (await m.agents_view())[0] == 1005
@@ -301,8 +299,9 @@ async def test_their_close_is_seen_with_code_and_reason(
     assert report.closed_by is (Side.SERVER if m.ours._client else Side.CLIENT)
 
 
+@pytest.mark.asks("empty close")
 async def test_their_close_without_a_code_is_an_ordinary_end(meet: Meet) -> None:
-    async with meet(cannot="empty close") as m:
+    async with meet() as m:
         await m.tell("!close", "none")
 
         assert [message async for message in m.ours] == []

@@ -66,7 +66,7 @@ NEEDS = {
     # The value is the folder to put into NODE_PATH.
     "ws": Need(_node_ws, "npm install --prefix .tools/node ws@8"),
     "curl": Need(_program("curl"), "apt install curl"),
-    # Missing in the curl of some systems, which no package mends: left out there.
+    # Only asked whether it is there: no package adds it to a curl without.
     "curl-websocket": Need(
         _curl_with_websocket, "a curl of 8.11 or newer that lists ws in curl --version"
     ),
@@ -77,8 +77,6 @@ NEEDS = {
         _unpacked("redis-server", "redis/redis-server"), "apt install redis-server"
     ),
 }
-# Where the issue is the system's and not the set-up's, CI leaves out too.
-OPTIONAL = {"curl-websocket"}
 
 
 @cache
@@ -96,13 +94,12 @@ def found(name: str) -> str | None:
 def needs(name: str) -> str:
     """Return the path of ``name``, or leave the running test out with a reason.
 
-    Names: those of `NEEDS`, else a Python module. Fails where CI is "true", but for
-    what no set-up can install there.
+    Names: those of `NEEDS`, else a Python module. Fails where CI is "true".
     """
     path = found(name)
     if path is None:
         get = NEEDS[name].get if name in NEEDS else f"pip install {name}"
-        leave_out(f"{name}: {get}", must=name not in OPTIONAL)
+        leave_out(f"{name}: {get}")
     return path
 
 
@@ -111,11 +108,11 @@ def needs_build(name: str) -> NoReturn:
     if os.environ.get("LONGWIRE_PURE", "0") not in ("", "0"):
         reason = "says something of the compiled build, and this run is pure"
         pytest.skip(reason, allow_module_level=True)
-    leave_out(f"compiled longwire.{name}: make build", must=True)
+    leave_out(f"compiled longwire.{name}: make build")
 
 
-def leave_out(reason: str, *, must: bool) -> NoReturn:
-    """Skip the running test; where CI is "true" and it must run, fail."""
-    if must and os.environ.get("CI") == "true":
+def leave_out(reason: str) -> NoReturn:
+    """Skip the running test; where CI is "true", fail."""
+    if os.environ.get("CI") == "true":
         pytest.fail(MARK + reason, pytrace=False)
     pytest.skip(MARK + reason, allow_module_level=True)
