@@ -169,7 +169,7 @@ class Cause(enum.StrEnum):
     NETWORK = "network"
     """TCP ended without a closing handshake; ``error`` has the exception, if any."""
     HANDLER = "handler error"
-    """The handler raised; we closed with 1011."""
+    """The handler raised, or an extension did; we closed with 1011."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -213,6 +213,10 @@ class Session:
         except (ProtocolError, LimitExceeded) as exc:
             self.fault = exc
             self._defer(now)
+        except Exception as exc:
+            # An extension failed, so nothing more can be read.
+            self.fail(exc, now)
+            raise
         if not self.holding and not self.wants_reading:
             self.wants_reading = True
             self.flags |= READING
@@ -441,21 +445,23 @@ class Session:
         self._pump(now)
 
     def fail(self, error: Exception, now: float) -> None:
-        """End the connection for a fault of the peer or a limit of ours, at once.
+        """End the connection at once: a fault of the peer's, a limit, or a mistake.
 
         RFC 6455 section 7.1.7: a close frame with the fault's code, and no further
         input is looked at.
         """
         if self.ended is not None:
             return
-        limit = isinstance(error, LimitExceeded)
+        code, cause = 1011, Cause.HANDLER
+        if isinstance(error, LimitExceeded):
+            code, cause = error.code, Cause.LIMIT
+        elif isinstance(error, ProtocolError):
+            code, cause = error.code, Cause.PEER_ERROR
         if self.protocol.close_sent is None:
-            self.protocol.send_close(
-                getattr(error, "code", 1002), _cut_reason(str(error))
-            )
+            self.protocol.send_close(code, _cut_reason(str(error)))
             self.flags |= OUTPUT
         self.error = error
-        self._decide(Cause.LIMIT if limit else Cause.PEER_ERROR, str(error), now)
+        self._decide(cause, str(error), now)
         self._hang_up(HALF_CLOSE)
 
     def abort(self, cause: Cause, detail: str, now: float) -> None:

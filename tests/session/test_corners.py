@@ -6,10 +6,13 @@ readable.
 
 from __future__ import annotations
 
+import pytest
+
 from longwire.core.deflate import Codec
 from longwire.core.frames import encode
-from longwire.messages import Cause, Deflate, State
+from longwire.messages import Cause, Close, Deflate, Frame, State
 from longwire.options import Keepalive, Limits, Timeouts
+from longwire.session import HANGUP
 
 ZERO = b"\x00\x00\x00\x00"
 HELLO = b"\x81\x85" + ZERO + b"hello"
@@ -164,3 +167,37 @@ def test_long_message_that_fills_the_queue_is_whole_at_the_end_of_the_stream(ser
     bench.session.receive_eof(bench.now)
 
     assert bench.session.take() == (1, "hello" * 5)
+
+
+class Broken:
+    """An extension with a mistake in it."""
+
+    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
+        if frame.data == b"hello":
+            return frame
+        raise ZeroDivisionError("a mistake")
+
+    def encode(self, frame: Frame) -> Frame:
+        return frame
+
+
+def test_extension_that_fails_ends_the_connection_and_says_so(server):
+    bench = server(extensions=[Broken()])
+
+    with pytest.raises(ZeroDivisionError):
+        bench.feed(b"\x81\x81" + ZERO + b"x")
+
+    report = bench.session.ended
+    assert (report.cause, report.sent) == (Cause.HANDLER, Close(1011, "a mistake"))
+    assert isinstance(report.error, ZeroDivisionError)
+
+
+def test_extension_that_fails_at_a_message_that_waited_ends_the_connection(server):
+    bench = server(extensions=[Broken()], limits=Limits(queued_messages=1))
+    bench.feed(HELLO + b"\x81\x81" + ZERO + b"x")
+
+    with pytest.raises(ZeroDivisionError):
+        bench.session.take()
+
+    assert bench.session.ended.cause is Cause.HANDLER
+    assert bench.session.take_flags() & HANGUP
