@@ -94,14 +94,16 @@ WebSocketProtocolError = ProtocolError
 class InvalidStatusCode(InvalidStatus):
     """The server refused the handshake with ``status_code`` and ``headers``.
 
-    ``response`` says the same, with the body if there is one.
+    ``response`` is its whole answer, as far as that is known.
     """
 
-    def __init__(self, status_code: int, headers: Headers, body: bytes = b"") -> None:
-        super().__init__(
-            Response(int(status_code), _phrase(status_code), headers, body)
-        )
-        self.args = (status_code, headers, body)
+    def __init__(
+        self, status_code: int, headers: Headers, response: Response | None = None
+    ) -> None:
+        if response is None:
+            response = Response(int(status_code), _phrase(status_code), headers)
+        super().__init__(response)
+        self.args = (status_code, headers, response)
         self.status_code = status_code
         self.headers = headers
 

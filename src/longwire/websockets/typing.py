@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import http
-import logging
 import os
-from typing import Any, NewType
+from typing import NewType
 
 from ..connection import Data
+from ..options import LoggerLike
 
 __all__ = [
     "Data",
@@ -22,9 +22,6 @@ __all__ = [
 BytesLike = bytes | bytearray | memoryview
 DataLike = str | bytes | bytearray | memoryview
 PathLike = str | os.PathLike[str]
-
-LoggerLike = logging.Logger | logging.LoggerAdapter[Any]
-"""What ``logger=`` accepts."""
 
 StatusLike = http.HTTPStatus | int
 """What stands for an HTTP status."""
