@@ -235,3 +235,24 @@ def test_compression_is_not_added_twice():
     mine = ServerPerMessageDeflateFactory()
 
     assert enable_server_permessage_deflate([mine]) == [mine]
+
+
+async def test_these_factories_serve_connections_too():
+    async def echo(connection):
+        async for message in connection:
+            await connection.send(message)
+
+    server_factories = enable_server_permessage_deflate(None)
+    client_factories = enable_client_permessage_deflate(None)
+    async with longwire.serve(
+        echo, "localhost", 0, compression=None, extensions=server_factories
+    ) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with longwire.connect(
+            f"ws://localhost:{port}/", compression=None, extensions=client_factories
+        ) as connection:
+            await connection.send("a" * 100_000)
+            assert await connection.recv() == "a" * 100_000
+
+    assert connection.close_report.bytes_received < 10_000
+    assert connection.close_report.bytes_sent < 10_000
