@@ -7,11 +7,12 @@ the work.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import http
 import inspect
 import logging
 import os
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from typing import Any, NoReturn, Self
 
 from ...accepting import Origins, Refused, ServerSettings, server_settings
@@ -25,12 +26,11 @@ from ...http.heads import Request, Response
 from ...settings import PRODUCT
 from ...steps import Opened
 from ..loggers import SERVER
-from ..old_names import OldNames, ServerConnection
+from ..old_names import ServerConnection
 from ..typing import LoggerLike
 from .adapting import (
     Running,
     adapt_handler,
-    binds,
     check_keywords,
     choose_factory,
     timeout_from,
@@ -491,47 +491,67 @@ def _maker(
     factory: Callable[..., Any], ws_handler: WsHandler, keywords: dict[str, Any]
 ) -> Callable[..., server_connection.ServerConnection]:
     """Return what makes a connection of the server for each client."""
-    by_name = _takes_names(factory)
+    by_name = _takes_names(factory, (*keywords, "extensions"))
 
     def make(
         settings: ServerSettings, server: WebSocketServer, **_: Any
     ) -> server_connection.ServerConnection:
         # What compression= stands for is among them by now.
-        extensions = list(settings.extensions)
-        if by_name:
-            made = factory(
-                ws_handler=ws_handler,
-                ws_server=server,
-                extensions=extensions,
-                **keywords,
-            )
-        else:
-            made = factory(ws_handler, server, extensions=extensions, **keywords)
-        if not isinstance(made, OldNames):
-            kind = type(made).__name__
-            raise TypeError(
-                f"create_protocol returned a {kind}; WebSocketServerProtocol expected"
-            )
-        return made  # type: ignore[return-value]
+        options = {**keywords, "extensions": list(settings.extensions)}
+        try:
+            if by_name:
+                made = factory(ws_handler=ws_handler, ws_server=server, **options)
+            else:
+                made = factory(ws_handler, server, **options)
+            if not isinstance(made, server_connection.ServerConnection):
+                kind = type(made).__name__
+                raise TypeError(
+                    f"create_protocol returned {kind}; WebSocketServerProtocol expected"
+                )
+        except Exception as exc:
+            return _failing(settings, server, exc)
+        return made
 
     return make
 
 
-def _takes_names(factory: Callable[..., Any]) -> bool:
+def _failing(
+    settings: ServerSettings, server: WebSocketServer, exc: Exception
+) -> server_connection.ServerConnection:
+    """Return a connection that is answered with 500, and logged with ``exc``.
+
+    asyncio would drop it without a word.
+    """
+
+    def process_request(*_: Any) -> NoReturn:
+        raise exc
+
+    failing = dataclasses.replace(settings, process_request=process_request)
+    return server_connection.ServerConnection(failing, server)
+
+
+def _takes_names(factory: Callable[..., Any], keywords: Iterable[str]) -> bool:
     """Return whether ``ws_handler=`` and ``ws_server=`` can be given by name.
 
     A ``functools.partial`` with an argument of its own in front needs them so; a
     factory that calls them something else gets them by place.
     """
+    options = dict.fromkeys(keywords)
     try:
         signature = inspect.signature(factory)
     except (TypeError, ValueError):
         return True
     try:
-        signature.bind_partial(ws_handler=None, ws_server=None)
+        signature.bind(ws_handler=None, ws_server=None, **options)
     except TypeError:
-        return not binds(signature, 2)
-    return True
+        pass
+    else:
+        return True
+    try:
+        signature.bind(None, None, **options)
+    except TypeError:
+        return True  # wrong either way: the names make the better error
+    return False
 
 
 def _known(unix: bool) -> set[str]:
