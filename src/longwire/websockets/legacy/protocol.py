@@ -35,6 +35,8 @@ NOT_PROVIDED: Mapping[str, str] = {
     "close_connection": "no task is in charge of closing; use close()",
     "close_transport": "no task is in charge of closing; use fail_connection()",
     "connection_open": _OPENING,
+    # This one is of connect.
+    "handle_redirect": "redirects are followed within; set MAX_REDIRECTS_ALLOWED",
     "handler": "the server runs handlers; override ws_handler, or pass another",
     "keepalive_ping": f"{_TIMERS}; set ping_interval and ping_timeout",
     "process_extensions": f"{_OPENING}; pass extensions=",
