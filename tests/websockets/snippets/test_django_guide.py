@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -18,7 +19,7 @@ from tests.websockets.snippets.django_site import (
     Visitor,
     running_site,
 )
-from tests.websockets.snippets.harness import connect, interactive
+from tests.websockets.snippets.harness import EXAMPLES, connect, interactive
 
 pytestmark = [pytest.mark.once, pytest.mark.timeout(120)]
 
@@ -33,6 +34,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def test_type_checkers_accept_the_example():
     files = [*FOLDER.glob("*.py"), *FOLDER.glob("experiments/*.py")]
     assert check_types(*files).startswith("Success")
+
+
+def test_the_page_runs_programs_and_commands_that_exist():
+    page = EXAMPLES.parent / "docs" / "howto" / "django.md"
+    runs = re.findall(r"python (\w+\.py)(?: (\w+))?", page.read_text("utf-8"))
+    commands = {command for _, command in runs if command}
+
+    assert {"authentication.py", "notifications.py"} < {program for program, _ in runs}
+    assert all((FOLDER / program).exists() for program, _ in runs)
+    assert commands == {"migrate", "createsuperuser", "runserver"}
 
 
 async def test_s50_the_token_of_the_page_says_who_connects(site):

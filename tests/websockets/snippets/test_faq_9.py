@@ -197,7 +197,22 @@ async def test_s28_iterating_over_connect_reconnects():
     assert names.received == ["visit 1", "visit 2", "visit 3"]
 
 
-# S29 is the client that S40 runs: test_included_examples.py.
+async def test_s29_a_close_made_beforehand_ends_the_client_when_it_is_run():
+    # The program itself is run as S40, in test_included_examples.py.
+    async def handler(websocket):
+        await websocket.send("working")
+        await websocket.wait_closed()
+
+    async with peer_serving(handler) as uri, websockets.connect(uri) as websocket:
+        closing = websocket.close()
+        assert await websocket.recv() == "working"
+        assert websocket.open
+
+        task = asyncio.get_running_loop().create_task(closing)
+        assert [message async for message in websocket] == []
+
+        await task
+        assert websocket.close_code == 1000
 
 
 async def test_s30_a_context_that_verifies_nothing(certificates):

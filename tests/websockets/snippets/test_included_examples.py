@@ -47,11 +47,20 @@ def shipped(folder, name, **ports):
     return example(folder, f"websockets/{name}", **ports)
 
 
+def all_tests():
+    """The text of all tests here."""
+    files = EXAMPLES.parent.glob("tests/websockets/snippets/test_*.py")
+    return "".join(file.read_text("utf-8") for file in files)
+
+
+def test_every_snippet_has_a_test():
+    numbers = {int(number) for number in re.findall(r"def test_s(\d\d)_", all_tests())}
+
+    assert numbers == set(range(1, 55))
+
+
 def test_every_shipped_program_is_run_by_a_test():
-    tests = "".join(
-        file.read_text("utf-8")
-        for file in EXAMPLES.parent.glob("tests/websockets/snippets/test_*.py")
-    )
+    tests = all_tests()
     names = {file.name for file in FOLDER.iterdir() if file.is_file()}
 
     assert {name for name in names if f'"{name}"' not in tests} == set()
