@@ -12,6 +12,7 @@ from websockets.asyncio.server import basic_auth as peer_basic_auth
 from websockets.asyncio.server import serve as peer_serve
 from websockets.asyncio.server import unix_serve as peer_unix_serve
 
+from longwire.websockets import compat26
 from longwire.websockets.exceptions import (
     ConnectionClosed,
     ConnectionClosedOK,
@@ -271,3 +272,27 @@ async def test_a_factory_that_makes_something_else_is_refused():
 def test_an_unknown_keyword_of_a_protocol_is_refused():
     with pytest.raises(TypeError, match="did you mean 'ping_timeout'"):
         WebSocketClientProtocol(pingtimeout=1)
+
+
+def test_overriding_the_handshake_of_a_client_is_warned_of():
+    with pytest.warns(RuntimeWarning, match=r"Mine\.handshake is never called"):
+
+        class Mine(WebSocketClientProtocol):
+            async def handshake(self, wsuri):
+                return None
+
+
+async def test_both_ends_of_2_6_get_none_at_the_end():
+    got = []
+
+    async def handler(websocket):
+        got.append(await websocket.recv())
+        got.append(await websocket.recv())
+
+    async with compat26.serve(handler, "127.0.0.1", 0) as server:
+        websocket = await compat26.connect(uri_of(server))
+        await websocket.send("one")
+        await websocket.close()
+        assert await websocket.recv() is None
+
+    assert got == ["one", None]

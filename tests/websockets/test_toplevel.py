@@ -291,6 +291,18 @@ async def test_broadcast_takes_raise_exceptions_either_way(positional):
         assert await client.recv() == "hello"
 
 
+async def test_the_documented_variable_bounds_redirects(monkeypatch):
+    def redirect(connection, request):
+        response = connection.respond(http.HTTPStatus.FOUND, "")
+        response.headers["Location"] = "/again"
+        return response
+
+    monkeypatch.setenv("WEBSOCKETS_MAX_REDIRECTS", "2")
+    async with peer_serve(wait, "127.0.0.1", 0, process_request=redirect) as server:
+        with pytest.raises(websockets.SecurityError, match="more than 2 redirects"):
+            await websockets.connect(uri_of(server), proxy=None)
+
+
 # --- loggers ---------------------------------------------------------------------
 
 

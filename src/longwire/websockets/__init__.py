@@ -168,7 +168,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 _MODULES = frozenset(
     {
-        *("asyncio", "auth", "cli", "client", "connection", "datastructures"),
+        *("asyncio", "auth", "cli", "client", "compat26", "connection"),
+        "datastructures",
         *("exceptions", "extensions", "frames", "framing", "handshake", "headers"),
         *("http", "http11", "imports", "legacy", "protocol", "proxy", "server"),
         *("streams", "typing", "uri", "utils", "version"),

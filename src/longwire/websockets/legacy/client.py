@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
@@ -53,6 +54,14 @@ class WebSocketClientProtocol(WebSocketCommonProtocol, engine.ClientConnection):
         self.available_subprotocols = subprotocols
         self.extra_headers = extra_headers
         self.user_agent_header = user_agent_header
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "handshake" in vars(cls):
+            # A server's may be overridden; a client's may follow redirects, through
+            # proxies, and is over before the connection has its transport.
+            text = f"{cls.__name__}.handshake is never called; pass keywords to connect"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
 
     def _aim(self, settings: ClientSettings) -> None:
         """Ask for what the attributes say, where ``settings`` say."""
