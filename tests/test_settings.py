@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from longwire import options, settings
@@ -121,3 +123,21 @@ def test_a_bad_timeout_is_named_by_its_keyword():
 def test_unknown_keyword_without_a_near_one_is_refused_plainly():
     with pytest.raises(TypeError, match=r"argument 'zzzz'$"):
         settings.check_keywords("connect", ["ssl", "zzzz"], ["ssl"])
+
+
+# --- timeouts -------------------------------------------------------------------
+
+
+def test_a_keyword_wins_over_timeouts():
+    given = options.Timeouts(open=1, close=2, write=3, fault_grace=4)
+
+    assert settings.timeouts_from(given) == given
+    assert settings.timeouts_from(given, close_timeout=None) == dataclasses.replace(
+        given, close=None
+    )
+    assert settings.timeouts_from(open_timeout=5) == options.Timeouts(open=5)
+
+
+def test_timeouts_must_be_timeouts():
+    with pytest.raises(TypeError, match=r"timeouts must be .* not int"):
+        settings.timeouts_from(10)

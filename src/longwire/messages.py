@@ -206,5 +206,10 @@ class CloseReport:
     """Seconds from the end of the opening handshake to the decision to end."""
 
     def __str__(self) -> str:
-        text = f"{self.cause.value}: {Close(self.code, self.reason)}"
-        return f"{text}; {self.detail}" if self.detail else text
+        if self.rcvd is None and self.sent is not None:
+            # 1006 is all there is to report then; what we sent says more.
+            said, reason = f"sent {self.sent}", self.sent.reason
+        else:
+            said, reason = str(Close(self.code, self.reason)), ""
+        text = f"{self.cause.value}: {said}"
+        return f"{text}; {self.detail}" if self.detail not in ("", reason) else text

@@ -15,17 +15,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import __version__
-from .options import PROFILES, Compression, Limits
+from .options import PROFILES, Compression, Limits, Timeouts
 
 __all__ = [
+    "CLOSE_TIMEOUT",
     "MAX_QUEUE",
     "MAX_SIZE",
+    "OPEN_TIMEOUT",
     "PRODUCT",
     "WRITE_LIMIT",
     "Default",
     "check_keywords",
     "compression_from",
     "limits_from",
+    "timeouts_from",
 ]
 
 PRODUCT = f"Python/{sys.version_info[0]}.{sys.version_info[1]} longwire/{__version__}"
@@ -44,6 +47,8 @@ _DEFAULTS = Limits()
 MAX_SIZE = Default(_DEFAULTS.message or 0)
 MAX_QUEUE = Default(_DEFAULTS.queued_messages or 0)
 WRITE_LIMIT = Default(_DEFAULTS.output_bytes)
+OPEN_TIMEOUT = Default(Timeouts().open or 0)
+CLOSE_TIMEOUT = Default(Timeouts().close or 0)
 
 Count = int | None
 Pair = tuple[int | None, int | None]
@@ -86,6 +91,28 @@ def limits_from(
         return dataclasses.replace(limits or _DEFAULTS, **changes)  # type: ignore[arg-type]
     except (TypeError, ValueError) as exc:
         raise type(exc)(_in_keywords(str(exc))) from None
+
+
+def timeouts_from(
+    timeouts: Timeouts | None = None,
+    *,
+    open_timeout: float | None = OPEN_TIMEOUT,
+    close_timeout: float | None = CLOSE_TIMEOUT,
+) -> Timeouts:
+    """Return ``timeouts`` (or the defaults) changed by the keywords that were given.
+
+    A keyword left at its own default object (``OPEN_TIMEOUT``, ``CLOSE_TIMEOUT``)
+    changes nothing. Raises TypeError or ValueError naming the keyword.
+    """
+    if timeouts is not None and not isinstance(timeouts, Timeouts):
+        kind = type(timeouts).__name__
+        raise TypeError(f"timeouts must be a longwire.Timeouts or None, not {kind}")
+    changes: dict[str, float | None] = {}
+    if not isinstance(open_timeout, Default):
+        changes["open"] = open_timeout
+    if not isinstance(close_timeout, Default):
+        changes["close"] = close_timeout
+    return dataclasses.replace(timeouts or Timeouts(), **changes)  # type: ignore[arg-type]
 
 
 def _pair(name: str, value: object) -> tuple[Any, Any]:

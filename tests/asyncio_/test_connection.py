@@ -323,3 +323,46 @@ def test_a_client_that_leaves_during_a_callback_disturbs_nobody(
 
     assert not complaints
     assert not [r for r in caplog.records if r.exc_info]
+
+
+# --- timeouts -------------------------------------------------------------------
+
+
+async def test_a_peer_that_takes_nothing_is_given_up_after_the_write_timeout() -> None:
+    ended: asyncio.Future[longwire.CloseReport] = asyncio.Future()
+
+    async def flood(ws: longwire.ServerConnection) -> None:
+        try:
+            while True:
+                await ws.send(b"x" * 65536)
+        finally:
+            assert ws.close_report is not None
+            ended.set_result(ws.close_report)
+
+    server = longwire.serve(
+        flood,
+        "127.0.0.1",
+        0,
+        compression=None,
+        timeouts=longwire.Timeouts(write=0.2),
+    )
+    async with server, raw(server) as (_, writer):
+        writer.transport.pause_reading()
+        writer.write(UPGRADE)
+
+        report = await asyncio.wait_for(ended, 20)
+
+    assert report.cause is longwire.Cause.WRITE_TIMEOUT
+    assert "within 0.2 seconds" in report.detail
+
+
+async def test_latency_is_measured_on_any_loop() -> None:
+    async with longwire.serve(_keep, "127.0.0.1", 0) as server:
+        async with longwire.connect(uri_of(server), proxy=None) as ws:
+            latency = await (await ws.ping())
+
+    assert 0 < latency == ws.latency
+
+
+async def _keep(ws: longwire.ServerConnection) -> None:
+    await ws.wait_closed()

@@ -19,13 +19,16 @@ from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from ..settings import (
+    CLOSE_TIMEOUT,
     MAX_QUEUE,
     MAX_SIZE,
+    OPEN_TIMEOUT,
     PRODUCT,
     WRITE_LIMIT,
     check_keywords,
     compression_from,
     limits_from,
+    timeouts_from,
 )
 from ..steps import Opened
 from .connection import Connection
@@ -89,8 +92,8 @@ class connect:
     ``origin``, ``subprotocols``, ``additional_headers`` and ``user_agent_header`` go
     into the request; ``compression`` is the name of a profile, a
     :class:`~longwire.Compression` or None; ``extensions`` are factories of others.
-    ``proxy`` is True for what the environment says, a URL, or None. ``limits`` sets
-    what can be set below and more; a keyword wins over it.
+    ``proxy`` is True for what the environment says, a URL, or None. ``limits`` and
+    ``timeouts`` set what can be set below and more; a keyword wins over them.
 
     Times are in seconds, None is for ever: ``open_timeout`` bounds a whole attempt:
     name resolution, proxies, TLS and redirects; ``ping_interval``, ``ping_timeout`` and
@@ -127,15 +130,16 @@ class connect:
         process_exception: Callable[
             [Exception], Exception | None
         ] = retrying.process_exception,
-        open_timeout: float | None = 10,
+        open_timeout: float | None = OPEN_TIMEOUT,
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
-        close_timeout: float | None = 10,
+        close_timeout: float | None = CLOSE_TIMEOUT,
         reconnect_delays: Callable[[], Iterable[float]] = retrying.backoff,
         max_size: int | tuple[int | None, int | None] | None = MAX_SIZE,
         max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,
         write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
         limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
         logger: LoggerLike | str | None = None,
         create_connection: Callable[..., ClientConnection] | None = None,
         **kwargs: Any,
@@ -153,7 +157,9 @@ class connect:
                 max_queue=max_queue,
                 write_limit=write_limit,
             ),
-            timeouts=Timeouts(open=open_timeout, close=close_timeout),
+            timeouts=timeouts_from(
+                timeouts, open_timeout=open_timeout, close_timeout=close_timeout
+            ),
             keepalive=Keepalive(interval=ping_interval, timeout=ping_timeout),
             origin=origin,
             extensions=extensions,
@@ -175,7 +181,7 @@ class connect:
         self._keywords: dict[str, Any] = {
             "ping_interval": ping_interval,
             "ping_timeout": ping_timeout,
-            "close_timeout": close_timeout,
+            "close_timeout": self._settings.timeouts.close,
             "max_queue": max_queue,
             "write_limit": write_limit,
         }

@@ -36,13 +36,16 @@ from ..http.heads import Request, Response
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from ..session import check_close
 from ..settings import (
+    CLOSE_TIMEOUT,
     MAX_QUEUE,
     MAX_SIZE,
+    OPEN_TIMEOUT,
     PRODUCT,
     WRITE_LIMIT,
     check_keywords,
     compression_from,
     limits_from,
+    timeouts_from,
 )
 from .server_connection import ServerConnection
 from .transport import Wire
@@ -429,16 +432,17 @@ def serve(
     process_request: ProcessRequest | None = None,
     process_response: ProcessResponse | None = None,
     server_header: str | None = PRODUCT,
-    open_timeout: float | None = 10,
+    open_timeout: float | None = OPEN_TIMEOUT,
     ping_interval: float | None = 20,
     ping_timeout: float | None = 20,
-    close_timeout: float | None = 10,
+    close_timeout: float | None = CLOSE_TIMEOUT,
     max_size: int | tuple[int | None, int | None] | None = MAX_SIZE,
     max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,
     write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
     logger: LoggerLike | str | None = None,
     create_connection: Callable[..., ServerConnection] | None = None,
     limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
     health: str | None = None,
     **kwargs: Any,
 ) -> Server:
@@ -479,7 +483,8 @@ def serve(
     no keepalive; ``close_timeout``; ``max_size`` of a message in bytes, or of
     (message, fragment); ``max_queue``, frames received and not read yet at which
     reading pauses, or (high, low); ``write_limit``, bytes not sent yet at which
-    ``send()`` waits, or (high, low); ``limits`` for all other :class:`Limits`.
+    ``send()`` waits, or (high, low); ``limits`` for all other :class:`Limits`,
+    ``timeouts`` for all other :class:`Timeouts`.
 
     ``logger`` is a logger or its name. ``create_connection`` is a subclass of
     :class:`ServerConnection` or a factory. All other keywords go to
@@ -491,7 +496,9 @@ def serve(
         limits=limits_from(
             limits, max_size=max_size, max_queue=max_queue, write_limit=write_limit
         ),
-        timeouts=Timeouts(open=open_timeout, close=close_timeout),
+        timeouts=timeouts_from(
+            timeouts, open_timeout=open_timeout, close_timeout=close_timeout
+        ),
         keepalive=Keepalive(interval=ping_interval, timeout=ping_timeout),
         origins=origins,
         extensions=extensions,

@@ -19,9 +19,10 @@ from ..http import handshake
 from ..http.heads import Response
 from ..settings import MAX_QUEUE, WRITE_LIMIT
 from ..steps import Opened
-from .connection import CLOSING as CLOSE_TIMEOUT
-from .connection import INTERVAL, PATIENCE, Connection
+from .connection import Connection
 from .driver import Stream, run
+from .link import CLOSING as CLOSE_TIMEOUT
+from .link import INTERVAL, PATIENCE
 
 if TYPE_CHECKING:
     from .server import Server

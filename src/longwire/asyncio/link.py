@@ -1,0 +1,290 @@
+"""Link: a session joined to a wire on an event loop, and nobody waiting yet.
+
+The session decides, the wire moves bytes; here each is told of the other and of the
+time. ``connection.py`` adds the verbs that wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from .. import connection
+from ..errors import InvalidState
+from ..options import Keepalive, Timeouts
+from ..session import (
+    ABORT,
+    CLOSE,
+    DEADLINE,
+    HALF_CLOSE,
+    HANGUP,
+    MESSAGE,
+    OUTPUT,
+    PONGS,
+    READING,
+    STATE,
+    Session,
+)
+from ..settings import MAX_QUEUE, WRITE_LIMIT, Default, limits_from
+from ..steps import Opened
+from .timers import Timers
+from .transport import Wire
+
+__all__ = ["CLOSING", "INTERVAL", "PATIENCE", "Link"]
+
+
+class _Unset(float):
+    """Default of a keyword whose value then comes from the settings."""
+
+
+INTERVAL, PATIENCE, CLOSING = _Unset(20), _Unset(20), _Unset(10)
+
+
+class _NotYet:
+    """Stands for an attribute that an open connection has; says so until then.
+
+    A plain attribute is found faster than a property, on the path of each message.
+    """
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        raise InvalidState("the opening handshake is not complete")
+
+
+def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """Return the clock to read between two timers of ``loop``, in its own seconds.
+
+    The clock of uvloop stands still within a turn, so that a pong seems to come as
+    the ping leaves. It counts the same seconds as ``time.monotonic``, as most do.
+    """
+    same = abs(loop.time() - time.monotonic()) < 1.0
+    return time.monotonic if same else loop.time
+
+
+class Link(connection.Connection):
+    """A session joined to a wire, on an event loop; :class:`Connection` adds the verbs.
+
+    Every call into the session is followed by ``_react()``, which does what the
+    session's flags ask for.
+    """
+
+    _live: Session = cast(Session, _NotYet())
+    _wire: Wire = cast(Wire, _NotYet())
+
+    def __init__(
+        self,
+        protocol: Any,
+        *,
+        ping_interval: float | None = INTERVAL,
+        ping_timeout: float | None = PATIENCE,
+        close_timeout: float | None = CLOSING,
+        max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,
+        write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
+    ) -> None:
+        limits, timeouts, keepalive = (
+            protocol.limits,
+            protocol.timeouts,
+            protocol.keepalive,
+        )
+        if not (isinstance(max_queue, Default) and isinstance(write_limit, Default)):
+            limits = limits_from(limits, max_queue=max_queue, write_limit=write_limit)
+        if not isinstance(close_timeout, _Unset):
+            timeouts = Timeouts(
+                open=timeouts.open,
+                close=close_timeout,
+                write=timeouts.write,
+                fault_grace=timeouts.fault_grace,
+            )
+        if not (isinstance(ping_interval, _Unset) and isinstance(ping_timeout, _Unset)):
+            keepalive = Keepalive(
+                interval=keepalive.interval
+                if isinstance(ping_interval, _Unset)
+                else ping_interval,
+                timeout=keepalive.timeout
+                if isinstance(ping_timeout, _Unset)
+                else ping_timeout,
+            )
+        super().__init__(limits, timeouts, keepalive, getattr(protocol, "logger", None))
+        self.protocol = protocol
+        self.wire: Wire | None = None
+        self.bucket = 0
+        self._receiving = False
+        self._reader: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+        self._gone: asyncio.Future[None] | None = None
+        self._flush_soon: asyncio.Handle | None = None
+        self._unbroken = 0
+
+    # --- opening -----------------------------------------------------------------
+
+    def wire_made(self) -> None:
+        """The transport is there. A server starts its handshake at this."""
+
+    def opened(self, opened: Opened) -> None:
+        """Begin the life of an open connection: the handshake is done.
+
+        Called once, by the front end, with ``wire`` set.
+        """
+        assert self.wire is not None
+        self._wire = wire = self.wire
+        self._loop = wire.loop
+        self._now = clock_of(wire.loop)
+        self.request = opened.request
+        self.response = opened.response
+        self.subprotocol = opened.subprotocol
+        limits = self._limits
+        self._session = self._live = Session(
+            self._client,
+            limits=limits,
+            timeouts=self._timeouts,
+            keepalive=self._keepalive,
+            random_bytes=os.urandom,
+            now=self._now(),
+            deflate=opened.deflate,
+            extensions=opened.extensions,
+        )
+        wire.set_write_limits(limits.output_bytes, limits.output_bytes_low)
+        self.logger.info("connection open")
+        Timers.of(self._loop).arm(self)
+        if opened.rest:
+            self.feed(opened.rest)
+        wire.switch()
+
+    def failed_to_open(self) -> None:
+        """End without having lived: the opening handshake was refused."""
+        self._never_opened = True
+        if self.wire is not None:
+            self.wire.forget_owner()
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    # --- from the wire and the timers --------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Bytes came."""
+        session = self._live
+        session.receive(data, self._now())
+        if session.flags == MESSAGE:
+            # By far the most common: spare the way through _react().
+            session.flags = 0
+            if self._reader is not None and not self._reader.done():
+                self._reader.set_result(None)
+        elif session.flags:
+            self._react()
+
+    def eof(self) -> None:
+        """The peer sends nothing more."""
+        self._live.receive_eof(self._now())
+        self._react()
+
+    def lost(self, exc: BaseException | None) -> None:
+        """TCP is gone."""
+        self._live.lost(exc, self._now())
+        Timers.of(self._loop).disarm(self)
+        if self._flush_soon is not None:
+            self._flush_soon.cancel()
+            self._flush_soon = None
+        self._react()
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+        self._log_end()
+
+    def write_paused(self) -> None:
+        """The wire holds much unsent."""
+        self._live.write_paused(self._now())
+        self._react()
+
+    def write_resumed(self) -> None:
+        """The wire takes bytes again."""
+        self._live.write_resumed(self._now())
+        self._react()
+
+    def next_deadline(self) -> float:
+        """Return when ``tick`` is due; for the timers."""
+        return self._live.next_deadline()
+
+    def tick(self, now: float) -> None:
+        """Do what is due; for the timers."""
+        session = self._live
+        session.tick(now, self._wire.unsent)
+        if session.flags:
+            self._react()
+
+    # --- what the session asks for -----------------------------------------------
+
+    def _react(self) -> None:
+        """Do what the session's flags ask for, until there are none."""
+        session = self._live
+        while flags := session.take_flags():
+            if flags & OUTPUT:
+                self._write(session)
+            if flags & MESSAGE and self._reader is not None:
+                _wake(self._reader)
+            if flags & ~(OUTPUT | MESSAGE):
+                self._react_to_rest(flags, session)
+
+    def _react_to_rest(self, flags: int, session: Session) -> None:
+        wire = self._wire
+        if flags & PONGS:
+            self._resolve_pings(session)
+        if flags & STATE:
+            waiting, self._waiting = self._waiting, []
+            for future in waiting:
+                _wake(future)
+        if flags & READING:
+            if session.wants_reading:
+                wire.resume()
+            else:
+                wire.pause()
+        if flags & HANGUP:
+            self._hang_up(session.ending)
+        if flags & DEADLINE:
+            Timers.of(self._loop).arm(self)
+
+    def _write(self, session: Session) -> None:
+        """Write the output, unless more of it is certain to come at once.
+
+        While the inbox has messages, a reader is about to send more answers: they
+        leave in one write when it has drained the inbox, or in the loop's next turn.
+        """
+        data = session.take_due_output()
+        if data:
+            self._wire.write(data)
+        elif self._flush_soon is None and session.protocol.output_size:
+            self._flush_soon = self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_soon = None
+        data = self._live.take_output()
+        if data:
+            self._wire.write(data)
+
+    def _hang_up(self, ending: int) -> None:
+        self._flush()
+        wire = self._wire
+        if ending == HALF_CLOSE:
+            wire.half_close()
+        elif ending == CLOSE:
+            wire.close()
+        elif ending == ABORT:
+            wire.abort()
+        # Only the end of TCP is still to be read, so nothing may hold it back.
+        wire.resume()
+
+    def _resolve_pings(self, session: Session) -> None:
+        for future, latency in session.take_pongs():
+            if not future.done():
+                future.set_result(latency)
+        if session.ended is not None:
+            for future in session.heartbeat.take_waiters():
+                if not future.done():
+                    future.set_exception(session.exception())
+                    # Who does not wait for the pong need not be told.
+                    future.exception()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
