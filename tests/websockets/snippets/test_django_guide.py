@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import websockets as peer
 
 from tests.docs.test_exports import check_types
 from tests.support.browser import Browser
+from tests.support.needs import needs
 from tests.websockets.snippets.django_site import (
     FOLDER,
     PASSWORD,
@@ -141,3 +143,18 @@ async def test_s51_the_page_shows_what_is_changed_in_the_admin(site, chromium):
 
             await tab.until("document.querySelector('li') !== null")
             assert await tab.text("#notifications") == "group “alan”: Added."
+
+
+async def test_s51_the_server_says_goodbye_and_ends_when_redis_goes_away(tmp_path):
+    needs("redis")
+    site = Site(tmp_path)
+    with contextlib.ExitStack() as redis:
+        redis.enter_context(site.redis())
+        with site.websockets("notifications.py") as running:
+            async with connect(site.uri) as websocket:
+                await asyncio.to_thread(redis.close)
+                await websocket.wait_closed()
+
+                assert websocket.close_code == 1001
+            assert await asyncio.to_thread(running.wait) == 1
+            assert "ConnectionError" in running.output
