@@ -7,6 +7,7 @@ time. ``connection.py`` adds the verbs that wait.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -14,7 +15,6 @@ from typing import Any, cast
 
 from .. import connection
 from ..errors import InvalidState
-from ..options import Keepalive, Timeouts
 from ..session import (
     ABORT,
     CLOSE,
@@ -91,21 +91,11 @@ class Link(connection.Connection):
         if not (isinstance(max_queue, Default) and isinstance(write_limit, Default)):
             limits = limits_from(limits, max_queue=max_queue, write_limit=write_limit)
         if not isinstance(close_timeout, _Unset):
-            timeouts = Timeouts(
-                open=timeouts.open,
-                close=close_timeout,
-                write=timeouts.write,
-                fault_grace=timeouts.fault_grace,
-            )
-        if not (isinstance(ping_interval, _Unset) and isinstance(ping_timeout, _Unset)):
-            keepalive = Keepalive(
-                interval=keepalive.interval
-                if isinstance(ping_interval, _Unset)
-                else ping_interval,
-                timeout=keepalive.timeout
-                if isinstance(ping_timeout, _Unset)
-                else ping_timeout,
-            )
+            timeouts = dataclasses.replace(timeouts, close=close_timeout)
+        if not isinstance(ping_interval, _Unset):
+            keepalive = dataclasses.replace(keepalive, interval=ping_interval)
+        if not isinstance(ping_timeout, _Unset):
+            keepalive = dataclasses.replace(keepalive, timeout=ping_timeout)
         super().__init__(limits, timeouts, keepalive, getattr(protocol, "logger", None))
         self.protocol = protocol
         self.wire: Wire | None = None

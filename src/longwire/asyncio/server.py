@@ -23,7 +23,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 from ..accepting import (
     CLOSING,
@@ -53,6 +53,8 @@ from .transport import Wire
 __all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
+# A handler may be written for the subclass that create_connection makes.
+C = TypeVar("C", bound=ServerConnection)
 ProcessRequest = Callable[
     [ServerConnection, Request], Awaitable[Response | None] | Response | None
 ]
@@ -419,7 +421,7 @@ def _name_of(sock: socket.socket) -> str:
 
 
 def serve(
-    handler: Handler,
+    handler: Callable[[C], Awaitable[None]],
     host: str | Sequence[str] | None = None,
     port: int | None = None,
     *,
@@ -440,7 +442,7 @@ def serve(
     max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,
     write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
     logger: LoggerLike | str | None = None,
-    create_connection: Callable[..., ServerConnection] | None = None,
+    create_connection: Callable[..., C] | None = None,
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
     health: str | None = None,
@@ -532,7 +534,7 @@ def serve(
 
     server = make_server(
         listen,
-        handler,
+        cast(Handler, handler),
         settings.logger,
         settings=settings,
         create_connection=create_connection,
@@ -542,7 +544,9 @@ def serve(
 
 
 def unix_serve(
-    handler: Handler, path: str | os.PathLike[str] | None = None, **kwargs: Any
+    handler: Callable[[C], Awaitable[None]],
+    path: str | os.PathLike[str] | None = None,
+    **kwargs: Any,
 ) -> Server:
     """Return a server as :func:`serve` does, on the Unix socket at ``path``.
 
