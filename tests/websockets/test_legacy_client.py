@@ -296,3 +296,13 @@ async def test_both_ends_of_2_6_get_none_at_the_end():
         assert await websocket.recv() is None
 
     assert got == ["one", None]
+
+
+def test_extra_headers_that_are_none_are_refused_by_name():
+    with pytest.raises(TypeError, match="extra_headers must be headers"):
+        connect("ws://localhost", extra_headers=5)
+
+
+def test_extra_headers_that_are_the_handshakes_own_are_refused_by_name():
+    with pytest.raises(ValueError, match="extra_headers has upgrade"):
+        connect("ws://localhost", extra_headers={"Upgrade": "h2c"})

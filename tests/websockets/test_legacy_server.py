@@ -582,3 +582,20 @@ async def test_a_factory_that_makes_something_else_is_a_500_and_logged(caplog):
 
     assert answer.startswith(b"HTTP/1.1 500 ")
     assert "create_protocol returned int" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", [5, "text", {"X-A": "line\nbreak"}])
+def test_extra_headers_that_are_none_are_refused_by_name(wrong):
+    with pytest.raises((TypeError, ValueError), match="extra_headers must be headers"):
+        serve(echo, extra_headers=wrong)
+
+
+async def test_extra_headers_that_raise_are_a_500_and_logged(caplog):
+    def fail(path, headers):
+        raise KeyError("oops")
+
+    async with listen(extra_headers=fail) as server:
+        answer = await ask(server)
+
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert "KeyError: 'oops'" in caplog.text

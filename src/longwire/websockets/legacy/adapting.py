@@ -15,12 +15,15 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+from ...http.headers import Headers
+
 __all__ = [
     "Running",
     "adapt_handler",
     "check_keywords",
     "choose_factory",
     "deprecated",
+    "headers_from",
     "takes_path",
     "timeout_from",
 ]
@@ -109,6 +112,17 @@ class Running:
         """Raise ValueError unless the loop that was named is the one that runs."""
         if self._loop is not None and self._loop is not asyncio.get_running_loop():
             raise ValueError("loop is not the running event loop; leave loop= out")
+
+
+def headers_from(value: Any) -> Headers | None:
+    """Return ``extra_headers`` as headers; TypeError or ValueError if it is none."""
+    if value is None:
+        return None
+    try:
+        return Headers(value)
+    except (TypeError, ValueError) as exc:
+        wrong = ValueError if isinstance(exc, ValueError) else TypeError
+        raise wrong(f"extra_headers must be headers; {exc}") from None
 
 
 # --- handlers --------------------------------------------------------------------

@@ -22,7 +22,13 @@ from ...http.uri import parse_uri
 from ...settings import PRODUCT
 from ..loggers import CLIENT
 from ..typing import LoggerLike
-from .adapting import Running, check_keywords, choose_factory, timeout_from
+from .adapting import (
+    Running,
+    check_keywords,
+    choose_factory,
+    headers_from,
+    timeout_from,
+)
 from .exceptions import InvalidStatusCode
 from .protocol import WebSocketCommonProtocol
 
@@ -130,14 +136,14 @@ class connect(engine.connect):
         check_keywords("connect", kwargs, _known(bool(kwargs.get("unix"))))
         if isinstance(logger, str) or logger is None:
             logger = logging.getLogger(logger or CLIENT)
-        super().__init__(
+        self._set_up(
             uri,
             logger=logger,
             compression=compression,
             origin=origin,
             extensions=extensions,
             subprotocols=subprotocols,
-            additional_headers=extra_headers,
+            additional_headers=headers_from(extra_headers),
             user_agent_header=user_agent_header,
             proxy=kwargs.pop("proxy", None),
             open_timeout=open_timeout,
@@ -177,6 +183,17 @@ class connect(engine.connect):
             "extra_headers": extra_headers,
             "user_agent_header": user_agent_header,
         }
+
+    def _set_up(self, *args: Any, **kwargs: Any) -> None:
+        """Have longwire's own client check everything; its words for it are ours."""
+        try:
+            super().__init__(*args, **kwargs)
+        except ValueError as exc:
+            text = str(exc)
+            if text.startswith("additional_headers"):
+                text = text.replace("additional_headers", "extra_headers", 1)
+                raise ValueError(text) from None
+            raise
 
     def _delays(self) -> Iterator[float]:
         return retrying.backoff(

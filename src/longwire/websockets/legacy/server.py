@@ -33,6 +33,7 @@ from .adapting import (
     adapt_handler,
     check_keywords,
     choose_factory,
+    headers_from,
     timeout_from,
 )
 from .exceptions import AbortHandshake
@@ -289,9 +290,7 @@ def _origins(origins: Sequence[str | None] | None) -> Origins | None:
 
 def _check_extra_headers(value: Any) -> ExtraHeaders | None:
     """Raise TypeError or ValueError for what can never be headers."""
-    if value is not None and not callable(value):
-        value = Headers(value)
-    return value  # type: ignore[no-any-return]
+    return value if callable(value) else headers_from(value)
 
 
 # --- hooks of today over hooks of old ---------------------------------------------
