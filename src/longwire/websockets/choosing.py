@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 from ..asyncio import server as engine
 from ..asyncio.connection import Connection
 from ..connection import Data
+from ..errors import InvalidStatus
 from . import old_names
 from .asyncio import client as today
 from .asyncio import server as today_server
+from .exceptions import InvalidStatusCode
 from .legacy import client as old_client
 from .legacy import server as old_server
 from .legacy.adapting import takes_path
@@ -115,6 +117,16 @@ class connect(today.connect):
             if kwargs.get("create_connection") is None:
                 kwargs["create_connection"] = old_names.ClientConnection
             super().__init__(uri, **kwargs)
+
+    async def connect(self) -> Any:
+        """Return a new connection, open; a refusal is raised as InvalidStatusCode.
+
+        That is an InvalidStatus: nothing shows which of both the caller is to catch.
+        """
+        try:
+            return await super().connect()
+        except InvalidStatus as exc:
+            raise InvalidStatusCode.of(exc) from exc
 
     def __iter__(self) -> Generator[Any, None, Any]:
         """For ``yield from connect(...)``."""

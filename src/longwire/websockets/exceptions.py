@@ -107,6 +107,12 @@ class InvalidStatusCode(InvalidStatus):
         self.status_code = status_code
         self.headers = headers
 
+    @classmethod
+    def of(cls, exc: InvalidStatus) -> InvalidStatusCode:
+        """Return ``exc`` as what clauses of all editions catch."""
+        response = exc.response
+        return cls(response.status_code, response.headers, response)
+
 
 class AbortHandshake(InvalidHandshake):
     """A hook raises it to answer with ``status``, ``headers`` and ``body``."""

@@ -546,3 +546,15 @@ async def test_s17_http_on_the_same_port_is_what_process_request_returns():
         async with connect(uri) as websocket:
             await websocket.send("hello")
             assert await websocket.recv() == "hello"
+
+
+@pytest.mark.parametrize(
+    "kind", [websockets.InvalidStatus, websockets.exceptions.InvalidStatusCode]
+)
+async def test_s16_a_client_is_refused_in_the_words_of_all_editions(kind):
+    async with serving(echo, process_request=health_check) as uri:
+        with pytest.raises(kind) as refused:
+            await websockets.connect(uri + "healthz")
+
+    assert refused.value.status_code == refused.value.response.status_code == 200
+    assert refused.value.response.body == b"OK\n"

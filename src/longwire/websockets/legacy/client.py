@@ -219,10 +219,7 @@ class connect(engine.connect):
         try:
             return await super().connect()  # type: ignore[return-value]
         except InvalidStatus as exc:
-            response = exc.response
-            raise InvalidStatusCode(
-                response.status_code, response.headers, response
-            ) from exc
+            raise InvalidStatusCode.of(exc) from exc
 
     def __await__(self) -> Generator[Any, None, WebSocketClientProtocol]:
         """Return a new connection, open."""
