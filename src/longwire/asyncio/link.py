@@ -73,6 +73,11 @@ class Link(connection.Connection):
     _live: Session = cast(Session, _NotYet())
     _wire: Wire = cast(Wire, _NotYet())
 
+    wire: Wire | None = None
+    bucket = 0
+    _gone: asyncio.Future[None] | None = None
+    _flush_soon: asyncio.Handle | None = None
+
     def __init__(
         self,
         protocol: Any,
@@ -98,13 +103,10 @@ class Link(connection.Connection):
             keepalive = dataclasses.replace(keepalive, timeout=ping_timeout)
         super().__init__(limits, timeouts, keepalive, getattr(protocol, "logger", None))
         self.protocol = protocol
-        self.wire: Wire | None = None
-        self.bucket = 0
-        self._receiving = False
-        self._reader: asyncio.Future[None] | None = None
+        # Set here since every connection comes to have them.
         self._waiting: list[asyncio.Future[None]] = []
-        self._gone: asyncio.Future[None] | None = None
-        self._flush_soon: asyncio.Handle | None = None
+        self._reader: asyncio.Future[None] | None = None
+        self._receiving = False
         self._unbroken = 0
 
     # --- opening -----------------------------------------------------------------
@@ -136,7 +138,7 @@ class Link(connection.Connection):
             extensions=opened.extensions,
         )
         wire.set_write_limits(limits.output_bytes, limits.output_bytes_low)
-        self.logger.info("connection open")
+        self._note("connection open")
         Timers.of(self._loop).arm(self)
         if opened.rest:
             self.feed(opened.rest)

@@ -47,6 +47,14 @@ class ServerConnection(Connection):
     _logger_name = "longwire.server"
 
     username: str | None = None
+
+    _crowded = False
+    _accepted_at = 0.0
+    # The peer's network address; "" where there is none, as on Unix sockets.
+    _address = ""
+    _opening: asyncio.Timeout | None = None
+    _interrupted = ""
+
     handler: Callable[..., Awaitable[None]]
     """The handler that a :class:`~longwire.Router` chose, and its keywords."""
     handler_kwargs: Mapping[str, Any]
@@ -72,12 +80,6 @@ class ServerConnection(Connection):
         )
         self.server = server
         self._settings = protocol
-        self._crowded = False
-        self._accepted_at = 0.0
-        # The peer's network address; "" where there is none, as on Unix sockets.
-        self._address = ""
-        self._opening: asyncio.Timeout | None = None
-        self._interrupted = ""
 
     def respond(self, status: int, text: str) -> Response:
         """Return a plain text response, for ``process_request`` to refuse with.
