@@ -63,7 +63,7 @@ def test(interpreter: Interpreter, arguments: list[str]) -> bool:
     compiled = name.startswith("cpython")
     folder = f".venvs/{name}"
     python = f"{folder}/bin/python"
-    groups = ["test", "peers", "examples"] if compiled else ["test"]
+    groups = ["test", "peers", "examples", "lint"] if compiled else ["test"]
     commands = [
         ["tools/venv.sh", folder, str(path), *groups],
         *([[python, "tools/build.py"]] if compiled else []),

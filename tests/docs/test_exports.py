@@ -12,6 +12,7 @@ import pytest
 import longwire
 from tests.docs.programs import EXAMPLES, ROOT
 from tests.support.commands import environment
+from tests.support.needs import needs
 
 pytestmark = pytest.mark.once
 
@@ -82,6 +83,7 @@ def test_importing_the_package_loads_no_front_end():
 
 def check_types(*files: Path) -> str:
     """Return what mypy --strict says of ``files``, which use our installed types."""
+    needs("mypy")
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--cache-dir", ROOT / ".mypy_cache", *files],
         capture_output=True,
