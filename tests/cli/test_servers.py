@@ -51,7 +51,7 @@ def test_a_taken_port_is_one_clear_line(name):
     assert result.stdout == b""
     assert result.stderr.decode().splitlines() == [
         f"Error: 127.0.0.1:{port} is taken by another program; "
-        "choose another port with --port"
+        "choose another port with --port or the variable PORT"
     ]
 
 

@@ -32,6 +32,12 @@ MAX_SIZE = 16 << 20
 """Largest message that ``connect`` takes, in bytes: people look at what comes."""
 
 
+class _Port(click.IntRange):
+    """A TCP port; what is none is told the range, which click does not do."""
+
+    name = "number from 0 to 65535"
+
+
 def seconds(value: str | float) -> float:
     """Return a number of seconds, 0 or more; ``inf`` is one."""
     try:
@@ -216,7 +222,8 @@ def _listening(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--port",
-            type=click.IntRange(0, 65535),
+            type=_Port(0, 65535),
+            metavar="NUMBER",
             default=PORT,
             envvar="PORT",
             show_default=True,

@@ -104,7 +104,10 @@ def _why(exc: Exception, host: str, port: int) -> str:
     place = _place(host, port)
     number = getattr(exc, "errno", None)
     if number == errno.EADDRINUSE:
-        return f"{place} is taken by another program; choose another port with --port"
+        return (
+            f"{place} is taken by another program; "
+            "choose another port with --port or the variable PORT"
+        )
     if number == errno.EACCES:
         return f"{place} needs privileges; choose a port above 1023 with --port"
     return f"cannot listen on {place}: {one_line(exc)}"

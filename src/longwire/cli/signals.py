@@ -29,6 +29,7 @@ def stopping() -> Iterator[asyncio.Event]:
         release()
 
     for number in (signal.SIGINT, signal.SIGTERM):
+        # Windows' loops take no handlers: there Ctrl-C raises KeyboardInterrupt.
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, on_signal)
             handled.append(number)
