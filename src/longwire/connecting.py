@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .client_settings import ClientSettings
 from .errors import (
@@ -24,7 +24,7 @@ from .errors import (
     SecurityError,
 )
 from .http import handshake
-from .http.extensions import confirm, offer
+from .http.extensions import Agreed, confirm, offer
 from .http.headers import Headers, MultipleValuesError
 from .http.heads import Request, Response, ResponseReader
 from .http.proxy import Proxy, build_connect, get_proxy, parse_proxy
@@ -43,7 +43,7 @@ from .steps import (
     Write,
 )
 
-__all__ = ["connect_plan"]
+__all__ = ["Exchange", "Target", "connect_plan"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -52,26 +52,31 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 def connect_plan(
-    settings: ClientSettings, random_bytes: Callable[[int], bytes] = os.urandom
+    settings: ClientSettings,
+    random_bytes: Callable[[int], bytes] = os.urandom,
+    make_exchange: Callable[..., Exchange] | None = None,
 ) -> Plan[Opened]:
     """Return the plan that opens a connection, following redirects.
 
+    ``make_exchange`` makes a subclass of :class:`Exchange` for each server asked.
     Raises an InvalidHandshake that says what was wrong with the server or proxy, or
     what the driver's steps raise; the stream is then the front end's to close.
     """
-    target = _Target(settings)
+    target = Target(settings)
+    make_exchange = make_exchange or Exchange
     for _ in range(settings.max_redirects + 1):
         yield from _open_stream(target)
-        request, response, rest = yield from _exchange(target, random_bytes)
-        if response.status_code == 101:
-            return _check(settings, request, response, rest)
-        target = target.redirected(response)
+        exchange = make_exchange(target, random_bytes)
+        yield from exchange.plan()
+        if exchange.response.status_code == 101:
+            return exchange.opened()
+        target = yield from exchange.redirect()
         yield Hangup()
     raise SecurityError(f"more than {settings.max_redirects} redirects")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Target:
+class Target:
     """Where the plan is on the way through redirects, and what it may say there."""
 
     settings: ClientSettings
@@ -83,10 +88,9 @@ class _Target:
     def uri(self) -> WebSocketURI:
         return self.redirected_to or self.settings.uri
 
-    @property
-    def headers(self) -> Headers:
-        """The caller's headers, without secrets when they are not for this server."""
-        headers = self.settings.additional_headers.copy()
+    def allowed(self, headers: Headers) -> Headers:
+        """Return ``headers`` without secrets when they are not for this server."""
+        headers = headers.copy()
         if self.foreign:
             for name in ("Authorization", "Cookie", "Proxy-Authorization", "Host"):
                 if name in headers:
@@ -105,7 +109,7 @@ class _Target:
             address.tls, self.uri.host if name is None else name, address.tls_options
         )
 
-    def redirected(self, response: Response) -> _Target:
+    def redirected(self, response: Response) -> Target:
         """Return the target that ``response`` sends us to.
 
         Raises InvalidStatus when it is no redirect that can be followed and
@@ -114,7 +118,13 @@ class _Target:
         location = _location(response)
         if location is None or self.settings.max_redirects == 0:
             raise InvalidStatus(response)
-        uri = _resolve(self.uri, location)
+        target = self.moved(_resolve(self.uri, location))
+        if self.settings.address.sock is not None:
+            raise InvalidStatus(response)  # the one socket we were given is used up
+        return target
+
+    def moved(self, uri: WebSocketURI) -> Target:
+        """Return the target at ``uri`` instead; SecurityError if that must not be."""
         where = f"{'wss' if uri.secure else 'ws'}://{uri.host}:{uri.port}"
         if self.uri.secure and not uri.secure:
             raise SecurityError(f"cannot follow a redirect from wss to {where}")
@@ -122,13 +132,11 @@ class _Target:
         preset = self.settings.address.preset
         if foreign and preset is not None:
             raise SecurityError(f"cannot follow a redirect to {where} with {preset}")
-        if self.settings.address.sock is not None:
-            raise InvalidStatus(response)  # the one socket we were given is used up
         if not foreign and uri.username is None:
             uri = dataclasses.replace(
                 uri, username=self.uri.username, password=self.uri.password
             )
-        return _Target(self.settings, uri, self.foreign or foreign)
+        return Target(self.settings, uri, self.foreign or foreign)
 
 
 def _location(response: Response) -> str | None:
@@ -167,7 +175,7 @@ def _resolve(base: WebSocketURI, location: str) -> WebSocketURI:
 # --- reaching the server ---------------------------------------------------------
 
 
-def _open_stream(target: _Target) -> Plan[None]:
+def _open_stream(target: Target) -> Plan[None]:
     """Connect to the server of ``target``, through a proxy if need be, up to TLS."""
     address, uri = target.settings.address, target.uri
     if address.unix:
@@ -193,7 +201,7 @@ def _open_stream(target: _Target) -> Plan[None]:
         yield target.tls
 
 
-def _proxy_for(target: _Target) -> Proxy | None:
+def _proxy_for(target: Target) -> Proxy | None:
     choice = target.settings.proxy
     if not isinstance(choice, bool):
         return choice
@@ -201,7 +209,7 @@ def _proxy_for(target: _Target) -> Proxy | None:
     return None if found is None else parse_proxy(found)
 
 
-def _open_tunnel(target: _Target, proxy: Proxy, host: str, port: int) -> Plan[None]:
+def _open_tunnel(target: Target, proxy: Proxy, host: str, port: int) -> Plan[None]:
     """Have an HTTP proxy connect us to ``host`` (RFC 9110 section 9.3.6)."""
     settings = target.settings
     address = settings.address
@@ -234,30 +242,76 @@ def _open_tunnel(target: _Target, proxy: Proxy, host: str, port: int) -> Plan[No
 # --- the handshake ---------------------------------------------------------------
 
 
-def _exchange(
-    target: _Target, random_bytes: Callable[[int], bytes]
-) -> Plan[tuple[Request, Response, bytes]]:
-    """Send the request; return it, the response, and what came after it."""
-    settings = target.settings
-    key = handshake.make_key(random_bytes(16))
-    request = handshake.build_request(
-        target.uri,
-        key=key,
-        origin=settings.origin,
-        subprotocols=settings.subprotocols,
-        extensions_header=offer(settings.extensions),
-        additional_headers=target.headers,
-        user_agent=settings.user_agent,
-    )
-    yield Write(request.serialize())
-    reader = _reader(settings.limits, tunnel=False)
-    try:
-        response = yield from _read_response(reader)
-    except EOFError as exc:
-        raise InvalidMessage("did not receive a valid HTTP response") from exc
-    if response.status_code == 101:
-        handshake.check_response(response, key)
-    return request, response, reader.rest
+class Exchange:
+    """The request to one server and its response, on a stream that is open.
+
+    ``plan()`` leaves them in ``request`` and ``response``; ``opened()`` or
+    ``redirect()`` is what follows from a response. A subclass may do any part in
+    another way.
+    """
+
+    request: Request
+    response: Response
+    rest = b""
+
+    def __init__(self, target: Target, random_bytes: Callable[[int], bytes]) -> None:
+        self.target = target
+        self.settings = target.settings
+        self._random_bytes = random_bytes
+
+    def plan(self) -> Plan[None]:
+        """Send the request, receive the response."""
+        settings = self.settings
+        key = handshake.make_key(self._random_bytes(16))
+        self.request = handshake.build_request(
+            self.target.uri,
+            key=key,
+            origin=settings.origin,
+            subprotocols=settings.subprotocols,
+            extensions_header=offer(settings.extensions),
+            additional_headers=self.target.allowed(settings.additional_headers),
+            user_agent=settings.user_agent,
+        )
+        yield from self.write()
+        yield from self.read()
+        if self.response.status_code == 101:
+            handshake.check_response(self.response, key)
+
+    def write(self) -> Plan[None]:
+        """Send ``request``."""
+        yield Write(self.request.serialize())
+
+    def read(self) -> Plan[None]:
+        """Receive ``response``; ``rest`` is what came after it."""
+        reader = _reader(self.settings.limits, tunnel=False)
+        try:
+            self.response = yield from _read_response(reader)
+        except EOFError as exc:
+            raise InvalidMessage("did not receive a valid HTTP response") from exc
+        self.rest = reader.rest
+
+    def opened(self) -> Opened:
+        """Return what a 101 agrees on, if we can agree."""
+        settings, headers = self.settings, self.response.headers
+        values = headers.get_all("Sec-WebSocket-Extensions")
+        extensions = confirm(values, settings.extensions)
+        subprotocol = handshake.confirm_subprotocol(headers, settings.subprotocols)
+        return self._opened(extensions, subprotocol)
+
+    def _opened(self, extensions: Sequence[Agreed], subprotocol: str | None) -> Opened:
+        return Opened(
+            self.request,
+            self.response,
+            subprotocol,
+            next((x for x in extensions if isinstance(x, Deflate)), None),
+            tuple(x for x in extensions if not isinstance(x, Deflate)),
+            self.rest,
+        )
+
+    def redirect(self) -> Plan[Target]:
+        """Return where any other response than a 101 sends us; raise if nowhere."""
+        yield from ()
+        return self.target.redirected(self.response)
 
 
 def _reader(limits: Limits, tunnel: bool) -> ResponseReader:
@@ -283,19 +337,3 @@ def _read_response(reader: ResponseReader) -> Plan[Response]:
     if response is None:
         raise EOFError("connection closed in the middle of the response")
     return response
-
-
-def _check(
-    settings: ClientSettings, request: Request, response: Response, rest: bytes
-) -> Opened:
-    """Return what a 101 agrees on, if we can agree."""
-    values = response.headers.get_all("Sec-WebSocket-Extensions")
-    extensions = confirm(values, settings.extensions)
-    return Opened(
-        request,
-        response,
-        handshake.confirm_subprotocol(response.headers, settings.subprotocols),
-        next((x for x in extensions if isinstance(x, Deflate)), None),
-        tuple(x for x in extensions if not isinstance(x, Deflate)),
-        rest,
-    )

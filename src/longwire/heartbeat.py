@@ -89,10 +89,14 @@ class Heartbeat:
         return found
 
     def take_waiters(self) -> list[Any]:
-        """Return and forget the waiters of pings that will not be answered."""
-        waiting, self._waiting = self._waiting, None
-        pairs = waiting.values() if waiting else ()
-        return [waiter for waiter, _ in pairs if waiter is not None]
+        """Return and forget the waiters of pings, of which none is to be answered.
+
+        Keepalive's own ping has no waiter and stays: its pong says that a peer lives.
+        """
+        waiting = self._waiting or {}
+        kept = {data: pair for data, pair in waiting.items() if pair[0] is None}
+        self._waiting = kept or None
+        return [waiter for waiter, _ in waiting.values() if waiter is not None]
 
     def stop(self) -> None:
         """Send no more pings of our own and judge nobody."""

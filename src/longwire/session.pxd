@@ -11,6 +11,7 @@ cdef class Session:
     cdef public int flags
     cdef readonly int ending
     cdef readonly object ended
+    cdef public tuple kinds
     cdef readonly bint tcp_lost
     cdef readonly bint reader_waiting
     cdef public bint streaming

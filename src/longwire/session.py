@@ -49,6 +49,13 @@ CORK = 65536
 # send it for `socket.close()`.
 OK_CODES = (1000, 1001, 1005)
 
+# What `exception()` makes: of a proper end, and of any other. A front end with a wider
+# tree of exceptions puts subclasses of these in `kinds`.
+CLOSED: tuple[type[ConnectionClosed], type[ConnectionClosed]] = (
+    ConnectionClosedOK,
+    ConnectionClosedError,
+)
+
 
 class Session:
     """What one open connection is doing; see the module's docstring.
@@ -92,6 +99,7 @@ class Session:
         self.flags = 0
         self.ending = STAY
         self.ended: CloseReport | None = None
+        self.kinds = CLOSED
         self.tcp_lost = False
 
         self.reader_waiting = False
@@ -560,11 +568,11 @@ class Session:
         if report is None or report.rcvd is None or report.sent is None:
             rcvd = None if report is None else report.rcvd
             sent = None if report is None else report.sent
-            exc: ConnectionClosed = ConnectionClosedError(rcvd, sent, None, report)
+            exc = self.kinds[1](rcvd, sent, None, report)
         else:
             rcvd, sent = report.rcvd, report.sent
             fine = rcvd.code in OK_CODES and sent.code in OK_CODES
-            kind = ConnectionClosedOK if fine else ConnectionClosedError
+            kind = self.kinds[0 if fine else 1]
             exc = kind(rcvd, sent, self.closing_cause is None, report)
         exc.__cause__ = None if report is None else report.error
         return exc

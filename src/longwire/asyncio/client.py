@@ -30,7 +30,7 @@ from ..settings import (
     limits_from,
     timeouts_from,
 )
-from ..steps import Opened
+from ..steps import Opened, Plan
 from .connection import Connection
 from .driver import Stream, run
 from .transport import Wire
@@ -192,8 +192,7 @@ class connect:
         connection = self._create_connection(settings, **self._keywords)
         stream = Stream(make_wire=lambda: Wire(connection))
         try:
-            # A connection may have been made to ask for something else.
-            opened = await _open(connection.protocol, stream)
+            opened = await _within(settings, self._plan(connection, stream), stream)
             connection.wire = stream.wire
             connection.opened(opened)
         except BaseException:
@@ -201,6 +200,11 @@ class connect:
             stream.abort()
             raise
         return connection
+
+    def _plan(self, connection: ClientConnection, stream: Stream) -> Plan[Opened]:
+        """Return how to open ``connection``; longwire.websockets asks its methods."""
+        # A connection may have been made to ask for something else.
+        return connecting.connect_plan(connection.protocol)
 
     def __await__(self) -> Generator[Any, None, ClientConnection]:
         """Return a new connection, open."""
@@ -249,13 +253,15 @@ class connect:
                 await connection.__aexit__(None, None, None)
 
 
-async def _open(settings: ClientSettings, stream: Stream) -> Opened:
+async def _within(
+    settings: ClientSettings, plan: Plan[Opened], stream: Stream
+) -> Opened:
     """Carry out the opening handshake within its time."""
     timeout = settings.timeouts.open
     scope = asyncio.timeout(timeout)
     try:
         async with scope:
-            return await run(connecting.connect_plan(settings), stream)
+            return await run(plan, stream)
     except TimeoutError as exc:
         if not scope.expired():
             raise  # the network's own: ETIMEDOUT is a TimeoutError too

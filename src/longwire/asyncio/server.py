@@ -382,8 +382,7 @@ class Server:
             or session.has_message
         ):
             return
-        handler = getattr(ws, "handler", self.handler)
-        name = getattr(handler, "__qualname__", type(handler).__name__)
+        name = ws._name_handler()
         if name in self._told:
             return
         self._told.add(name)

@@ -54,6 +54,8 @@ class ServerConnection(Connection):
     _address = ""
     _opening: asyncio.Timeout | None = None
     _interrupted = ""
+    # What decides on the opening handshake; longwire.websockets has it ask methods.
+    _acceptor: Callable[..., Acceptor] = Acceptor
 
     handler: Callable[..., Awaitable[None]]
     """The handler that a :class:`~longwire.Router` chose, and its keywords."""
@@ -129,7 +131,7 @@ class ServerConnection(Connection):
     async def _open(self) -> Opened | None:
         """Return what the opening handshake agreed on, None if it was refused."""
         settings = self._settings
-        acceptor = Acceptor(
+        acceptor = self._acceptor(
             settings,
             self,
             self._why_unavailable,
@@ -230,6 +232,11 @@ class ServerConnection(Connection):
             pass  # gone, or still talking: it had its answer
 
     # --- handling ----------------------------------------------------------------
+
+    def _name_handler(self) -> str:
+        """Return what the handler of this connection is called, for the log."""
+        handler = vars(self).get("handler", self.server.handler)
+        return getattr(handler, "__qualname__", type(handler).__name__)
 
     async def _handle(self) -> None:
         """Run the handler and close for how it ended."""
