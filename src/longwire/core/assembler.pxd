@@ -2,6 +2,7 @@ cimport cython
 
 from longwire.core.deflate cimport Codec
 from longwire.core.frames cimport FrameReader
+from longwire.core.held cimport Held, decode_part
 
 
 cdef int _CONT
@@ -21,7 +22,7 @@ cdef class Assembler:
     cdef readonly long long size
     cdef readonly long long frame_size
     cdef readonly long long fragments
-    cdef readonly bytearray held
+    cdef readonly Held held
     cdef readonly bytes tail
 
     cpdef begin(self, int opcode, bint compressed, long long size)
@@ -30,15 +31,16 @@ cdef class Assembler:
     cpdef budget(self)
     cpdef bint is_plain_text(self, bint fin) except -1
     cpdef str whole_text(self, FrameReader reader)
-    cpdef add(self, bytes payload)
-    cpdef tuple finish(self, bytes payload, bint fin)
+    @cython.locals(payload=bytes)
+    cpdef add(self, FrameReader reader)
+    @cython.locals(fin=bint)
+    cpdef tuple finish(self, FrameReader reader)
+    cpdef tuple finish_with(self, bytes payload, bint fin)
     cpdef clear(self)
     cpdef Py_ssize_t waiting(self)
     cdef _count(self, Py_ssize_t size)
     @cython.locals(left="long long", whole=bint)
     cdef bytes _inflate(self, bytes payload, bint fin)
-    @cython.locals(done=Py_ssize_t)
-    cdef _check_text(self, bytes payload)
-    @cython.locals(done=Py_ssize_t)
-    cdef _decode(self, bytes payload, bint fin)
-    cdef _keep_tail(self, data, Py_ssize_t done)
+    cdef tuple _piece(self, bytes payload, bint fin)
+    @cython.locals(payload=bytes)
+    cdef tuple _finish_held(self, FrameReader reader, Held held, bint fin)

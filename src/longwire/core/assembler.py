@@ -7,12 +7,11 @@ before its payload is read. Knows nothing of headers, masks or states.
 
 from __future__ import annotations
 
-import codecs
-
 from ..errors import PayloadTooBig, ProtocolError, TooManyFragments
 from ..messages import Opcode
 from .deflate import Codec
 from .frames import FrameReader
+from .held import Held, decode_part
 
 _CONT = int(Opcode.CONT)
 _TEXT = int(Opcode.TEXT)
@@ -24,7 +23,8 @@ class Assembler:
     """The message under way, if any; ``begin`` each frame, ``add`` to it, ``finish``.
 
     ``kind`` is the opcode of the message; ``open`` says that it goes on in another
-    frame; ``held`` is what its unfinished frame has brought so far.
+    frame; ``held`` is what its unfinished frame has brought so far, ``tail`` the
+    beginning of a character that the frames before it ended in.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Assembler:
         self.size = 0
         self.frame_size = 0
         self.fragments = 0
-        self.held = bytearray()
+        self.held: Held | None = None
         self.tail = b""
 
     # --- the order of frames, and limits ---
@@ -90,22 +90,23 @@ class Assembler:
             and self.kind == _TEXT
             and not self.open
             and not self.compressed
-            and not self.held
+            and self.held is None
         )
 
     # --- payloads ---
 
-    def add(self, payload: bytes) -> None:
-        """Hold a part of the frame's payload; more of the same frame is to come."""
-        if self.compressed:
-            payload = self._inflate(payload, False)
-        else:
-            self._count(len(payload))
-        if self.kind == _TEXT:
-            if not self.held:
-                self.held += self.tail
-            self._check_text(payload)
-        self.held += payload
+    def add(self, reader: FrameReader) -> None:
+        """Hold what the reader has of the frame's payload; more of it is to come."""
+        if self.held is None:
+            self.held = Held(self.kind == _TEXT, self.tail)
+        try:
+            if self.compressed:
+                payload = self._inflate(reader.take(), False)
+                self.held.add(payload, 0, len(payload), b"", 0, -1)
+            else:
+                self._count(reader.move_to(self.held))
+        except UnicodeDecodeError as exc:
+            raise _not_utf8(exc) from None
 
     def whole_text(self, reader: FrameReader) -> str:
         """Return the text of the frame the reader has; see ``is_plain_text``."""
@@ -114,30 +115,38 @@ class Assembler:
         except UnicodeDecodeError as exc:
             raise _not_utf8(exc) from None
 
-    def finish(self, payload: bytes, fin: bool) -> tuple[int, str | bytes, bool]:
-        """Return the piece (kind, data, fin) of the frame whose last part this is."""
+    def finish(self, reader: FrameReader) -> tuple[int, str | bytes, bool]:
+        """Return the piece (kind, data, fin) of the frame that the reader has whole."""
+        fin = reader.fin
+        if self.held is not None:
+            return self._finish_held(reader, self.held, fin)
+        if self.compressed:
+            return self._piece(self._inflate(reader.take(), fin), fin)
+        self._count(reader.remaining)
+        if self.kind == _TEXT and not self.tail:
+            text = reader.take_ascii()
+            if text is not None:
+                self.open = not fin
+                return (_TEXT, text, fin)
+        return self._piece(reader.take(), fin)
+
+    def finish_with(self, payload: bytes, fin: bool) -> tuple[int, str | bytes, bool]:
+        """Return the piece (kind, data, fin) of a frame of which this is all."""
         if self.compressed:
             payload = self._inflate(payload, fin)
         else:
             self._count(len(payload))
-        self.open = not fin
-        if self.kind == _TEXT:
-            return (_TEXT, self._decode(payload, fin), fin)
-        if self.held:
-            self.held += payload
-            payload = bytes(self.held)
-            self.held = bytearray()
-        return (self.kind, payload, fin)
+        return self._piece(payload, fin)
 
     def clear(self) -> None:
         """Forget the message under way."""
         self.open = False
-        self.held = bytearray()
+        self.held = None
         self.tail = b""
 
     def waiting(self) -> int:
         """Return how many bytes are held that were not delivered."""
-        return len(self.held) or len(self.tail)
+        return len(self.tail) if self.held is None else self.held.size
 
     def _count(self, size: int) -> None:
         self.frame_size += size
@@ -159,42 +168,40 @@ class Assembler:
         self._count(len(payload))
         return payload
 
-    # --- text ---
-
-    def _check_text(self, payload: bytes) -> None:
-        """Fail at the first byte that cannot be UTF-8; keep an incomplete character."""
+    def _piece(self, payload: bytes, fin: bool) -> tuple[int, str | bytes, bool]:
+        """Return the piece for a frame whose payload came in one read."""
+        self.open = not fin
+        if self.kind != _TEXT:
+            return (self.kind, payload, fin)
         if self.tail:
             payload = self.tail + payload
         try:
-            done = codecs.utf_8_decode(payload, "strict", False)[1]
-            self._keep_tail(payload, done)
-        except UnicodeDecodeError as exc:
-            raise _not_utf8(exc) from None
-
-    def _decode(self, payload: bytes, fin: bool) -> str:
-        """Return the text of the frame; what is incomplete goes to the next one."""
-        data: bytes | bytearray = payload
-        if self.held:
-            self.held += payload
-            data = self.held
-            self.held = bytearray()
-        elif self.tail:
-            data = self.tail + payload
-        try:
             if fin:
                 self.tail = b""
-                return data.decode()
-            text, done = codecs.utf_8_decode(data, "strict", False)
-            self._keep_tail(data, done)
-            return text
+                return (_TEXT, payload.decode(), True)
+            text, self.tail = decode_part(payload)
         except UnicodeDecodeError as exc:
             raise _not_utf8(exc) from None
+        return (_TEXT, text, False)
 
-    def _keep_tail(self, data: bytes | bytearray, done: int) -> None:
-        self.tail = bytes(data[done:])
-        # CPython waits for the third byte of a surrogate, which UTF-8 has none of.
-        if len(self.tail) == 2 and self.tail[0] == 0xED and self.tail[1] > 0x9F:
-            self.tail.decode()
+    def _finish_held(
+        self, reader: FrameReader, held: Held, fin: bool
+    ) -> tuple[int, str | bytes, bool]:
+        """Return the piece for a frame whose beginning is held."""
+        self.open = not fin
+        self.held = None
+        try:
+            if self.compressed:
+                payload = self._inflate(reader.take(), fin)
+                held.add(payload, 0, len(payload), b"", 0, 0)
+            else:
+                self._count(reader.move_to(held))
+            self.tail = held.tail
+            if fin and self.tail:
+                self.tail.decode()  # raises: the text ends inside a character
+        except UnicodeDecodeError as exc:
+            raise _not_utf8(exc) from None
+        return (self.kind, held.take(), fin)
 
 
 def _limit(value: int) -> int:

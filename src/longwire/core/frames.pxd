@@ -1,10 +1,12 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from longwire.core.held cimport Held
 from longwire.core.masking cimport (
     apply_mask,
     build_frame,
     build_header,
+    read_ascii,
     read_text,
     unmask,
     unmask_text,
@@ -55,6 +57,10 @@ cdef class FrameReader:
     cpdef bytes take(self)
     @cython.locals(start=Py_ssize_t, size=Py_ssize_t)
     cpdef str take_text(self)
+    @cython.locals(size=Py_ssize_t)
+    cpdef take_ascii(self)
+    @cython.locals(start=Py_ssize_t, size=Py_ssize_t)
+    cpdef Py_ssize_t move_to(self, Held held) except -1
     cdef _keep_key(self)
 
 

@@ -7,10 +7,12 @@ it gives a frame's header as soon as that is complete, then the payload as it co
 from __future__ import annotations
 
 from ..errors import InvalidClose, ProtocolError
+from .held import Held
 from .masking import (
     apply_mask,
     build_frame,
     build_header,
+    read_ascii,
     read_text,
     unmask,
     unmask_text,
@@ -195,6 +197,33 @@ class FrameReader:
         if self.client:
             return read_text(self._data, start, size)
         return unmask_text(self._data, start, size)
+
+    def take_ascii(self) -> str | None:
+        """Return the payload of a whole frame as a str if it is ASCII.
+
+        None leaves it where it is, and says nothing about it.
+        """
+        if self._key:
+            return None
+        size = self.remaining
+        text = read_ascii(self._data, self._pos, size, not self.client)
+        if text is not None:
+            self._pos += size
+            self.remaining = 0
+        return text
+
+    def move_to(self, held: Held) -> int:
+        """Append what is there of the payload to ``held``; return how many bytes."""
+        start = self._pos
+        size = self._end - start
+        if size > self.remaining:
+            size = self.remaining
+        self._keep_key()
+        self._pos = start + size
+        self.remaining -= size
+        held.add(self._data, start, size, self._key, self._offset, self.remaining)
+        self._offset = (self._offset + size) & 3
+        return size
 
     def _keep_key(self) -> None:
         """Copy the masking key: the bytes before the payload are to be let go."""

@@ -45,6 +45,18 @@ def read_text(buf: bytes, start: int, size: int) -> str:
     return buf[start : start + size].decode()
 
 
+def read_ascii(buf: bytes, start: int, size: int, masked: bool) -> str | None:
+    """Return the payload at buf[start:start+size] as text if it is ASCII.
+
+    The masking key, if any, is the four bytes before ``start``. None stands for other
+    payloads, and for those too short to be worth the look: fewer than two bytes.
+    """
+    if size < 2:
+        return None
+    payload = unmask(buf, start, size) if masked else buf[start : start + size]
+    return payload.decode() if payload.isascii() else None
+
+
 def build_frame(first: int, payload: str | bytes, keys: bytes, at: int) -> bytes:
     """Return a whole frame: first byte, shortest length, mask, payload.
 

@@ -119,6 +119,16 @@ cdef ascii_or_none(const unsigned char* data, Py_ssize_t size, uint32_t key):
     return text
 
 
+cpdef read_ascii(bytes buf, Py_ssize_t start, Py_ssize_t size, bint masked):
+    """Return the payload at buf[start:start+size] as text if it is ASCII, else None."""
+    cdef const unsigned char* data = <const unsigned char*>PyBytes_AS_STRING(buf)
+    check_bounds(buf, start, size, 4 if masked else 0)
+    if size < 2:
+        return None
+    data += start
+    return ascii_or_none(data, size, load_key(data - 4) if masked else 0)
+
+
 cpdef str read_text(bytes buf, Py_ssize_t start, Py_ssize_t size):
     """Return the UTF-8 payload at buf[start:start+size], decoded; it is not masked."""
     check_bounds(buf, start, size, 0)

@@ -129,14 +129,14 @@ class Protocol:
         if self.extensions:
             return self._read_extended()
         if not reader.is_whole():
-            assembler.add(reader.take())
+            assembler.add(reader)
             return None
         self._begun = False
         fin = reader.fin
         if assembler.is_plain_text(fin):
             event: Event = (_TEXT, assembler.whole_text(reader), True)
         else:
-            event = assembler.finish(reader.take(), fin)
+            event = assembler.finish(reader)
         self._count_piece(fin)
         return event
 
@@ -167,7 +167,7 @@ class Protocol:
         payload = bytes(frame.data)
         if not assembler.compressed:
             assembler.check_size(len(payload))
-        event = assembler.finish(payload, reader.fin)
+        event = assembler.finish_with(payload, reader.fin)
         self._count_piece(reader.fin)
         return event
 

@@ -248,7 +248,7 @@ class Protocol:
         if self.extensions:
             frame = frame.decode(self.extensions, self._order.budget())
             self._order.check_size(len(frame.data))
-        self._order.finish(bytes(frame.data), frame.fin)
+        self._order.finish_with(bytes(frame.data), frame.fin)
         return frame
 
     def _check_header(self, reader: FrameReader) -> None:
