@@ -10,6 +10,7 @@ STAMP = $(VENV)/.made
 BASE = $(VENV)/.made-base
 GROUPS ?= dev
 BUILD ?= compiled
+BENCH ?= .venv-bench
 
 .DEFAULT_GOAL := all
 # The words of `make` build upon each other, whatever -j says.
@@ -26,6 +27,11 @@ $(STAMP): pyproject.toml tools/venv.sh
 # Enough to run longwire, without what only tests and documents need.
 $(BASE): pyproject.toml tools/venv.sh
 	@tools/venv.sh $(VENV) "$(PYTHON)"
+	@touch $@
+
+# The peers that longwire is compared with, where they cannot change what tests see.
+$(BENCH)/.made: pyproject.toml tools/venv.sh
+	@tools/venv.sh $(BENCH) "$(PYTHON)" bench
 	@touch $@
 
 demo: $(BASE)  ## a live server on localhost with a page to open; PORT= to choose
@@ -51,8 +57,9 @@ style: $(STAMP)  ## format and lint, writing
 	@$(PY) -m codespell_lib
 	@echo "style is fine"
 
-bench: build  ## core benchmarks without sockets, compared to the last stored run
-	@$(PY) bench/core.py $(ARGS)
+bench: $(BENCH)/.made  ## longwire, its peers and a server in C; ONLY=echo-64x1 for one
+	@$(BENCH)/bin/python tools/build.py
+	@$(BENCH)/bin/python bench/run.py $(ONLY) $(ARGS)
 
 conform: build  ## Autobahn, all cases and both roles; BUILD=pure for the other build
 	@$(PY) conformance/run.py --role both --build $(BUILD) --cases all
@@ -65,7 +72,7 @@ docs: $(STAMP)  ## build the documents; warnings are errors
 	@echo "open docs/_build/html/index.html"
 
 clean:  ## remove everything that make made, but for .venv
-	rm -rf build dist .venvs .tools .logs docs/_build .coverage htmlcov
+	rm -rf build dist .venvs .venv-bench .tools .logs docs/_build .coverage htmlcov
 	find src -name '*.so' -delete
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
