@@ -15,7 +15,7 @@ BENCH ?= .venv-bench
 .DEFAULT_GOAL := all
 # The words of `make` build upon each other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: all demo build pure test types style bench conform test-all docs clean help
+.PHONY: all demo build pure js test types style bench conform test-all docs clean help
 
 all: build style types test  ## what a contributor runs before a commit
 
@@ -44,7 +44,11 @@ build: $(STAMP)  ## compile the core in place (fast when nothing changed)
 pure: $(STAMP)  ## remove compiled modules; everything must still work
 	@$(PY) tools/build.py --clean
 
-test: build  ## all tests on both builds, documents, Autobahn's quick cases
+js:  ## build js/ and the copies of it that the Python package has
+	@tools/peers.sh
+	@$(if $(wildcard $(PY)),$(PY),python3) tools/js.py build
+
+test: build  ## all tests on both builds, JavaScript, documents, Autobahn's quick cases
 	@tools/peers.sh
 	@$(PY) tools/test.py $(ARGS)
 
@@ -73,6 +77,7 @@ docs: $(STAMP)  ## build the documents; warnings are errors
 
 clean:  ## remove everything that make made, but for .venv
 	rm -rf build dist .venvs .venv-bench .tools .logs docs/_build .coverage htmlcov
+	rm -rf js/dist js/node_modules
 	find src -name '*.so' -delete
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 

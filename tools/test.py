@@ -1,6 +1,7 @@
 """Runs everything that `make test` promises, and says at the end what that was.
 
-    python tools/test.py            both builds, documents, Autobahn's quick cases
+    python tools/test.py            both builds, JavaScript, documents, Autobahn's
+                                    quick cases
     python tools/test.py ARGS...    only pytest, on both builds, with these arguments
 
 Each step's output is shown as it comes and kept in ``.logs/``. Status 1 where any step
@@ -23,6 +24,7 @@ IN_CI = os.environ.get("CI") == "true"
 JOBS = min(os.cpu_count() or 1, 4)
 
 NO_PYTHON27 = 69  # conformance/run.py: what it drives needs Python 2.7
+NO_NODE = 69  # tools/js.py: there is no Node, or an old one
 CLOSING_LINE = re.compile(r"^=* ?(\d+ \w+.* in [\d.]+s.*?) ?=*$|^(Autobahn .*)$")
 LEFT_OUT = re.compile(r"^(\d+ left out, needs .*)$")
 
@@ -94,6 +96,11 @@ def documents() -> Step:
     return Step("documents", [sys.executable, *sphinx.split()])
 
 
+def javascript() -> Step:
+    command = [sys.executable, "tools/js.py", "test"]
+    return Step("javascript", command, unavailable=NO_NODE)
+
+
 def conformance(build: str) -> Step:
     command = f"conformance/run.py --role both --build {build} --cases quick"
     return Step(
@@ -125,7 +132,8 @@ def main(arguments: list[str]) -> int:
     LOGS.mkdir(exist_ok=True)
     steps = [pytest("compiled", arguments), pytest("pure", arguments)]
     if not arguments:
-        steps += [documents(), conformance("compiled"), conformance("pure")]
+        steps += [javascript(), documents()]
+        steps += [conformance("compiled"), conformance("pure")]
     for step in steps:
         step.run()
     return 0 if summary(steps) else 1

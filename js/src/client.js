@@ -1,0 +1,388 @@
+/**
+ * Client: a WebSocket that comes back by itself and says why it went.
+ *
+ * Knows nothing of what the messages mean. Times are in milliseconds.
+ */
+
+import { Emitter } from "./emitter.js";
+import { Code, DisconnectedError, RpcError } from "./errors.js";
+
+/** @typedef {"CONNECTING" | "OPEN" | "CLOSING" | "CLOSED"} State */
+/** The names of states, by the number that a WebSocket has for them. */
+export const STATES = Object.freeze(
+  /** @type {const} */ (["CONNECTING", "OPEN", "CLOSING", "CLOSED"]),
+);
+
+/**
+ * Why a connection ended, or an attempt failed.
+ *
+ * - `"local"`: we closed it.
+ * - `"peer"`: the other side closed it, see `code` and `reason`.
+ * - `"network"`: it broke without a word.
+ * - `"refused"`: it was never opened; browsers do not tell more.
+ * - `"timeout"`: opening or closing took too long.
+ * - `"silence"`: nothing came in, not even the answer to a heartbeat.
+ * - `"protocol"`: the other side sent what cannot be accepted.
+ * - `"error"`: there was no attempt: see `error`.
+ *
+ * @typedef {"local" | "peer" | "network" | "refused" | "timeout" | "silence" | "protocol" | "error"} Cause
+ */
+
+/**
+ * @typedef {object} CloseReport
+ * @property {Cause} cause
+ * @property {number} code of the closing frame; 1006 without one
+ * @property {string} reason
+ * @property {boolean} clean whether both sides closed properly
+ * @property {boolean} opened whether the connection was ever open
+ * @property {number} duration how long it was open
+ * @property {number | null} quiet for how long nothing had come in; null if nothing ever did
+ * @property {number} received messages that came in
+ * @property {number} sent messages that went out
+ * @property {unknown} error what was thrown, if anything was
+ * @property {number | null} retryAfter when the next attempt is made, from the end on; null for never
+ */
+
+/**
+ * @typedef {object} Backoff
+ * @property {number} [first] before the first attempt; 500
+ * @property {number} [max] 30 000
+ * @property {number} [factor] from one attempt to the next; 2
+ * @property {number} [jitter] the part of each that is left to chance, 0 to 1; 0.5
+ */
+
+/**
+ * @typedef {object} Heartbeat
+ * @property {number} [interval] silence after which `probe` is sent; 30 000
+ * @property {number} [timeout] silence after a probe that ends the connection; 10 000
+ * @property {() => void} [probe] sends something that will be answered; without it, the
+ *   other side is expected to send something by itself every `interval`
+ */
+
+/**
+ * @typedef {object} ClientOptions
+ * @property {string | string[]} [protocols] subprotocols to offer
+ * @property {any} [WebSocket] the class to use where there is no global one
+ * @property {number | false | Backoff} [reconnect] a number: always so long; false: never
+ * @property {false | Heartbeat} [heartbeat]
+ * @property {number} [openTimeout] 10 000
+ * @property {number} [closeTimeout] 5 000
+ * @property {number} [maxBuffered] bytes accepted by `send` and not yet sent; 16 MiB
+ */
+
+/** @typedef {string | URL | (() => string | URL | Promise<string | URL>)} Address */
+
+const GOING_AWAY_WITHOUT_A_WORD = 1006;
+const LATE = 2000; // a timer that is later than this was asleep with its page
+
+const now = () => performance.now();
+
+/**
+ * Return an address a WebSocket takes, made absolute from the page's own.
+ *
+ * @param {string | URL} url
+ * @returns {string}
+ */
+export function absolute(url) {
+  const found = new URL(url, globalThis.location?.href);
+  found.protocol = found.protocol.replace(/^http/, "ws");
+  if (!/^wss?:$/.test(found.protocol)) {
+    throw new TypeError(`${found.protocol} is no scheme of a WebSocket: ${found.href}`);
+  }
+  found.hash = "";
+  return found.href;
+}
+
+/**
+ * A WebSocket that reconnects. Events: `open` (subprotocol), `message` (data), `close`
+ * (`CloseReport`), `change` (`State`).
+ */
+export class Client extends Emitter {
+  /** @type {Address} */ #url;
+  /** @type {ClientOptions} */ #options;
+  /** @type {any} */ #socket = null;
+  /** @type {State} */ #state = "CLOSED";
+  /** @type {CloseReport | null} */ #report = null;
+  /** @type {any} */ #timer; // to open, to close, or to try again: one at a time
+  /** @type {any} */ #pulse;
+  #wanted = false;
+  #attempt = 0; // counts them all: what an old one began is told apart by it
+  #failures = 0;
+  #delay = 0;
+  #openedAt = 0;
+  #heardAt = 0;
+  #probedAt = 0;
+  #received = 0;
+  #sent = 0;
+
+  /**
+   * @param {Address} url relative ones are the page's; a function is asked each time
+   * @param {ClientOptions} [options]
+   */
+  constructor(url, options = {}) {
+    super();
+    this.#url = typeof url === "function" ? url : absolute(url);
+    this.#options = options;
+  }
+
+  /** The state of the connection; "CLOSED" before `connect()`. */
+  get state() {
+    return this.#state;
+  }
+
+  /** The subprotocol of the open connection, or "". */
+  get protocol() {
+    return this.#socket?.protocol ?? "";
+  }
+
+  /** Why the last connection or attempt ended; null if none has. */
+  get report() {
+    return this.#report;
+  }
+
+  /** Whether there is a connection or there will be: from `connect()` to `close()`. */
+  get wanted() {
+    return this.#wanted;
+  }
+
+  /** Connect, and again whenever the connection ends. */
+  connect() {
+    if (this.#wanted) return this;
+    if (!this.#socketClass()) {
+      throw new RpcError("there is no WebSocket here: give its class as the option WebSocket");
+    }
+    this.#wanted = true;
+    this.#failures = this.#delay = 0;
+    globalThis.addEventListener?.("online", this.#wake);
+    globalThis.document?.addEventListener("visibilitychange", this.#wake);
+    // A close() of a moment ago is still under way: #end() goes on from there.
+    if (this.#state === "CLOSED") this.#open();
+    return this;
+  }
+
+  /**
+   * Close the connection and stay closed.
+   *
+   * @param {number} [code] 1000, or 3000 to 4999
+   * @param {string} [reason]
+   */
+  close(code = 1000, reason = "") {
+    if (this.#state === "OPEN") this.#socket.close(code, reason); // throws for what is not allowed
+    this.#wanted = false;
+    globalThis.removeEventListener?.("online", this.#wake);
+    globalThis.document?.removeEventListener("visibilitychange", this.#wake);
+    if (this.#state === "OPEN") {
+      this.#become("CLOSING");
+      clearTimeout(this.#pulse);
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(
+        () => this.#end("timeout", { code, reason }), this.#options.closeTimeout ?? 5000,
+      );
+    } else if (this.#state === "CONNECTING") {
+      this.#end("local", { code, reason });
+    } else if (this.#state === "CLOSED") {
+      clearTimeout(this.#timer);
+    }
+  }
+
+  /**
+   * Give up on this connection without waiting for anything, and make another.
+   *
+   * @param {Cause} cause
+   * @param {string} [reason]
+   */
+  drop(cause, reason = "") {
+    if (this.#state !== "CLOSED") this.#end(cause, { code: 4000, reason });
+  }
+
+  /**
+   * Send a message; throws where there is no open connection or too much is unsent.
+   *
+   * @param {string | ArrayBufferLike | ArrayBufferView | Blob} data
+   */
+  send(data) {
+    if (this.#state !== "OPEN") throw new DisconnectedError(`Socket is: ${this.#state}`);
+    const limit = this.#options.maxBuffered ?? 1 << 24;
+    if (this.#socket.bufferedAmount > limit) {
+      throw new RpcError(
+        `${this.#socket.bufferedAmount} bytes are unsent, the limit is ${limit}`,
+        { code: Code.TOO_BUSY },
+      );
+    }
+    this.#socket.send(data);
+    this.#sent++;
+  }
+
+  /** Try now what would be tried later: the next attempt, or a heartbeat. */
+  wake() {
+    if (!this.#wanted) return;
+    if (this.#state === "CLOSED") this.#open();
+    else if (this.#state === "OPEN" && this.#options.heartbeat) this.#beat(true);
+  }
+
+  #wake = () => {
+    if (globalThis.document?.visibilityState !== "hidden") this.wake();
+  };
+
+  #socketClass() {
+    return this.#options.WebSocket ?? globalThis.WebSocket;
+  }
+
+  /** @param {State} state */
+  #become(state) {
+    this.#state = state;
+    this.emit("change", state);
+  }
+
+  #open() {
+    const attempt = ++this.#attempt;
+    this.#openedAt = this.#heardAt = this.#received = this.#sent = 0;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#end("timeout"), this.#options.openTimeout ?? 10000);
+    this.#become("CONNECTING");
+    if (this.#attempt !== attempt) return; // a listener has closed it
+    const url = this.#url;
+    /** @param {unknown} error */
+    const failed = (error) => {
+      if (this.#attempt === attempt) this.#end("error", { error, reason: String(error) });
+    };
+    /** @param {string | URL} found */
+    const dial = (found) => {
+      if (this.#attempt === attempt) this.#dial(absolute(found));
+    };
+    try {
+      if (typeof url !== "function") dial(url);
+      else Promise.resolve(url()).then(dial).catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  /** @param {string} url */
+  #dial(url) {
+    const socket = (this.#socket = new (this.#socketClass())(url, this.#options.protocols ?? []));
+    socket.binaryType = "arraybuffer";
+    /** @type {unknown} */
+    let error = null;
+    socket.onopen = () => this.#opened();
+    socket.onmessage = (/** @type {MessageEvent} */ event) => {
+      this.#heardAt = now();
+      this.#received++;
+      this.emit("message", event.data);
+    };
+    socket.onerror = (/** @type {any} */ event) => {
+      error = event.error ?? null; // Node's tell; browsers keep it to themselves
+    };
+    socket.onclose = (/** @type {CloseEvent} */ event) => {
+      const { code, reason, wasClean } = event;
+      this.#end(this.#causeOf(code), { code, reason, clean: wasClean, error });
+    };
+  }
+
+  #opened() {
+    clearTimeout(this.#timer);
+    this.#openedAt = this.#heardAt = now();
+    this.#state = "OPEN";
+    if (this.#options.heartbeat) this.#beat();
+    this.emit("open", this.protocol);
+    if (this.#state === "OPEN") this.emit("change", "OPEN");
+  }
+
+  /**
+   * @param {number} code
+   * @returns {Cause}
+   */
+  #causeOf(code) {
+    if (this.#state === "CLOSING") return "local";
+    if (!this.#openedAt) return "refused";
+    return code === GOING_AWAY_WITHOUT_A_WORD ? "network" : "peer";
+  }
+
+  /** @param {boolean} [soon] */
+  #beat(soon = false) {
+    const { interval = 30000, timeout = 10000, probe } = this.#options.heartbeat || {};
+    clearTimeout(this.#pulse);
+    const at = now();
+    const waiting = this.#probedAt > this.#heardAt;
+    const due = waiting ? this.#probedAt + timeout : this.#heardAt + interval;
+    if (at < due && !(soon && !waiting)) {
+      this.#pulse = setTimeout(() => this.#beat(), due - at + 1);
+    } else if (waiting && at < due + LATE) {
+      this.#end("silence", { reason: `nothing came in for ${Math.round(at - this.#heardAt)} ms` });
+    } else {
+      // Due, asked for, or the page was asleep and what came meanwhile is yet to be read.
+      this.#probedAt = at;
+      this.#pulse = setTimeout(() => this.#beat(), timeout + 1);
+      probe?.();
+    }
+  }
+
+  /**
+   * Forget the socket, tell why, plan the next.
+   *
+   * @param {Cause} cause
+   * @param {Partial<CloseReport>} [known]
+   */
+  #end(cause, known = {}) {
+    const socket = this.#socket;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#pulse);
+    this.#attempt++;
+    this.#socket = null;
+    this.#probedAt = 0;
+    if (socket) discard(socket, known);
+    const at = now();
+    const opened = this.#openedAt > 0;
+    this.#report = {
+      cause, code: GOING_AWAY_WITHOUT_A_WORD, reason: "", clean: false, error: null,
+      ...known,
+      opened,
+      duration: opened ? at - this.#openedAt : 0,
+      quiet: this.#received ? at - this.#heardAt : null,
+      received: this.#received,
+      sent: this.#sent,
+      retryAfter: this.#plan(opened ? at - this.#openedAt : 0),
+    };
+    this.#state = "CLOSED";
+    this.emit("close", this.#report);
+    if (this.#state === "CLOSED") this.emit("change", "CLOSED");
+  }
+
+  /**
+   * Set the timer of the next attempt; null where there is none.
+   *
+   * @param {number} duration of the connection that ended
+   */
+  #plan(duration) {
+    const { reconnect = {} } = this.#options;
+    if (!this.#wanted || reconnect === false) return null;
+    // One that is closed as soon as it is open has not succeeded.
+    if (duration > this.#delay) this.#failures = 0;
+    this.#delay = typeof reconnect === "number" ? reconnect : backoff(reconnect, this.#failures);
+    this.#failures++;
+    this.#timer = setTimeout(() => this.#open(), this.#delay);
+    return this.#delay;
+  }
+}
+
+/**
+ * @param {Backoff} options
+ * @param {number} failures before this one
+ */
+function backoff({ first = 500, max = 30000, factor = 2, jitter = 0.5 }, failures) {
+  // Jitter, so that not all clients of a restarted server come at the same moment.
+  return Math.min(first * factor ** failures, max) * (1 - jitter * Math.random());
+}
+
+/**
+ * Close a socket nobody listens to any more.
+ *
+ * @param {any} socket
+ * @param {Partial<CloseReport>} why
+ */
+function discard(socket, { code, reason }) {
+  socket.onopen = socket.onmessage = socket.onclose = null;
+  socket.onerror = () => {}; // Node's throws an error that nobody listens for
+  const sendable = code === 1000 || (code && code >= 3000 && code < 5000);
+  if (socket.readyState < 2) socket.close(sendable ? code : 1000, reason?.slice(0, 40));
+}

@@ -1,0 +1,480 @@
+/**
+ * Rpc: calls in both directions over a connection that comes back by itself.
+ *
+ *     const rpc = new Rpc("/rpc").connect();
+ *     rpc.addRoute("whoAreYou", () => navigator.userAgent);
+ *     await rpc.call("add", [1, 2]);
+ *     for await (const price of rpc.stream("prices", { of: "tea" })) show(price);
+ */
+
+import { Client, STATES } from "./client.js";
+import { Emitter, shielded } from "./emitter.js";
+import { Code, DisconnectedError, RemoteError, RpcError, TimeoutError } from "./errors.js";
+import { Link, deferred } from "./link.js";
+import { RpcStream } from "./stream.js";
+import { MAX_WINDOW, WIRES } from "./wires.js";
+
+/** @import { Address, ClientOptions, CloseReport, State } from "./client.js" */
+/** @import { Details } from "./errors.js" */
+/** @import { Call, Context, Route } from "./link.js" */
+/** @import { Wire } from "./wires.js" */
+
+/**
+ * @typedef {object} RpcSettings
+ * @property {"longwire.jsonrpc" | "wsrpc" | "wsrpc.1"} [wire] the first of them
+ * @property {number} [timeout] of every call that has none of its own; none
+ * @property {"queue" | "keep" | "reject"} [offline] what becomes of calls while there is no
+ *   connection: they wait for the next attempt and fail with it ("queue", the default), or
+ *   wait for as long as it takes ("keep"), or fail at once ("reject")
+ * @property {number} [maxQueue] calls that may wait for a connection; 1000
+ * @property {number} [maxCalls] calls of the other side at a time; 1000
+ * @property {Record<string, new (message: string, details: Details) => Error>} [errors]
+ *   classes for errors of the other side, by the names of their types there
+ * @property {(text: unknown, direction: "in" | "out") => void} [onFrame] sees every message
+ */
+
+/** @typedef {ClientOptions & RpcSettings} RpcOptions */
+
+/**
+ * @typedef {object} CallOptions
+ * @property {AbortSignal} [signal] gives the call up, and tells the other side
+ * @property {number} [timeout] after which it is given up
+ * @property {boolean} [noWait] fail rather than wait for a connection
+ */
+
+/**
+ * @typedef {object} StreamOptions
+ * @property {AbortSignal} [signal] ends the stream with its reason
+ * @property {number} [window] items that may be under way, 1 to 1024; 16
+ * @property {boolean | (() => void)} [resubscribe] call again after a reconnect; a function is
+ *   told when that happens: what was sent meanwhile is missing
+ * @property {boolean} [noWait] fail rather than wait for a connection
+ */
+
+/** @typedef {((args?: unknown, options?: CallOptions) => Promise<any>) & { readonly [name: string]: RemotePath }} RemotePath */
+
+/**
+ * Calls in both directions. Events: `connect` (subprotocol), `close` (`CloseReport`), `error`
+ * (what no call can be told), `change` (`State`), `resubscribe` (name of the stream).
+ */
+export class Rpc extends Emitter {
+  /** Whether to show on the console what happens; without arguments. */
+  static DEBUG = false;
+  /** Whether to show every message on the console. */
+  static TRACE = false;
+
+  /** @type {RpcOptions} */ #options;
+  /** @type {Client} */ #client;
+  /** @type {Link | null} */ #link = null;
+  /** @type {Map<string, Route>} */ #routes = new Map();
+  /** @type {Map<number, (event: any) => unknown>} */ #serverListeners = new Map();
+  #nextListener = 1;
+  /** Calls that wait for a connection, in order. @type {Set<Call>} */
+  #queue = new Set();
+  /** Streams that will be asked for again when there is room for items. @type {Set<Call>} */
+  #parked = new Set();
+
+  /**
+   * @param {Address} url relative ones are the page's; a function is
+   *   asked before each attempt
+   * @param {RpcOptions} [options]
+   */
+  constructor(url, options = {}) {
+    super();
+    const { wire = "longwire.jsonrpc" } = options;
+    if (!Object.hasOwn(WIRES, wire)) {
+      throw new RangeError(`wire must be one of ${Object.keys(WIRES).join(", ")}, not ${wire}`);
+    }
+    this.#options = options;
+    const heartbeat = options.heartbeat !== false
+      && { probe: () => this.#link?.ping(), ...options.heartbeat };
+    this.#client = new Client(url, { protocols: [wire], ...options, heartbeat });
+    this.#client.on("open", (protocol) => this.#opened(WIRES[protocol] ?? WIRES[wire]));
+    this.#client.on("message", (data) => {
+      this.#seen(data, "in");
+      this.#link?.receive(data);
+    });
+    this.#client.on("close", (report) => this.#closed(report));
+    this.#client.on("change", (state) => this.emit("change", state));
+  }
+
+  // --- the connection ----------------------------------------------------------
+
+  /** Connect, and again whenever the connection ends. */
+  connect() {
+    this.#client.connect();
+    return this;
+  }
+
+  /**
+   * Close the connection and stay closed; every call that waits fails.
+   *
+   * @param {number} [code]
+   * @param {string} [reason]
+   */
+  destroy(code = 1000, reason = "") {
+    this.#client.close(code, reason);
+    this.#fail(new DisconnectedError("Connection closed", this.#client.report ?? undefined), true);
+  }
+
+  /**
+   * The state of the connection: "CONNECTING", "OPEN", "CLOSING" or "CLOSED".
+   *
+   * @returns {State}
+   */
+  state() {
+    return this.#client.state;
+  }
+
+  /** The state as the number that a WebSocket has for it. */
+  stateCode() {
+    return STATES.indexOf(this.#client.state);
+  }
+
+  /** Why the last connection ended, or the last attempt failed. */
+  get report() {
+    return this.#client.report;
+  }
+
+  /** Try now what would be tried later: the next attempt, or a heartbeat. */
+  wake() {
+    this.#client.wake();
+  }
+
+  // --- calling -----------------------------------------------------------------
+
+  /**
+   * Call a route of the other side. An array has the arguments by position, an object by
+   * name; nothing is no argument, and any other value is one.
+   *
+   * @param {string} name
+   * @param {unknown} [args]
+   * @param {CallOptions} [options]
+   * @returns {Promise<any>}
+   */
+  call(name, args, options = {}) {
+    return new Promise((resolve, reject) => {
+      const call = this.#make(name, args, resolve, reject);
+      this.#start(call, { timeout: this.#options.timeout, ...options });
+    });
+  }
+
+  /**
+   * Call a route of the other side that need not answer. The promise tells that it was
+   * sent, and may be left alone.
+   *
+   * @param {string} name
+   * @param {unknown} [args]
+   * @param {CallOptions} [options]
+   * @returns {Promise<void>}
+   */
+  notify(name, args, options = {}) {
+    /** @type {Promise<void>} */
+    const sent = new Promise((resolve, reject) => {
+      this.#start({ ...this.#make(name, args, () => resolve(), reject), silent: true }, options);
+    });
+    sent.catch(() => {}); // not an unhandled one
+    return sent;
+  }
+
+  /**
+   * Ask for the items of a route that is a stream.
+   *
+   * @param {string} name
+   * @param {unknown} [args]
+   * @param {StreamOptions} [options]
+   * @returns {RpcStream}
+   */
+  stream(name, args, { signal, window = 16, resubscribe, noWait } = {}) {
+    if (!Number.isInteger(window) || window < 1 || window > MAX_WINDOW) {
+      throw new RangeError(`window must be an integer from 1 to ${MAX_WINDOW}, not ${window}`);
+    }
+    const stream = new RpcStream(window, {
+      more: (count) => {
+        if (this.#parked.delete(call)) this.#dispatch(call);
+        else this.#link?.more(call, count);
+      },
+      cancel: () => this.#abandon(call),
+    });
+    const call = {
+      ...this.#make(name, args, () => stream.end(), (error) => {
+        if (signal?.aborted) stream.abort(error);
+        else stream.end(error);
+      }),
+      stream,
+      resubscribe,
+    };
+    this.#start(call, { signal, noWait });
+    return stream;
+  }
+
+  /**
+   * Calls as methods: `rpc.proxy.a.b(args)` is `rpc.call("a.b", args)`. A route whose
+   * name ends with `then` can only be called by `call`.
+   *
+   * @returns {RemotePath}
+   */
+  get proxy() {
+    return path(this, "");
+  }
+
+  // --- being called ------------------------------------------------------------
+
+  /**
+   * Let the other side call `run`. It gets an array of arguments by position and anything
+   * else as one; what it returns, or the promise of it, is the answer, and what an async
+   * generator yields is a stream. `this` has `signal`, `name`, `resolve` and `reject`.
+   *
+   * @param {string} name
+   * @param {(this: Context, ...args: any[]) => unknown} run
+   * @param {boolean} [isAsync] the answer is what `this.resolve` or `this.reject` is given
+   */
+  addRoute(name, run, isAsync = false) {
+    if (typeof run !== "function") {
+      throw new TypeError(`the route ${name} must be a function, not ${typeof run}`);
+    }
+    if (name.startsWith("$/")) throw new RangeError(`${name}: names with $/ are the protocol's`);
+    this.#routes.set(name, { run, isAsync });
+  }
+
+  /**
+   * @param {string} name
+   * @returns {boolean} whether there was one
+   */
+  deleteRoute(name) {
+    return this.#routes.delete(name);
+  }
+
+  /**
+   * Call `listener` with every event of the server: a message that is neither call nor
+   * answer, or a notification no route takes.
+   *
+   * @param {(event: any) => unknown} listener
+   * @returns {number}
+   */
+  addServerEventListener(listener) {
+    this.#serverListeners.set(this.#nextListener, listener);
+    return this.#nextListener++;
+  }
+
+  /**
+   * @param {number} id
+   * @returns {boolean} whether there was one
+   */
+  removeServerEventListener(id) {
+    return this.#serverListeners.delete(id);
+  }
+
+  /**
+   * Send a message as it is: text, or anything else as JSON.
+   *
+   * @param {unknown} data
+   */
+  sendRaw(data) {
+    this.#write(typeof data === "string" ? data : JSON.stringify(data));
+  }
+
+  /** A promise with what settles it. */
+  defer() {
+    return deferred();
+  }
+
+  // --- calls on their way ------------------------------------------------------
+
+  /**
+   * @param {string} method
+   * @param {unknown} params
+   * @param {(value: any) => void} resolve
+   * @param {(error: unknown) => void} reject
+   */
+  #make(method, params, resolve, reject) {
+    if (typeof method !== "string" || !method) {
+      throw new TypeError(`the name of a route must be a string, not ${String(method)}`);
+    }
+    /** @type {(() => void)[]} */
+    const after = [];
+    /** @param {(value: any) => void} settle */
+    const settling = (settle) => (/** @type {any} */ value) => {
+      for (const clean of after.splice(0)) clean();
+      settle(value);
+    };
+    return { method, params, after, succeed: settling(resolve), fail: settling(reject) };
+  }
+
+  /**
+   * @param {Call & { after: (() => void)[] }} call
+   * @param {CallOptions} options
+   */
+  #start(call, { signal, timeout, noWait }) {
+    if (signal) {
+      const abort = () => this.#abandon(call, signal.reason);
+      if (signal.aborted) return abort();
+      signal.addEventListener("abort", abort);
+      call.after.push(() => signal.removeEventListener("abort", abort));
+    }
+    if (timeout !== undefined) {
+      const timer = setTimeout(() => {
+        this.#abandon(call, new TimeoutError(`no answer to ${call.method} within ${timeout} ms`));
+      }, timeout);
+      call.after.push(() => clearTimeout(timer));
+    }
+    this.#dispatch(call, noWait);
+  }
+
+  /**
+   * Send a call now or when there is a connection.
+   *
+   * @param {Call} call
+   * @param {boolean} [noWait]
+   */
+  #dispatch(call, noWait) {
+    const { offline = "queue", maxQueue = 1000 } = this.#options;
+    if (this.#link) {
+      this.#send(call);
+    } else if (noWait || offline === "reject") {
+      call.fail(new DisconnectedError(`Socket is: ${this.state()}`, this.report ?? undefined));
+    } else if (this.#queue.size >= maxQueue) {
+      const found = `${maxQueue} calls are waiting for a connection already`;
+      call.fail(new RpcError(found, { code: Code.TOO_BUSY }));
+    } else {
+      this.#queue.add(call);
+    }
+  }
+
+  /**
+   * @param {Call} call
+   * @param {unknown} [error]
+   */
+  #abandon(call, error) {
+    this.#queue.delete(call);
+    this.#parked.delete(call);
+    this.#link?.cancel(call);
+    if (error === undefined) call.succeed();
+    else call.fail(error);
+  }
+
+  // --- what becomes of the connection ------------------------------------------
+
+  /** @param {Wire} wire */
+  #opened(wire) {
+    this.#log("open", wire.name);
+    const { errors = {}, maxCalls = 1000 } = this.#options;
+    const link = (this.#link = new Link(wire, {
+      maxCalls,
+      send: (text) => this.#write(text),
+      route: (name) => this.#routes.get(name),
+      event: (value) => {
+        for (const listener of [...this.#serverListeners.values()]) shielded(listener, value);
+      },
+      error: (error) => this.emit("error", error),
+      fault: (reason) => this.#client.drop("protocol", reason),
+      raise: (failure) => {
+        const known = failure.type !== undefined && Object.hasOwn(errors, failure.type);
+        const Class = known ? errors[/** @type {string} */ (failure.type)] : RemoteError;
+        return new Class(failure.message, failure);
+      },
+    }));
+    const waiting = [...this.#queue];
+    this.#queue.clear();
+    for (const call of waiting) {
+      if (this.#link === link) this.#send(call);
+      else this.#queue.add(call); // it has ended meanwhile
+    }
+    this.emit("connect", wire.name);
+  }
+
+  /**
+   * Send a call on the open connection.
+   *
+   * @param {Call} call
+   */
+  #send(call) {
+    if (call.stream?.isFull) {
+      this.#parked.add(call);
+      return;
+    }
+    if (call.lost) {
+      call.lost = false;
+      this.emit("resubscribe", call.method);
+      if (typeof call.resubscribe === "function") shielded(call.resubscribe);
+    }
+    this.#log("call", call.method);
+    this.#link?.start(call);
+  }
+
+  /** @param {CloseReport} report */
+  #closed(report) {
+    this.#log("closed", report.cause, report.code, report.reason);
+    const quiet = report.cause === "local" || report.cause === "peer";
+    const error = new DisconnectedError(
+      quiet ? "Connection closed" : "WebSocket error occurred", report,
+    );
+    this.#fail(error, report.retryAfter === null);
+    if (!quiet) this.emit("error", error);
+    this.emit("close", report);
+  }
+
+  /**
+   * Fail every call that is under way or waits; but for those that go on.
+   *
+   * @param {DisconnectedError} error
+   * @param {boolean} forever whether there will be no other connection
+   */
+  #fail(error, forever) {
+    const lost = this.#link?.end() ?? [];
+    const waiting = [...this.#queue];
+    this.#link = null;
+    this.#queue.clear();
+    for (const call of lost) {
+      if (call.resubscribe && !forever) this.#queue.add(Object.assign(call, { lost: true }));
+      else call.fail(error);
+    }
+    for (const call of waiting) {
+      if (!forever && (call.resubscribe || this.#options.offline === "keep")) this.#queue.add(call);
+      else call.fail(error);
+    }
+    if (!forever) return;
+    for (const call of this.#parked) call.fail(error);
+    this.#parked.clear();
+  }
+
+  /** @param {string} text */
+  #write(text) {
+    this.#client.send(text);
+    this.#seen(text, "out");
+  }
+
+  /**
+   * @param {unknown} text
+   * @param {"in" | "out"} direction
+   */
+  #seen(text, direction) {
+    const { onFrame } = this.#options;
+    if (onFrame) shielded(onFrame, text, direction);
+    if (this.#class.TRACE) console.debug("longwire:", direction, text);
+  }
+
+  /** @param {...unknown} what */
+  #log(...what) {
+    if (this.#class.DEBUG) console.debug("longwire:", ...what);
+  }
+
+  get #class() {
+    return /** @type {typeof Rpc} */ (this.constructor);
+  }
+}
+
+/**
+ * @param {Rpc} rpc
+ * @param {string} name
+ * @returns {any}
+ */
+function path(rpc, name) {
+  return new Proxy(() => {}, {
+    // Whoever awaits this asks for `then`, and must not be told that there is one.
+    get: (_, key) => (
+      typeof key === "symbol" || key === "then" ? undefined : path(rpc, name ? `${name}.${key}` : key)
+    ),
+    apply: (_, __, [args, options]) => rpc.call(name, args, options),
+  });
+}

@@ -1,0 +1,1503 @@
+/*! longwire 0.1.0, BSD-3-Clause */
+
+// src/emitter.js
+var plain = (event) => event.replace(/^on/, "");
+var Emitter = class {
+  /** @type {Map<number, [string, Listener]>} */
+  #listeners = /* @__PURE__ */ new Map();
+  #next = 1;
+  /**
+   * Call `listener` at every `event`; returns a function that ends it.
+   *
+   * @param {string} event
+   * @param {Listener} listener
+   * @returns {() => void}
+   */
+  on(event, listener) {
+    const id = this.addEventListener(event, listener);
+    return () => void this.#listeners.delete(id);
+  }
+  /**
+   * Stop calling `listener` at `event`.
+   *
+   * @param {string} event
+   * @param {Listener} listener
+   */
+  off(event, listener) {
+    this.removeEventListener(event, listener);
+  }
+  /**
+   * Call `listener` at every `event`; returns a number for `removeEventListener`.
+   *
+   * @param {string} event
+   * @param {Listener} listener
+   * @returns {number}
+   */
+  addEventListener(event, listener) {
+    if (typeof listener !== "function") {
+      throw new TypeError(`a listener must be a function, not ${typeof listener}`);
+    }
+    this.#listeners.set(this.#next, [plain(event), listener]);
+    return this.#next++;
+  }
+  /**
+   * Stop calling a listener, named by its number or by itself.
+   *
+   * @param {string} event
+   * @param {number | Listener} which
+   * @returns {boolean} whether there was one
+   */
+  removeEventListener(event, which) {
+    for (const [id, [name, listener]] of this.#listeners) {
+      if (name === plain(event) && (id === which || listener === which)) {
+        return this.#listeners.delete(id);
+      }
+    }
+    return false;
+  }
+  /**
+   * Return a promise of the next `event`: what listeners get first.
+   *
+   * @param {string} event
+   * @returns {Promise<any>}
+   */
+  onEvent(event) {
+    return new Promise((resolve) => {
+      const end = this.on(event, (detail) => {
+        end();
+        resolve(detail);
+      });
+    });
+  }
+  /**
+   * @protected
+   * @param {string} event
+   * @param {...unknown} details
+   */
+  emit(event, ...details) {
+    for (const [name, listener] of [...this.#listeners.values()]) {
+      if (name === event) shielded(listener, ...details);
+    }
+  }
+};
+function shielded(listener, ...details) {
+  try {
+    listener(...details);
+  } catch (error) {
+    (globalThis.reportError ?? console.error)(error);
+  }
+}
+
+// src/errors.js
+var Code = Object.freeze({
+  PARSE_ERROR: -32700,
+  INVALID_REQUEST: -32600,
+  METHOD_NOT_FOUND: -32601,
+  INVALID_PARAMS: -32602,
+  INTERNAL_ERROR: -32603,
+  APPLICATION: -32e3,
+  NOT_AUTHORISED: -32001,
+  TOO_BUSY: -32002,
+  DEADLINE: -32003,
+  STREAM_MISMATCH: -32004,
+  DISCONNECTED: -32005,
+  CANCELLED: -32800
+});
+var RpcError = class extends Error {
+  /**
+   * @param {string} message
+   * @param {Details} [details]
+   */
+  constructor(message, details = {}) {
+    super(message);
+    this.name = "RpcError";
+    this.code = details.code ?? Code.APPLICATION;
+    this.type = details.type;
+    this.data = details.data;
+  }
+};
+var RemoteError = class extends RpcError {
+  /**
+   * @param {string} message
+   * @param {Details} [details]
+   */
+  constructor(message, details = {}) {
+    super(message, details);
+    this.name = "RemoteError";
+    this.id = details.id;
+    this.traceback = details.traceback;
+  }
+};
+var TimeoutError = class extends RpcError {
+  /** @param {string} message */
+  constructor(message) {
+    super(message, { code: Code.DEADLINE, type: "TimeoutError" });
+    this.name = "TimeoutError";
+  }
+};
+var DisconnectedError = class extends RpcError {
+  /**
+   * @param {string} message
+   * @param {CloseReport} [report]
+   */
+  constructor(message, report) {
+    super(message, { code: Code.DISCONNECTED, type: "DisconnectedError" });
+    this.name = "DisconnectedError";
+    this.report = report;
+  }
+};
+
+// src/client.js
+var STATES = Object.freeze(
+  /** @type {const} */
+  ["CONNECTING", "OPEN", "CLOSING", "CLOSED"]
+);
+var GOING_AWAY_WITHOUT_A_WORD = 1006;
+var LATE = 2e3;
+var now = () => performance.now();
+function absolute(url) {
+  const found = new URL(url, globalThis.location?.href);
+  found.protocol = found.protocol.replace(/^http/, "ws");
+  if (!/^wss?:$/.test(found.protocol)) {
+    throw new TypeError(`${found.protocol} is no scheme of a WebSocket: ${found.href}`);
+  }
+  found.hash = "";
+  return found.href;
+}
+var Client = class extends Emitter {
+  /** @type {Address} */
+  #url;
+  /** @type {ClientOptions} */
+  #options;
+  /** @type {any} */
+  #socket = null;
+  /** @type {State} */
+  #state = "CLOSED";
+  /** @type {CloseReport | null} */
+  #report = null;
+  /** @type {any} */
+  #timer;
+  // to open, to close, or to try again: one at a time
+  /** @type {any} */
+  #pulse;
+  #wanted = false;
+  #attempt = 0;
+  // counts them all: what an old one began is told apart by it
+  #failures = 0;
+  #delay = 0;
+  #openedAt = 0;
+  #heardAt = 0;
+  #probedAt = 0;
+  #received = 0;
+  #sent = 0;
+  /**
+   * @param {Address} url relative ones are the page's; a function is asked each time
+   * @param {ClientOptions} [options]
+   */
+  constructor(url, options = {}) {
+    super();
+    this.#url = typeof url === "function" ? url : absolute(url);
+    this.#options = options;
+  }
+  /** The state of the connection; "CLOSED" before `connect()`. */
+  get state() {
+    return this.#state;
+  }
+  /** The subprotocol of the open connection, or "". */
+  get protocol() {
+    return this.#socket?.protocol ?? "";
+  }
+  /** Why the last connection or attempt ended; null if none has. */
+  get report() {
+    return this.#report;
+  }
+  /** Whether there is a connection or there will be: from `connect()` to `close()`. */
+  get wanted() {
+    return this.#wanted;
+  }
+  /** Connect, and again whenever the connection ends. */
+  connect() {
+    if (this.#wanted) return this;
+    if (!this.#socketClass()) {
+      throw new RpcError("there is no WebSocket here: give its class as the option WebSocket");
+    }
+    this.#wanted = true;
+    this.#failures = this.#delay = 0;
+    globalThis.addEventListener?.("online", this.#wake);
+    globalThis.document?.addEventListener("visibilitychange", this.#wake);
+    if (this.#state === "CLOSED") this.#open();
+    return this;
+  }
+  /**
+   * Close the connection and stay closed.
+   *
+   * @param {number} [code] 1000, or 3000 to 4999
+   * @param {string} [reason]
+   */
+  close(code = 1e3, reason = "") {
+    if (this.#state === "OPEN") this.#socket.close(code, reason);
+    this.#wanted = false;
+    globalThis.removeEventListener?.("online", this.#wake);
+    globalThis.document?.removeEventListener("visibilitychange", this.#wake);
+    if (this.#state === "OPEN") {
+      this.#become("CLOSING");
+      clearTimeout(this.#pulse);
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(
+        () => this.#end("timeout", { code, reason }),
+        this.#options.closeTimeout ?? 5e3
+      );
+    } else if (this.#state === "CONNECTING") {
+      this.#end("local", { code, reason });
+    } else if (this.#state === "CLOSED") {
+      clearTimeout(this.#timer);
+    }
+  }
+  /**
+   * Give up on this connection without waiting for anything, and make another.
+   *
+   * @param {Cause} cause
+   * @param {string} [reason]
+   */
+  drop(cause, reason = "") {
+    if (this.#state !== "CLOSED") this.#end(cause, { code: 4e3, reason });
+  }
+  /**
+   * Send a message; throws where there is no open connection or too much is unsent.
+   *
+   * @param {string | ArrayBufferLike | ArrayBufferView | Blob} data
+   */
+  send(data) {
+    if (this.#state !== "OPEN") throw new DisconnectedError(`Socket is: ${this.#state}`);
+    const limit = this.#options.maxBuffered ?? 1 << 24;
+    if (this.#socket.bufferedAmount > limit) {
+      throw new RpcError(
+        `${this.#socket.bufferedAmount} bytes are unsent, the limit is ${limit}`,
+        { code: Code.TOO_BUSY }
+      );
+    }
+    this.#socket.send(data);
+    this.#sent++;
+  }
+  /** Try now what would be tried later: the next attempt, or a heartbeat. */
+  wake() {
+    if (!this.#wanted) return;
+    if (this.#state === "CLOSED") this.#open();
+    else if (this.#state === "OPEN" && this.#options.heartbeat) this.#beat(true);
+  }
+  #wake = () => {
+    if (globalThis.document?.visibilityState !== "hidden") this.wake();
+  };
+  #socketClass() {
+    return this.#options.WebSocket ?? globalThis.WebSocket;
+  }
+  /** @param {State} state */
+  #become(state) {
+    this.#state = state;
+    this.emit("change", state);
+  }
+  #open() {
+    const attempt = ++this.#attempt;
+    this.#openedAt = this.#heardAt = this.#received = this.#sent = 0;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#end("timeout"), this.#options.openTimeout ?? 1e4);
+    this.#become("CONNECTING");
+    if (this.#attempt !== attempt) return;
+    const url = this.#url;
+    const failed = (error) => {
+      if (this.#attempt === attempt) this.#end("error", { error, reason: String(error) });
+    };
+    const dial = (found) => {
+      if (this.#attempt === attempt) this.#dial(absolute(found));
+    };
+    try {
+      if (typeof url !== "function") dial(url);
+      else Promise.resolve(url()).then(dial).catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+  /** @param {string} url */
+  #dial(url) {
+    const socket = this.#socket = new (this.#socketClass())(url, this.#options.protocols ?? []);
+    socket.binaryType = "arraybuffer";
+    let error = null;
+    socket.onopen = () => this.#opened();
+    socket.onmessage = (event) => {
+      this.#heardAt = now();
+      this.#received++;
+      this.emit("message", event.data);
+    };
+    socket.onerror = (event) => {
+      error = event.error ?? null;
+    };
+    socket.onclose = (event) => {
+      const { code, reason, wasClean } = event;
+      this.#end(this.#causeOf(code), { code, reason, clean: wasClean, error });
+    };
+  }
+  #opened() {
+    clearTimeout(this.#timer);
+    this.#openedAt = this.#heardAt = now();
+    this.#state = "OPEN";
+    if (this.#options.heartbeat) this.#beat();
+    this.emit("open", this.protocol);
+    if (this.#state === "OPEN") this.emit("change", "OPEN");
+  }
+  /**
+   * @param {number} code
+   * @returns {Cause}
+   */
+  #causeOf(code) {
+    if (this.#state === "CLOSING") return "local";
+    if (!this.#openedAt) return "refused";
+    return code === GOING_AWAY_WITHOUT_A_WORD ? "network" : "peer";
+  }
+  /** @param {boolean} [soon] */
+  #beat(soon = false) {
+    const { interval = 3e4, timeout = 1e4, probe } = this.#options.heartbeat || {};
+    clearTimeout(this.#pulse);
+    const at = now();
+    const waiting = this.#probedAt > this.#heardAt;
+    const due = waiting ? this.#probedAt + timeout : this.#heardAt + interval;
+    if (at < due && !(soon && !waiting)) {
+      this.#pulse = setTimeout(() => this.#beat(), due - at + 1);
+    } else if (waiting && at < due + LATE) {
+      this.#end("silence", { reason: `nothing came in for ${Math.round(at - this.#heardAt)} ms` });
+    } else {
+      this.#probedAt = at;
+      this.#pulse = setTimeout(() => this.#beat(), timeout + 1);
+      probe?.();
+    }
+  }
+  /**
+   * Forget the socket, tell why, plan the next.
+   *
+   * @param {Cause} cause
+   * @param {Partial<CloseReport>} [known]
+   */
+  #end(cause, known = {}) {
+    const socket = this.#socket;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#pulse);
+    this.#attempt++;
+    this.#socket = null;
+    this.#probedAt = 0;
+    if (socket) discard(socket, known);
+    const at = now();
+    const opened = this.#openedAt > 0;
+    this.#report = {
+      cause,
+      code: GOING_AWAY_WITHOUT_A_WORD,
+      reason: "",
+      clean: false,
+      error: null,
+      ...known,
+      opened,
+      duration: opened ? at - this.#openedAt : 0,
+      quiet: this.#received ? at - this.#heardAt : null,
+      received: this.#received,
+      sent: this.#sent,
+      retryAfter: this.#plan(opened ? at - this.#openedAt : 0)
+    };
+    this.#state = "CLOSED";
+    this.emit("close", this.#report);
+    if (this.#state === "CLOSED") this.emit("change", "CLOSED");
+  }
+  /**
+   * Set the timer of the next attempt; null where there is none.
+   *
+   * @param {number} duration of the connection that ended
+   */
+  #plan(duration) {
+    const { reconnect = {} } = this.#options;
+    if (!this.#wanted || reconnect === false) return null;
+    if (duration > this.#delay) this.#failures = 0;
+    this.#delay = typeof reconnect === "number" ? reconnect : backoff(reconnect, this.#failures);
+    this.#failures++;
+    this.#timer = setTimeout(() => this.#open(), this.#delay);
+    return this.#delay;
+  }
+};
+function backoff({ first = 500, max = 3e4, factor = 2, jitter = 0.5 }, failures) {
+  return Math.min(first * factor ** failures, max) * (1 - jitter * Math.random());
+}
+function discard(socket, { code, reason }) {
+  socket.onopen = socket.onmessage = socket.onclose = null;
+  socket.onerror = () => {
+  };
+  const sendable = code === 1e3 || code && code >= 3e3 && code < 5e3;
+  if (socket.readyState < 2) socket.close(sendable ? code : 1e3, reason?.slice(0, 40));
+}
+
+// src/wires.js
+var isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+var isId = (id) => typeof id === "number" || typeof id === "string";
+var isCount = (value) => Number.isInteger(value) && /** @type {number} */
+value > 0;
+var MAX_WINDOW = 1024;
+var invalid = (id, message, code = Code.INVALID_REQUEST) => ({
+  kind: "invalid",
+  id,
+  failure: { code, message, type: "InvalidRequest" }
+});
+function told(error) {
+  if (!isObject(error)) return { message: String(error) };
+  const more = isObject(error.data) ? error.data : {};
+  return {
+    message: String(error.message ?? ""),
+    code: Number.isInteger(error.code) ? error.code : void 0,
+    type: error.type ?? more.type,
+    data: isObject(error.data) ? more.data : error.data,
+    id: more.id,
+    traceback: more.traceback
+  };
+}
+var PROTOCOL = {
+  "$/item": ({ id, value }) => ({ kind: "item", id, value }),
+  "$/more": ({ id, count }) => isCount(count) && { kind: "more", id, count },
+  "$/cancel": ({ id }) => ({ kind: "cancel", id })
+};
+var jsonrpc = {
+  name: "longwire.jsonrpc",
+  extended: true,
+  first: 0,
+  step: 1,
+  ping: "$/ping",
+  call(id, method, params, window) {
+    const structured = params === void 0 || typeof params === "object";
+    return {
+      jsonrpc: "2.0",
+      id,
+      method,
+      params: structured ? params ?? void 0 : [params],
+      stream: window
+    };
+  },
+  result: (id, value) => ({ jsonrpc: "2.0", id, result: value }),
+  error: (id, { code = Code.APPLICATION, message, type, data }) => ({
+    jsonrpc: "2.0",
+    id,
+    error: { code, message, data: { type, data } }
+  }),
+  read(message) {
+    if (!isObject(message)) return invalid(null, "a message must be an object");
+    const { id, method, params, stream } = message;
+    const answerTo = isId(id) ? id : null;
+    if (message.jsonrpc !== "2.0") return invalid(answerTo, 'jsonrpc must be "2.0"');
+    if (method === void 0) {
+      if ("error" in message) return { kind: "error", id, failure: told(message.error) };
+      if ("result" in message) return { kind: "result", id, value: message.result };
+      return invalid(answerTo, "there is neither method nor result nor error");
+    }
+    if (typeof method !== "string") return invalid(answerTo, "method must be a string");
+    if (id !== void 0 && !isId(id)) return invalid(null, "id must be a string or a number");
+    if (params !== void 0 && typeof params !== "object") {
+      return invalid(answerTo, "params must be an array or an object");
+    }
+    if (stream !== void 0 && !(isCount(stream) && stream <= MAX_WINDOW)) {
+      return invalid(answerTo, `stream must be an integer from 1 to ${MAX_WINDOW}`);
+    }
+    if (id === void 0 && method.startsWith("$/")) {
+      const known = Object.hasOwn(PROTOCOL, method) && isObject(params);
+      return known && PROTOCOL[method](params) || { kind: "nothing" };
+    }
+    return { kind: "call", id, method, params, window: stream };
+  }
+};
+var wsrpc = {
+  name: "wsrpc",
+  extended: false,
+  first: 1,
+  step: 2,
+  ping: "ping",
+  call: (id, method, params) => ({ id, method, params: params ?? null }),
+  result: (id, value) => ({ id, result: value }),
+  error: (id, { type = "Error", message }) => ({ id, error: { type, message } }),
+  read(message) {
+    if (!isObject(message)) return invalid(null, "a message must be an object");
+    const { id, method, params } = message;
+    if (id === void 0) return { kind: "event", value: message };
+    if (method !== void 0) {
+      if (typeof method !== "string") return invalid(id, "method must be a string");
+      return { kind: "call", id, method, params };
+    }
+    if (message.error !== void 0 && message.error !== null) {
+      return { kind: "error", id, failure: told(message.error) };
+    }
+    return { kind: "result", id, value: message.result ?? null };
+  }
+};
+var wsrpc1 = {
+  name: "wsrpc.1",
+  extended: false,
+  first: 1,
+  step: 2,
+  ping: "ping",
+  call: (id, method, params) => ({ serial: id, type: "call", call: method, arguments: params ?? null }),
+  result: (id, value) => ({ serial: id, type: "callback", data: value }),
+  error: (id, { message }) => ({ serial: id, type: "error", data: message }),
+  read(message) {
+    const { serial: id, type = "call" } = isObject(message) ? message : {};
+    if (typeof id !== "number" || id < 0) return { kind: "nothing" };
+    if (type === "callback") return { kind: "result", id, value: message.data ?? null };
+    if (type === "error") return { kind: "error", id, failure: told(message.data) };
+    if (type !== "call" || typeof message.call !== "string") {
+      return invalid(id, "type must be call, callback or error, and call a string");
+    }
+    return { kind: "call", id, method: message.call, params: message.arguments };
+  }
+};
+var WIRES = Object.freeze(
+  Object.fromEntries([jsonrpc, wsrpc, wsrpc1].map((wire) => [wire.name, wire]))
+);
+function positional(params) {
+  if (Array.isArray(params)) return params;
+  return params === void 0 || params === null ? [] : [params];
+}
+
+// src/link.js
+var MOST_STRAYS = 1e3;
+var MOST_IN_BATCH = 1e3;
+var Link = class {
+  /** @type {Wire} */
+  #wire;
+  /** @type {Owner} */
+  #owner;
+  /** @type {Map<Id, Call>} */
+  #pending = /* @__PURE__ */ new Map();
+  /** @type {Map<Id, Incoming>} */
+  #incoming = /* @__PURE__ */ new Map();
+  /** @type {number} */
+  #last;
+  #strays = 0;
+  #alive = true;
+  /**
+   * @param {Wire} wire
+   * @param {Owner} owner
+   */
+  constructor(wire, owner) {
+    this.#wire = wire;
+    this.#owner = owner;
+    this.#last = wire.first;
+  }
+  /** Send something that the other side will answer. */
+  ping() {
+    const ignore = () => {
+    };
+    this.start({ method: this.#wire.ping, params: void 0, succeed: ignore, fail: ignore });
+  }
+  // --- our calls ---------------------------------------------------------------
+  /**
+   * Send a call of ours.
+   *
+   * @param {Call} call
+   */
+  start(call) {
+    const { method, params, stream } = call;
+    const silent = call.silent && this.#wire.extended;
+    const id = silent ? void 0 : this.#last += this.#wire.step;
+    try {
+      if (stream && !this.#wire.extended) {
+        throw new RpcError(`${this.#wire.name} has no streams`, { code: Code.STREAM_MISMATCH });
+      }
+      this.#owner.send(JSON.stringify(this.#wire.call(id, method, params, stream?.begin())));
+    } catch (error) {
+      call.fail(error);
+      return;
+    }
+    if (silent) return call.succeed();
+    call.id = id;
+    this.#pending.set(id, call);
+    if (call.silent) call.succeed();
+  }
+  /**
+   * Nobody waits for the answer any more.
+   *
+   * @param {Call} call
+   */
+  cancel(call) {
+    if (this.#pending.get(call.id) !== call) return;
+    this.#pending.delete(call.id);
+    this.#tell("$/cancel", { id: call.id });
+  }
+  /**
+   * Let the other side send more items of a stream.
+   *
+   * @param {Call} call
+   * @param {number} count
+   */
+  more(call, count) {
+    if (this.#pending.get(call.id) === call) this.#tell("$/more", { id: call.id, count });
+  }
+  /** The connection has ended: returns our calls that were under way. */
+  end() {
+    this.#alive = false;
+    const incoming = [...this.#incoming.values()];
+    this.#incoming.clear();
+    for (const call of incoming) call.abort("the connection has ended", Code.DISCONNECTED);
+    const lost = [...this.#pending.values()];
+    this.#pending.clear();
+    return lost;
+  }
+  // --- what comes in -----------------------------------------------------------
+  /** @param {unknown} data of a message */
+  receive(data) {
+    if (typeof data !== "string") return this.#owner.fault("messages must be text");
+    let message;
+    try {
+      message = JSON.parse(data);
+    } catch (error) {
+      const why = `not JSON: ${/** @type {Error} */
+      error.message}`;
+      return this.#refuse(Code.PARSE_ERROR, why);
+    }
+    if (Array.isArray(message) && this.#wire.extended) return this.#takeBatch(message);
+    this.#take(message)?.then((answer) => this.#post(answer));
+  }
+  /** @param {unknown[]} batch */
+  #takeBatch(batch) {
+    if (!batch.length || batch.length > MOST_IN_BATCH) {
+      const found = `a batch must have 1 to ${MOST_IN_BATCH} messages, not ${batch.length}`;
+      return this.#refuse(Code.INVALID_REQUEST, found);
+    }
+    const answers = batch.map((message) => this.#take(message)).filter(Boolean);
+    Promise.all(answers).then((texts) => texts.length && this.#post(`[${texts}]`));
+  }
+  /**
+   * Do what a message says; returns the text of what to answer, if anything.
+   *
+   * @param {any} message
+   * @returns {Promise<string> | undefined}
+   */
+  #take(message) {
+    const read = this.#wire.read(message);
+    const { kind, id, failure } = read;
+    switch (kind) {
+      case "call":
+        return this.#called(read, message);
+      case "invalid": {
+        const why = (
+          /** @type {Failure} */
+          failure
+        );
+        if (!message?.method) this.#taken(id)?.fail(this.#owner.raise(why));
+        return Promise.resolve(this.#text(this.#wire.error(id, why), id));
+      }
+      case "result":
+        this.#answered(id)?.succeed(read.value);
+        break;
+      case "error": {
+        const error = this.#owner.raise(
+          /** @type {Failure} */
+          failure
+        );
+        if (id === null || id === void 0) this.#owner.error(error);
+        else this.#answered(id)?.fail(error);
+        break;
+      }
+      case "item": {
+        const call = this.#pending.get(id);
+        if (call?.stream?.push(read.value) === false) this.cancel(call);
+        break;
+      }
+      case "more": {
+        const incoming = this.#incoming.get(id);
+        if (incoming) incoming.grant(
+          /** @type {number} */
+          read.count
+        );
+        break;
+      }
+      case "cancel":
+        this.#incoming.get(id)?.cancel();
+        break;
+      case "event":
+        this.#owner.event(read.value);
+    }
+  }
+  /** @param {Id} id */
+  #taken(id) {
+    const call = this.#pending.get(id);
+    this.#pending.delete(id);
+    return call;
+  }
+  /** @param {Id} id */
+  #answered(id) {
+    const call = this.#taken(id);
+    const asked = typeof id === "number" && id > this.#wire.first && id <= this.#last;
+    if (!call && !asked && ++this.#strays > MOST_STRAYS) {
+      this.#owner.fault(`more than ${MOST_STRAYS} answers to calls that were not made`);
+    }
+    return call;
+  }
+  // --- calls of the other side -------------------------------------------------
+  /**
+   * @param {Read} read
+   * @param {unknown} message
+   * @returns {Promise<string> | undefined}
+   */
+  #called(read, message) {
+    const id = read.id;
+    const method = (
+      /** @type {string} */
+      read.method
+    );
+    const route = this.#owner.route(method);
+    const refusal = this.#incoming.has(id) ? [Code.INVALID_REQUEST, `the id ${JSON.stringify(id)} is in use`] : this.#incoming.size >= this.#owner.maxCalls ? [Code.TOO_BUSY, `${this.#incoming.size} calls are under way already`] : route ? void 0 : [Code.METHOD_NOT_FOUND, "Route not found"];
+    if (id === void 0) {
+      if (!route) this.#owner.event(message);
+      else if (!refusal) this.#run(route, read, Symbol(method));
+      return;
+    }
+    if (refusal) {
+      const failure = { code: refusal[0], message: refusal[1], type: "InvalidRequest" };
+      return Promise.resolve(this.#text(this.#wire.error(id, failure), id));
+    }
+    return this.#run(
+      /** @type {Route} */
+      route,
+      read,
+      id
+    );
+  }
+  /**
+   * Call a route; the promise has the text of the answer, and stays open if the
+   * connection ends first.
+   *
+   * @param {Route} route
+   * @param {Read} read
+   * @param {any} key of the call among those under way
+   * @returns {Promise<string>}
+   */
+  #run(route, { id, method, params, window }, key) {
+    return new Promise((resolve) => {
+      const incoming = new Incoming(window ?? 0, () => {
+        answer(this.#wire.error(id, { code: Code.CANCELLED, message: "cancelled", type: "Cancelled" }));
+      });
+      const answer = (found) => {
+        if (this.#incoming.get(key) !== incoming) return;
+        this.#incoming.delete(key);
+        resolve(this.#text(found, id));
+      };
+      this.#incoming.set(key, incoming);
+      incoming.call(
+        route,
+        /** @type {string} */
+        method,
+        positional(params)
+      ).then((value) => {
+        if (isStream(value) !== (window !== void 0)) {
+          value?.return?.();
+          throw new RpcError(
+            `${method} is ${window ? "not a stream" : "a stream: ask for it as one"}`,
+            { code: Code.STREAM_MISMATCH }
+          );
+        }
+        if (!window) return value;
+        return incoming.pump(value, (item) => this.#tell("$/item", { id, value: plain2(item) }));
+      }).then(
+        (value) => answer(this.#wire.result(id, plain2(value))),
+        (error) => {
+          if (id === void 0) this.#owner.error(error);
+          answer(this.#wire.error(id, failureOf(error)));
+        }
+      );
+    });
+  }
+  // --- what goes out -----------------------------------------------------------
+  /**
+   * @param {number} code
+   * @param {string} message
+   */
+  #refuse(code, message) {
+    this.#post(this.#text(this.#wire.error(null, { code, message, type: "InvalidRequest" }), null));
+  }
+  /**
+   * @param {string} method
+   * @param {object} params
+   */
+  #tell(method, params) {
+    if (this.#alive && this.#wire.extended) {
+      this.#post(JSON.stringify(this.#wire.call(void 0, method, params)));
+    }
+  }
+  /**
+   * The text of an answer, whatever a route has put into it.
+   *
+   * @param {object} answer
+   * @param {Id} id
+   */
+  #text(answer, id) {
+    try {
+      return JSON.stringify(answer);
+    } catch (error) {
+      const message = `the answer is not JSON: ${/** @type {Error} */
+      error.message}`;
+      return JSON.stringify(this.#wire.error(id, { code: Code.INTERNAL_ERROR, message }));
+    }
+  }
+  /**
+   * Send what nobody waits for.
+   *
+   * @param {string} text
+   */
+  #post(text) {
+    if (!this.#alive) return;
+    try {
+      this.#owner.send(text);
+    } catch (error) {
+      this.#owner.fault(
+        /** @type {Error} */
+        error.message
+      );
+    }
+  }
+};
+var Incoming = class {
+  #controller = new AbortController();
+  #credit;
+  #cancelled;
+  #granted = () => {
+  };
+  /**
+   * @param {number} credit items that may be sent
+   * @param {() => void} cancelled answers
+   */
+  constructor(credit, cancelled) {
+    this.#credit = credit;
+    this.#cancelled = cancelled;
+  }
+  /**
+   * @param {Route} route
+   * @param {string} name
+   * @param {unknown[]} args
+   * @returns {Promise<any>}
+   */
+  async call({ run, isAsync }, name, args) {
+    const { promise, resolve, reject } = deferred();
+    const context = { name, signal: this.#controller.signal, resolve, reject };
+    const value = run.apply(context, args);
+    return isAsync ? promise : value;
+  }
+  /**
+   * Send the items of a stream as they are granted.
+   *
+   * @param {any} items
+   * @param {(item: unknown) => void} send
+   */
+  async pump(items, send) {
+    const { signal } = this.#controller;
+    const iterator = (items[Symbol.asyncIterator] ?? items[Symbol.iterator]).call(items);
+    const stop = () => void Promise.resolve(iterator.return?.()).catch(() => {
+    });
+    signal.addEventListener("abort", stop);
+    try {
+      for (; ; ) {
+        while (this.#credit < 1 && !signal.aborted) {
+          await new Promise((resolve) => this.#granted = () => resolve(void 0));
+        }
+        if (signal.aborted) return;
+        const { done, value } = await iterator.next();
+        if (done || signal.aborted) return;
+        this.#credit--;
+        send(value);
+      }
+    } catch (error) {
+      stop();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
+  }
+  /** @param {number} count */
+  grant(count) {
+    this.#credit += count;
+    this.#granted();
+  }
+  /** The other side does not want it any more. */
+  cancel() {
+    this.#cancelled();
+    this.abort("the call was cancelled", Code.CANCELLED);
+  }
+  /**
+   * @param {string} reason
+   * @param {number} code
+   */
+  abort(reason, code) {
+    this.#controller.abort(new RpcError(reason, { code }));
+    this.#granted();
+  }
+};
+function deferred() {
+  let resolve = () => {
+  };
+  let reject = () => {
+  };
+  const promise = new Promise((...settle) => [resolve, reject] = settle);
+  return { promise, resolve, reject };
+}
+var isStream = (value) => Boolean(
+  value?.[Symbol.asyncIterator] || value?.[Symbol.iterator] && typeof value.next === "function"
+);
+var plain2 = (value) => ["undefined", "function", "symbol"].includes(typeof value) ? null : value;
+function failureOf(error) {
+  if (!(error instanceof Error)) error = { message: String(error?.message ?? error), ...error };
+  const { message, type, name = "Error", data } = error;
+  const code = error instanceof RpcError ? error.code : Code.APPLICATION;
+  return { code, message: String(message), type: String(type ?? name), data };
+}
+
+// src/stream.js
+var RpcStream = class {
+  /** @type {T[]} */
+  #items = [];
+  /** @type {{ resolve: (result: IteratorResult<T>) => void, reject: (error: unknown) => void }[]} */
+  #waiting = [];
+  /** @type {Control} */
+  #control;
+  /** @type {{ error: unknown } | null} */
+  #failed = null;
+  #window;
+  #granted = 0;
+  // items that may still come
+  #taken = 0;
+  // items that were taken since more were granted
+  #ended = false;
+  /**
+   * @param {number} window
+   * @internal
+   * @param {Control} control
+   */
+  constructor(window, control) {
+    this.#window = window;
+    this.#control = control;
+  }
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+  /** @returns {Promise<IteratorResult<T>>} */
+  next() {
+    if (this.#items.length) {
+      const value = (
+        /** @type {T} */
+        this.#items.shift()
+      );
+      this.#took();
+      return Promise.resolve({ value, done: false });
+    }
+    if (this.#failed) {
+      const { error } = this.#failed;
+      this.#failed = null;
+      return Promise.reject(error);
+    }
+    if (this.#ended) return Promise.resolve({ value: void 0, done: true });
+    return new Promise((resolve, reject) => void this.#waiting.push({ resolve, reject }));
+  }
+  /**
+   * Stop the other side; what has come and was not taken is dropped.
+   *
+   * @param {any} [value]
+   * @returns {Promise<IteratorResult<T>>}
+   */
+  return(value) {
+    this.#items = [];
+    this.#failed = null;
+    if (!this.#ended) {
+      this.end();
+      this.#control.cancel();
+    }
+    return Promise.resolve({ value, done: true });
+  }
+  /** Whether there is no room for another item. @internal */
+  get isFull() {
+    return this.#items.length >= this.#window;
+  }
+  /**
+   * Begin, or begin again: returns how many items may come.
+   *
+   * @internal
+   * @returns {number}
+   */
+  begin() {
+    this.#taken = 0;
+    return this.#granted = this.#window - this.#items.length;
+  }
+  /**
+   * Take an item from the wire; false where more came than were granted.
+   *
+   * @internal
+   * @param {T} value
+   */
+  push(value) {
+    if (this.#ended) return true;
+    if (this.#granted-- <= 0) {
+      this.end(new RpcError("the other side sent more items than it was granted", {
+        code: Code.STREAM_MISMATCH
+      }));
+      return false;
+    }
+    const waiting = this.#waiting.shift();
+    if (waiting) {
+      waiting.resolve({ value, done: false });
+      this.#took();
+    } else {
+      this.#items.push(value);
+    }
+    return true;
+  }
+  /**
+   * No more will come; an error is thrown after the items that came.
+   *
+   * @internal
+   * @param {unknown} [error]
+   */
+  end(error) {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (error !== void 0) this.#failed = { error };
+    for (const { resolve, reject } of this.#waiting.splice(0)) {
+      this.next().then(resolve, reject);
+    }
+  }
+  /**
+   * End at once with an error; what has come and was not taken is dropped.
+   *
+   * @internal
+   * @param {unknown} error
+   */
+  abort(error) {
+    this.#items = [];
+    this.end(error);
+  }
+  #took() {
+    if (this.#ended) return;
+    if (++this.#taken < this.#window / 2) return;
+    const count = this.#taken;
+    this.#taken = 0;
+    this.#granted += count;
+    this.#control.more(count);
+  }
+};
+
+// src/rpc.js
+var Rpc = class extends Emitter {
+  /** Whether to show on the console what happens; without arguments. */
+  static DEBUG = false;
+  /** Whether to show every message on the console. */
+  static TRACE = false;
+  /** @type {RpcOptions} */
+  #options;
+  /** @type {Client} */
+  #client;
+  /** @type {Link | null} */
+  #link = null;
+  /** @type {Map<string, Route>} */
+  #routes = /* @__PURE__ */ new Map();
+  /** @type {Map<number, (event: any) => unknown>} */
+  #serverListeners = /* @__PURE__ */ new Map();
+  #nextListener = 1;
+  /** Calls that wait for a connection, in order. @type {Set<Call>} */
+  #queue = /* @__PURE__ */ new Set();
+  /** Streams that will be asked for again when there is room for items. @type {Set<Call>} */
+  #parked = /* @__PURE__ */ new Set();
+  /**
+   * @param {Address} url relative ones are the page's; a function is
+   *   asked before each attempt
+   * @param {RpcOptions} [options]
+   */
+  constructor(url, options = {}) {
+    super();
+    const { wire = "longwire.jsonrpc" } = options;
+    if (!Object.hasOwn(WIRES, wire)) {
+      throw new RangeError(`wire must be one of ${Object.keys(WIRES).join(", ")}, not ${wire}`);
+    }
+    this.#options = options;
+    const heartbeat = options.heartbeat !== false && { probe: () => this.#link?.ping(), ...options.heartbeat };
+    this.#client = new Client(url, { protocols: [wire], ...options, heartbeat });
+    this.#client.on("open", (protocol) => this.#opened(WIRES[protocol] ?? WIRES[wire]));
+    this.#client.on("message", (data) => {
+      this.#seen(data, "in");
+      this.#link?.receive(data);
+    });
+    this.#client.on("close", (report) => this.#closed(report));
+    this.#client.on("change", (state) => this.emit("change", state));
+  }
+  // --- the connection ----------------------------------------------------------
+  /** Connect, and again whenever the connection ends. */
+  connect() {
+    this.#client.connect();
+    return this;
+  }
+  /**
+   * Close the connection and stay closed; every call that waits fails.
+   *
+   * @param {number} [code]
+   * @param {string} [reason]
+   */
+  destroy(code = 1e3, reason = "") {
+    this.#client.close(code, reason);
+    this.#fail(new DisconnectedError("Connection closed", this.#client.report ?? void 0), true);
+  }
+  /**
+   * The state of the connection: "CONNECTING", "OPEN", "CLOSING" or "CLOSED".
+   *
+   * @returns {State}
+   */
+  state() {
+    return this.#client.state;
+  }
+  /** The state as the number that a WebSocket has for it. */
+  stateCode() {
+    return STATES.indexOf(this.#client.state);
+  }
+  /** Why the last connection ended, or the last attempt failed. */
+  get report() {
+    return this.#client.report;
+  }
+  /** Try now what would be tried later: the next attempt, or a heartbeat. */
+  wake() {
+    this.#client.wake();
+  }
+  // --- calling -----------------------------------------------------------------
+  /**
+   * Call a route of the other side. An array has the arguments by position, an object by
+   * name; nothing is no argument, and any other value is one.
+   *
+   * @param {string} name
+   * @param {unknown} [args]
+   * @param {CallOptions} [options]
+   * @returns {Promise<any>}
+   */
+  call(name, args, options = {}) {
+    return new Promise((resolve, reject) => {
+      const call = this.#make(name, args, resolve, reject);
+      this.#start(call, { timeout: this.#options.timeout, ...options });
+    });
+  }
+  /**
+   * Call a route of the other side that need not answer. The promise tells that it was
+   * sent, and may be left alone.
+   *
+   * @param {string} name
+   * @param {unknown} [args]
+   * @param {CallOptions} [options]
+   * @returns {Promise<void>}
+   */
+  notify(name, args, options = {}) {
+    const sent = new Promise((resolve, reject) => {
+      this.#start({ ...this.#make(name, args, () => resolve(), reject), silent: true }, options);
+    });
+    sent.catch(() => {
+    });
+    return sent;
+  }
+  /**
+   * Ask for the items of a route that is a stream.
+   *
+   * @param {string} name
+   * @param {unknown} [args]
+   * @param {StreamOptions} [options]
+   * @returns {RpcStream}
+   */
+  stream(name, args, { signal, window = 16, resubscribe, noWait } = {}) {
+    if (!Number.isInteger(window) || window < 1 || window > MAX_WINDOW) {
+      throw new RangeError(`window must be an integer from 1 to ${MAX_WINDOW}, not ${window}`);
+    }
+    const stream = new RpcStream(window, {
+      more: (count) => {
+        if (this.#parked.delete(call)) this.#dispatch(call);
+        else this.#link?.more(call, count);
+      },
+      cancel: () => this.#abandon(call)
+    });
+    const call = {
+      ...this.#make(name, args, () => stream.end(), (error) => {
+        if (signal?.aborted) stream.abort(error);
+        else stream.end(error);
+      }),
+      stream,
+      resubscribe
+    };
+    this.#start(call, { signal, noWait });
+    return stream;
+  }
+  /**
+   * Calls as methods: `rpc.proxy.a.b(args)` is `rpc.call("a.b", args)`. A route whose
+   * name ends with `then` can only be called by `call`.
+   *
+   * @returns {RemotePath}
+   */
+  get proxy() {
+    return path(this, "");
+  }
+  // --- being called ------------------------------------------------------------
+  /**
+   * Let the other side call `run`. It gets an array of arguments by position and anything
+   * else as one; what it returns, or the promise of it, is the answer, and what an async
+   * generator yields is a stream. `this` has `signal`, `name`, `resolve` and `reject`.
+   *
+   * @param {string} name
+   * @param {(this: Context, ...args: any[]) => unknown} run
+   * @param {boolean} [isAsync] the answer is what `this.resolve` or `this.reject` is given
+   */
+  addRoute(name, run, isAsync = false) {
+    if (typeof run !== "function") {
+      throw new TypeError(`the route ${name} must be a function, not ${typeof run}`);
+    }
+    if (name.startsWith("$/")) throw new RangeError(`${name}: names with $/ are the protocol's`);
+    this.#routes.set(name, { run, isAsync });
+  }
+  /**
+   * @param {string} name
+   * @returns {boolean} whether there was one
+   */
+  deleteRoute(name) {
+    return this.#routes.delete(name);
+  }
+  /**
+   * Call `listener` with every event of the server: a message that is neither call nor
+   * answer, or a notification no route takes.
+   *
+   * @param {(event: any) => unknown} listener
+   * @returns {number}
+   */
+  addServerEventListener(listener) {
+    this.#serverListeners.set(this.#nextListener, listener);
+    return this.#nextListener++;
+  }
+  /**
+   * @param {number} id
+   * @returns {boolean} whether there was one
+   */
+  removeServerEventListener(id) {
+    return this.#serverListeners.delete(id);
+  }
+  /**
+   * Send a message as it is: text, or anything else as JSON.
+   *
+   * @param {unknown} data
+   */
+  sendRaw(data) {
+    this.#write(typeof data === "string" ? data : JSON.stringify(data));
+  }
+  /** A promise with what settles it. */
+  defer() {
+    return deferred();
+  }
+  // --- calls on their way ------------------------------------------------------
+  /**
+   * @param {string} method
+   * @param {unknown} params
+   * @param {(value: any) => void} resolve
+   * @param {(error: unknown) => void} reject
+   */
+  #make(method, params, resolve, reject) {
+    if (typeof method !== "string" || !method) {
+      throw new TypeError(`the name of a route must be a string, not ${String(method)}`);
+    }
+    const after = [];
+    const settling = (settle) => (value) => {
+      for (const clean of after.splice(0)) clean();
+      settle(value);
+    };
+    return { method, params, after, succeed: settling(resolve), fail: settling(reject) };
+  }
+  /**
+   * @param {Call & { after: (() => void)[] }} call
+   * @param {CallOptions} options
+   */
+  #start(call, { signal, timeout, noWait }) {
+    if (signal) {
+      const abort = () => this.#abandon(call, signal.reason);
+      if (signal.aborted) return abort();
+      signal.addEventListener("abort", abort);
+      call.after.push(() => signal.removeEventListener("abort", abort));
+    }
+    if (timeout !== void 0) {
+      const timer = setTimeout(() => {
+        this.#abandon(call, new TimeoutError(`no answer to ${call.method} within ${timeout} ms`));
+      }, timeout);
+      call.after.push(() => clearTimeout(timer));
+    }
+    this.#dispatch(call, noWait);
+  }
+  /**
+   * Send a call now or when there is a connection.
+   *
+   * @param {Call} call
+   * @param {boolean} [noWait]
+   */
+  #dispatch(call, noWait) {
+    const { offline = "queue", maxQueue = 1e3 } = this.#options;
+    if (this.#link) {
+      this.#send(call);
+    } else if (noWait || offline === "reject") {
+      call.fail(new DisconnectedError(`Socket is: ${this.state()}`, this.report ?? void 0));
+    } else if (this.#queue.size >= maxQueue) {
+      const found = `${maxQueue} calls are waiting for a connection already`;
+      call.fail(new RpcError(found, { code: Code.TOO_BUSY }));
+    } else {
+      this.#queue.add(call);
+    }
+  }
+  /**
+   * @param {Call} call
+   * @param {unknown} [error]
+   */
+  #abandon(call, error) {
+    this.#queue.delete(call);
+    this.#parked.delete(call);
+    this.#link?.cancel(call);
+    if (error === void 0) call.succeed();
+    else call.fail(error);
+  }
+  // --- what becomes of the connection ------------------------------------------
+  /** @param {Wire} wire */
+  #opened(wire) {
+    this.#log("open", wire.name);
+    const { errors = {}, maxCalls = 1e3 } = this.#options;
+    const link = this.#link = new Link(wire, {
+      maxCalls,
+      send: (text) => this.#write(text),
+      route: (name) => this.#routes.get(name),
+      event: (value) => {
+        for (const listener of [...this.#serverListeners.values()]) shielded(listener, value);
+      },
+      error: (error) => this.emit("error", error),
+      fault: (reason) => this.#client.drop("protocol", reason),
+      raise: (failure) => {
+        const known = failure.type !== void 0 && Object.hasOwn(errors, failure.type);
+        const Class = known ? errors[
+          /** @type {string} */
+          failure.type
+        ] : RemoteError;
+        return new Class(failure.message, failure);
+      }
+    });
+    const waiting = [...this.#queue];
+    this.#queue.clear();
+    for (const call of waiting) {
+      if (this.#link === link) this.#send(call);
+      else this.#queue.add(call);
+    }
+    this.emit("connect", wire.name);
+  }
+  /**
+   * Send a call on the open connection.
+   *
+   * @param {Call} call
+   */
+  #send(call) {
+    if (call.stream?.isFull) {
+      this.#parked.add(call);
+      return;
+    }
+    if (call.lost) {
+      call.lost = false;
+      this.emit("resubscribe", call.method);
+      if (typeof call.resubscribe === "function") shielded(call.resubscribe);
+    }
+    this.#log("call", call.method);
+    this.#link?.start(call);
+  }
+  /** @param {CloseReport} report */
+  #closed(report) {
+    this.#log("closed", report.cause, report.code, report.reason);
+    const quiet = report.cause === "local" || report.cause === "peer";
+    const error = new DisconnectedError(
+      quiet ? "Connection closed" : "WebSocket error occurred",
+      report
+    );
+    this.#fail(error, report.retryAfter === null);
+    if (!quiet) this.emit("error", error);
+    this.emit("close", report);
+  }
+  /**
+   * Fail every call that is under way or waits; but for those that go on.
+   *
+   * @param {DisconnectedError} error
+   * @param {boolean} forever whether there will be no other connection
+   */
+  #fail(error, forever) {
+    const lost = this.#link?.end() ?? [];
+    const waiting = [...this.#queue];
+    this.#link = null;
+    this.#queue.clear();
+    for (const call of lost) {
+      if (call.resubscribe && !forever) this.#queue.add(Object.assign(call, { lost: true }));
+      else call.fail(error);
+    }
+    for (const call of waiting) {
+      if (!forever && (call.resubscribe || this.#options.offline === "keep")) this.#queue.add(call);
+      else call.fail(error);
+    }
+    if (!forever) return;
+    for (const call of this.#parked) call.fail(error);
+    this.#parked.clear();
+  }
+  /** @param {string} text */
+  #write(text) {
+    this.#client.send(text);
+    this.#seen(text, "out");
+  }
+  /**
+   * @param {unknown} text
+   * @param {"in" | "out"} direction
+   */
+  #seen(text, direction) {
+    const { onFrame } = this.#options;
+    if (onFrame) shielded(onFrame, text, direction);
+    if (this.#class.TRACE) console.debug("longwire:", direction, text);
+  }
+  /** @param {...unknown} what */
+  #log(...what) {
+    if (this.#class.DEBUG) console.debug("longwire:", ...what);
+  }
+  get #class() {
+    return (
+      /** @type {typeof Rpc} */
+      this.constructor
+    );
+  }
+};
+function path(rpc, name) {
+  return new Proxy(() => {
+  }, {
+    // Whoever awaits this asks for `then`, and must not be told that there is one.
+    get: (_, key) => typeof key === "symbol" || key === "then" ? void 0 : path(rpc, name ? `${name}.${key}` : key),
+    apply: (_, __, [args, options]) => rpc.call(name, args, options)
+  });
+}
+
+// src/wsrpc.js
+function make(url, reconnectTimeout = 1e3, options = {}) {
+  const { wire = "wsrpc" } = options;
+  const protocols = WIRES[wire]?.extended ? [wire] : [];
+  const rpc = Reflect.construct(
+    Rpc,
+    [url, { wire, protocols, reconnect: reconnectTimeout, ...options }],
+    new.target ?? WSRPC
+  );
+  rpc.addRoute("ping", (data) => data);
+  rpc.addRoute("log", (data) => console.log(data));
+  return rpc;
+}
+Object.setPrototypeOf(make, Rpc);
+make.prototype = Object.create(Rpc.prototype, { constructor: { value: make } });
+var WSRPC = (
+  /** @type {WSRPCClass} */
+  /** @type {unknown} */
+  make
+);
+export {
+  Client,
+  Code,
+  DisconnectedError,
+  RemoteError,
+  Rpc,
+  RpcError,
+  RpcStream,
+  TimeoutError,
+  WSRPC
+};
