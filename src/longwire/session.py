@@ -658,4 +658,4 @@ def _describe_loss(error: BaseException | None) -> str:
 
 def _cut_reason(text: str) -> str:
     """Return as much of ``text`` as fits in a close frame: 123 bytes of UTF-8."""
-    return text.encode()[:123].decode(errors="ignore")
+    return text.encode(errors="replace")[:123].decode(errors="ignore")

@@ -158,6 +158,20 @@ def test_a_payload_is_completed_by_later_input():
     assert reader.take() == b"0123456789" * 30
 
 
+@pytest.mark.parametrize("there", [0, 1, 3])
+def test_a_payload_may_be_awaited_whole(there):
+    wire = b"\x81\x85" + RFC_KEY + b"\x7f\x9f\x4d\x51\x58"
+    reader = frames.FrameReader(False, 0)
+    reader.feed(wire[: 6 + there])
+    assert reader.read_header()
+
+    assert not reader.is_whole()
+    reader.feed(wire[6 + there :])
+
+    assert reader.is_whole()
+    assert reader.take_text() == "Hello"
+
+
 def test_a_payload_is_taken_as_it_comes():
     reader = frames.FrameReader(False, 0)
     wire = frame(0x82, b"0123456789", RFC_KEY)

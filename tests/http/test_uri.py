@@ -27,6 +27,8 @@ pytestmark = pytest.mark.once
         ("ws://127.0.0.1/", (False, "127.0.0.1", 80, "/", "")),
         ("ws://münchen.example/", (False, "xn--mnchen-3ya.example", 80, "/", "")),
         ("ws://a/ü?ö=€", (False, "a", 80, "/%C3%BC", "%C3%B6=%E2%82%AC")),
+        # As a redirect's Location comes that is in Latin-1.
+        ("ws://a/\udce9?\udcff", (False, "a", 80, "/%E9", "%FF")),
         ('ws://a/"<>"', (False, "a", 80, "/%22%3C%3E%22", "")),
         ("ws://a/%2F%20?a=b%26c", (False, "a", 80, "/%2F%20", "a=b%26c")),
     ],
@@ -99,6 +101,7 @@ def test_the_resource_name_is_path_and_query(uri, resource_name):
         (" ws://localhost/", "white space"),
         ("ws://localhost/\r\nX: y", "white space"),
         ("ws://local\thost/", "white space"),
+        ("ws://localhost/\ud800", "surrogates are no characters"),
     ],
 )
 def test_an_invalid_uri_is_refused_with_the_reason(uri, text):

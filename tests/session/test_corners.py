@@ -201,3 +201,12 @@ def test_extension_that_fails_at_a_message_that_waited_ends_the_connection(serve
 
     assert bench.session.ended.cause is Cause.HANDLER
     assert bench.session.take_flags() & HANGUP
+
+
+def test_error_whose_text_cannot_be_encoded_ends_the_connection(server):
+    bench = server()
+
+    bench.session.fail(OSError("\udcff"), bench.now)
+
+    assert bench.written() == b"\x88\x03\x03\xf3?"
+    assert bench.session.ended.error.args == ("\udcff",)

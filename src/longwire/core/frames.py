@@ -161,8 +161,11 @@ class FrameReader:
 
     def is_whole(self) -> bool:
         """Return whether the rest of the frame's payload is there."""
-        if self._later and self._end - self._pos < self.remaining:
-            self._keep_key()
+        if self._end - self._pos >= self.remaining:
+            return True
+        # More input will take the place of what lies before the payload.
+        self._keep_key()
+        if self._later:
             self._refill()
         return self._end - self._pos >= self.remaining
 

@@ -72,8 +72,8 @@ def parse_uri(uri: str) -> WebSocketURI:
         secure,
         _host(parts, uri),
         (443 if secure else 80) if port is None else port,
-        urllib.parse.quote(parts.path, safe=_SAFE),
-        urllib.parse.quote(parts.query, safe=_SAFE),
+        _quote(parts.path, uri),
+        _quote(parts.query, uri),
         username,
         password,
     )
@@ -109,6 +109,14 @@ def _host(parts: urllib.parse.SplitResult, uri: str) -> str:
         return host.encode("idna").decode()
     except UnicodeError as exc:
         raise InvalidURI(uri, "hostname isn't a valid domain name") from exc
+
+
+def _quote(text: str, uri: str) -> str:
+    # A Location that is not UTF-8 comes with surrogates for the bytes it has.
+    try:
+        return urllib.parse.quote(text, safe=_SAFE, errors="surrogateescape")
+    except UnicodeEncodeError as exc:
+        raise InvalidURI(repr(uri), "surrogates are no characters") from exc
 
 
 def _user_info(
