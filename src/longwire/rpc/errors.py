@@ -1,0 +1,313 @@
+"""What a call can end with, other than a result.
+
+::
+
+    WebSocketException
+    └── RpcError
+        ├── RemoteError            the other side's answer: code, type, message, data
+        │   ├── ApplicationError     -32000  declared by the application: subclass it
+        │   ├── ParseError           -32700
+        │   ├── InvalidRequest       -32600
+        │   ├── MethodNotFound       -32601
+        │   ├── InvalidParams        -32602  names the parameter
+        │   ├── InternalError        -32603  `id` is in the log of the other side
+        │   ├── NotAuthorised        -32001
+        │   ├── TooBusy              -32002  a limit on calls
+        │   ├── DeadlineExceeded     -32003  stopped by the other side
+        │   ├── StreamMismatch       -32004
+        │   └── Cancelled            -32800
+        ├── CallTimeout            no answer in time, also a TimeoutError
+        ├── InvalidResult          the result is not of the type asked for
+        └── Disconnected           -32005  the connection ended first, never on the wire
+
+A route raises these to answer with them; what is raised there and is none of them
+goes out as InternalError, unless its class was declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from ..errors import WebSocketException
+from ..messages import CloseReport
+
+__all__ = [
+    "ApplicationError",
+    "CallTimeout",
+    "Cancelled",
+    "DeadlineExceeded",
+    "Disconnected",
+    "ErrorValue",
+    "InternalError",
+    "InvalidParams",
+    "InvalidRequest",
+    "InvalidResult",
+    "MethodNotFound",
+    "NotAuthorised",
+    "ParseError",
+    "RemoteError",
+    "RpcError",
+    "StreamMismatch",
+    "TooBusy",
+]
+
+
+class ErrorValue(msgspec.Struct):
+    """An error as the wires carry it, whatever they call its parts."""
+
+    code: int
+    message: str
+    type: str | None = None
+    data: Any = msgspec.UNSET
+    id: str | None = None
+    traceback: str | None = None
+
+
+class RpcError(WebSocketException):
+    """A call did not end with a result."""
+
+
+class RemoteError(RpcError):
+    """The other side answered with an error.
+
+    ``type`` is the name of its exception's class, ``message`` the text, ``data``
+    whatever was sent along (None if nothing was), ``code`` the number of JSON-RPC,
+    ``id`` where the other side's log has the rest, ``traceback`` the other side's, if
+    it shows them; it is a note of the exception, too. Raised in a route, it is what the
+    call is answered with.
+    """
+
+    code = -32000
+
+    def __init__(
+        self,
+        message: str = "",
+        data: Any = None,
+        *,
+        type: str | None = None,
+        code: int | None = None,
+        id: str | None = None,
+        traceback: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+        self.type = type or self.__class__.__name__
+        if code is not None:
+            self.code = code
+        self.id = id
+        self.traceback = traceback
+        # Whether it came over the wire: then it is no answer to somebody else's call.
+        self.arrived = False
+
+    def __str__(self) -> str:
+        named = self.type not in ("", self.__class__.__name__)
+        text = f"{self.type}: {self.message}" if named else self.message
+        return f"{text} [{self.id}]" if self.id else text
+
+
+class ApplicationError(RemoteError):
+    """A declared error: the other side sees its type, its message and its data.
+
+    Subclass it and raise the subclass in a route. Where the other side has the class
+    among its ``errors`` it arrives as itself, else as this.
+    """
+
+    code = -32000
+
+
+class ParseError(RemoteError):
+    """What came is not JSON, or not MessagePack."""
+
+    code = -32700
+
+
+class InvalidRequest(RemoteError):
+    """What came is neither a call nor an answer."""
+
+    code = -32600
+
+
+class MethodNotFound(RemoteError):
+    """There is no such route, or it is out of reach."""
+
+    code = -32601
+
+
+class InvalidParams(RemoteError):
+    """An argument is missing, too many, or of another type; the route was not called.
+
+    The message names the parameter and the type expected.
+    """
+
+    code = -32602
+
+
+class InternalError(RemoteError):
+    """The route failed; ``id`` is in the log of the other side."""
+
+    code = -32603
+
+
+class NotAuthorised(RemoteError):
+    """The call, or the connection, is not allowed."""
+
+    code = -32001
+
+
+class TooBusy(RemoteError):
+    """A limit on calls was reached."""
+
+    code = -32002
+
+
+class DeadlineExceeded(RemoteError):
+    """The other side stopped the call: it took too long."""
+
+    code = -32003
+
+
+class StreamMismatch(RemoteError):
+    """A stream was called as a plain route, or the other way round."""
+
+    code = -32004
+
+
+class Cancelled(RemoteError):
+    """The call was cancelled."""
+
+    code = -32800
+
+
+class CallTimeout(RpcError, TimeoutError):
+    """No answer came within ``timeout`` seconds; the call was cancelled."""
+
+    def __init__(self, method: str, timeout: float) -> None:
+        super().__init__(method, timeout)
+        self.method = method
+        self.timeout = timeout
+
+    def __str__(self) -> str:
+        return f"no answer from {self.method} within {self.timeout:g} seconds"
+
+
+class InvalidResult(RpcError):
+    """What the other side returned is not of the type that ``returns=`` asks for."""
+
+
+class Disconnected(RpcError):
+    """The connection ended before the answer came; ``report`` says how.
+
+    ``report`` is the :class:`~longwire.CloseReport`, None if there was no connection
+    to lose. Whether the call was carried out is not known.
+    """
+
+    code = -32005
+
+    def __init__(self, report: CloseReport | None = None, message: str = "") -> None:
+        super().__init__(report, message)
+        self.report = report
+        self.message = message
+
+    def __str__(self) -> str:
+        if self.report is None:
+            return self.message or "not connected"
+        return f"connection ended before the answer: {self.report}"
+
+
+BY_CODE: Mapping[int, type[RemoteError]] = {
+    kind.code: kind
+    for kind in (
+        ApplicationError,
+        ParseError,
+        InvalidRequest,
+        MethodNotFound,
+        InvalidParams,
+        InternalError,
+        NotAuthorised,
+        TooBusy,
+        DeadlineExceeded,
+        StreamMismatch,
+        Cancelled,
+    )
+}
+
+
+Errors = Mapping[str, type[Exception]] | Iterable[type[Exception]]
+"""Exception classes that cross the wire as themselves, under a name or their own."""
+
+
+class Registry:
+    """Exception classes that are shown to the other side and arrive as themselves."""
+
+    def __init__(self, errors: Errors = ()) -> None:
+        if isinstance(errors, Mapping):
+            self._classes = dict(errors)
+        else:
+            self._classes = {kind.__name__: kind for kind in errors}
+        for name, kind in self._classes.items():
+            if not (isinstance(kind, type) and issubclass(kind, Exception)):
+                raise TypeError(f"errors: {name} is not an exception class")
+        self._names = {kind: name for name, kind in self._classes.items()}
+
+    @property
+    def classes(self) -> tuple[type[Exception], ...]:
+        """The classes registered."""
+        return tuple(self._names)
+
+    def declared(self, exc: Exception) -> ErrorValue | None:
+        """Return what the other side may know of ``exc``; None if nothing."""
+        if isinstance(exc, RemoteError):
+            if exc.arrived:
+                return None  # another peer's answer is not ours
+            return _value_of(exc, exc.type)
+        for kind in type(exc).__mro__:
+            if kind in self._names:
+                return _value_of(exc, self._names.get(type(exc), type(exc).__name__))
+        return None
+
+    def revive(self, value: ErrorValue) -> Exception:
+        """Return the exception that ``value`` stands for, to be raised here."""
+        remote = _remote(BY_CODE.get(value.code, RemoteError), value)
+        kind = self._classes.get(value.type or "")
+        if kind is None:
+            return remote
+        if issubclass(kind, RemoteError):
+            return _remote(kind, value)
+        try:
+            exc: Exception = kind(value.message)
+        except Exception:
+            return remote  # it is not made from one text; then this has to do
+        exc.__cause__ = remote
+        return exc
+
+
+def _value_of(exc: Exception, name: str) -> ErrorValue:
+    data = getattr(exc, "data", None)
+    return ErrorValue(
+        code=exc.code if isinstance(exc, RemoteError) else ApplicationError.code,
+        message=exc.message if isinstance(exc, RemoteError) else str(exc),
+        type=name,
+        data=msgspec.UNSET if data is None else data,
+    )
+
+
+def _remote(kind: type[RemoteError], value: ErrorValue) -> RemoteError:
+    """Return an exception of ``kind``, whatever arguments that asks for."""
+    exc: RemoteError = kind.__new__(kind)
+    RemoteError.__init__(
+        exc,
+        value.message,
+        None if value.data is msgspec.UNSET else value.data,
+        type=value.type,
+        code=value.code,
+        id=value.id,
+        traceback=value.traceback,
+    )
+    exc.arrived = True
+    if value.traceback:
+        exc.add_note(f"traceback of the other side:\n{value.traceback}")
+    return exc

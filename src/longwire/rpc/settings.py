@@ -1,0 +1,108 @@
+"""Settings: what all connections of one server or client share."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from .calls import Budget
+from .codecs import Codec, Json, MessagePack
+from .describing import described
+from .envelope import Call, JsonRpc, Wire
+from .errors import Errors, Registry
+from .limits import RpcLimits
+from .routes import Route, Routes
+from .signals import Signals
+from .wsrpc import Wsrpc, Wsrpc1
+
+__all__ = ["SUBPROTOCOLS", "WIRES", "Settings"]
+
+WIRES: Mapping[str, str] = {
+    "jsonrpc": "longwire.jsonrpc",
+    "msgpack": "longwire.msgpack",
+    "wsrpc": "wsrpc",
+    "wsrpc.1": "wsrpc.1",
+}
+"""The names of the wires, as ``wire=`` takes them, and their subprotocols."""
+
+SUBPROTOCOLS = tuple(WIRES.values())
+"""The subprotocols of all wires, the preferred one first."""
+
+AuthorizeCall = Callable[[Call], Awaitable[bool | None] | bool | None]
+
+_JSON = Json()
+_MSGPACK = MessagePack()
+
+
+class Settings:
+    """Routes, limits and manners; see :class:`Server` for what each one does."""
+
+    def __init__(
+        self,
+        routes: Any = None,
+        *,
+        wire: str = "jsonrpc",
+        limits: RpcLimits | None = None,
+        errors: Errors = (),
+        show_errors: bool = False,
+        tracebacks: bool = False,
+        authorize_call: AuthorizeCall | None = None,
+        threads: int = 8,
+        describe: bool = True,
+        enc_hook: Callable[[Any], Any] | None = None,
+        dec_hook: Callable[[Any, Any], Any] | None = None,
+        signals: Signals | None = None,
+    ) -> None:
+        if wire not in WIRES:
+            known = ", ".join(WIRES)
+            raise ValueError(f"wire is {wire!r}; one of {known} is allowed")
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise ValueError(f"threads is {threads!r}; an int of 1 or more is allowed")
+        if authorize_call is not None and not callable(authorize_call):
+            raise TypeError("authorize_call must be a function or None")
+        self.routes = Routes.of(routes)
+        self.wire = wire
+        self.limits = limits or RpcLimits()
+        self.errors = Registry(errors)
+        self.show_errors = show_errors
+        self.tracebacks = tracebacks
+        self.authorize_call = authorize_call
+        self.signals = signals or Signals()
+        self.budget = Budget(self.limits.calls_in_all)
+        self.dec_hook = dec_hook
+        hooked = enc_hook is not None or dec_hook is not None
+        self._json: Codec = Json(enc_hook, dec_hook) if hooked else _JSON
+        self._msgpack: Codec = MessagePack(enc_hook, dec_hook) if hooked else _MSGPACK
+        self._threads = threads
+        self._pool: concurrent.futures.Executor | None = None
+        self._own: dict[str, Route] = {}
+        if describe:
+            self._own["rpc.describe"] = Route("rpc.describe", self._describe)
+
+    def _describe(self) -> dict[str, Any]:
+        """Every route, with the types it takes and returns."""
+        return described(self.routes)
+
+    def find(self, name: str) -> Route | None:
+        """Return the route called ``name``, the protocol's own among them."""
+        return self.routes.find(name) or self._own.get(name)
+
+    def make_wire(self, subprotocol: str | None, *, client: bool) -> Wire:
+        """Return the wire of one connection: its subprotocol's, or else ours."""
+        name = subprotocol if subprotocol in SUBPROTOCOLS else WIRES[self.wire]
+        if name == "wsrpc":
+            return Wsrpc(self._json, client=client)
+        if name == "wsrpc.1":
+            return Wsrpc1(self._json, client=client)
+        codec = self._msgpack if name == "longwire.msgpack" else self._json
+        return JsonRpc(codec, self.limits.batch)
+
+    @property
+    def pool(self) -> concurrent.futures.Executor:
+        """The threads that routes with ``threads=True`` run in."""
+        if self._pool is None:
+            self._pool = concurrent.futures.ThreadPoolExecutor(
+                self._threads, thread_name_prefix="longwire-rpc"
+            )
+        return self._pool
