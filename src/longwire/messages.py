@@ -142,6 +142,7 @@ class Deflate:
     level: int = 6
     mem_level: int = 5
     min_size: int = 0
+    backend: str = "auto"
 
     @property
     def name(self) -> str:

@@ -57,10 +57,13 @@ def broadcast(
                 session.send(opcode, payload, True, True)
                 connection._react()
         except Exception as exc:
+            if session.protocol.codec is not None:
+                session.protocol.codec.forget()  # who knows what the peer gets
             if raise_exceptions:
                 exc.add_note(f"on {connection!r}")
                 failures.append(exc)
             else:
                 connection.logger.warning("broadcast left this connection out: %s", exc)
+    forms.settle()
     if failures:
         raise ExceptionGroup("broadcast failed on some connections", failures)

@@ -46,6 +46,8 @@ class Preferences(Protocol):
     def peer_takeover(self) -> bool: ...
     @property
     def min_size(self) -> int: ...
+    @property
+    def backend(self) -> str: ...
 
 
 # --- parameters ------------------------------------------------------------------
@@ -147,7 +149,8 @@ class ClientPerMessageDeflateFactory(ClientExtensionFactory):
 
     With ``fallback``, what is asked of the server is a wish: a second offer without
     it is made, and an answer to that is taken. ``window_bits`` bounds our own window
-    whatever is agreed; messages shorter than ``min_size`` go uncompressed.
+    whatever is agreed; messages shorter than ``min_size`` go uncompressed, and
+    ``backend`` is as in :class:`longwire.Compression`.
     """
 
     name = NAME
@@ -163,6 +166,7 @@ class ClientPerMessageDeflateFactory(ClientExtensionFactory):
         fallback: bool = False,
         window_bits: int = 15,
         min_size: int = 0,
+        backend: str = "auto",
     ) -> None:
         _check_bits("server_max_window_bits", server_max_window_bits)
         if client_max_window_bits is False:
@@ -178,6 +182,7 @@ class ClientPerMessageDeflateFactory(ClientExtensionFactory):
         self.fallback = fallback
         self.window_bits = window_bits
         self.min_size = min_size
+        self.backend = backend
         self._compressor = _compressor(compress_settings)
 
     @classmethod
@@ -200,6 +205,7 @@ class ClientPerMessageDeflateFactory(ClientExtensionFactory):
             fallback=True,
             window_bits=compression.window_bits,
             min_size=compression.min_size,
+            backend=compression.backend,
         )
 
     def get_request_params(self) -> list[ExtensionParameter]:
@@ -250,6 +256,7 @@ class ClientPerMessageDeflateFactory(ClientExtensionFactory):
                 most if ours is None else ours, self.window_bits
             ),
             min_size=self.min_size,
+            backend=self.backend,
             **self._compressor,
         )
 
@@ -279,7 +286,7 @@ class ServerPerMessageDeflateFactory(ServerExtensionFactory):
     that does not offer ``client_max_window_bits`` cannot be asked for it, and is
     declined if ``require_client_max_window_bits`` says so. ``compress_settings`` are
     ``level`` and ``memLevel`` of zlib; messages shorter than ``min_size`` go
-    uncompressed.
+    uncompressed, and ``backend`` is as in :class:`longwire.Compression`.
     """
 
     name = NAME
@@ -294,6 +301,7 @@ class ServerPerMessageDeflateFactory(ServerExtensionFactory):
         require_client_max_window_bits: bool = False,
         *,
         min_size: int = 0,
+        backend: str = "auto",
     ) -> None:
         _check_bits("server_max_window_bits", server_max_window_bits)
         _check_bits("client_max_window_bits", client_max_window_bits)
@@ -308,6 +316,7 @@ class ServerPerMessageDeflateFactory(ServerExtensionFactory):
         self.compress_settings = compress_settings
         self.require_client_max_window_bits = require_client_max_window_bits
         self.min_size = min_size
+        self.backend = backend
         self._compressor = _compressor(compress_settings)
 
     @classmethod
@@ -324,6 +333,7 @@ class ServerPerMessageDeflateFactory(ServerExtensionFactory):
             client_max_window_bits=below_15(compression.peer_window_bits),
             compress_settings=_settings(compression),
             min_size=compression.min_size,
+            backend=compression.backend,
         )
 
     def process_request_params(
@@ -349,6 +359,7 @@ class ServerPerMessageDeflateFactory(ServerExtensionFactory):
             server_max_window_bits=answer.server_max_window_bits or 15,
             client_max_window_bits=answer.client_max_window_bits or 15,
             min_size=self.min_size,
+            backend=self.backend,
             **self._compressor,
         )
         return answer.build(), deflate
