@@ -312,7 +312,7 @@ export class Client extends Emitter {
     } else {
       // Due, asked for, or the page was asleep and what came meanwhile is yet to be read.
       this.#probedAt = at;
-      this.#pulse = setTimeout(() => this.#beat(), timeout + 1);
+      this.#pulse = setTimeout(() => this.#beat(), Math.min(interval, timeout) + 1);
       probe?.();
     }
   }

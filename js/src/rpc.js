@@ -69,6 +69,7 @@ export class Rpc extends Emitter {
   /** @type {Map<string, Route>} */ #routes = new Map();
   /** @type {Map<number, (event: any) => unknown>} */ #serverListeners = new Map();
   #nextListener = 1;
+  #leaving = false;
   /** Calls that wait for a connection, in order. @type {Set<Call>} */
   #queue = new Set();
   /** Streams that will be asked for again when there is room for items. @type {Set<Call>} */
@@ -114,6 +115,7 @@ export class Rpc extends Emitter {
    */
   destroy(code = 1000, reason = "") {
     this.#client.close(code, reason);
+    this.#leaving = this.state() === "CLOSING";
     this.#fail(new DisconnectedError("Connection closed", this.#client.report ?? undefined), true);
   }
 
@@ -409,7 +411,9 @@ export class Rpc extends Emitter {
     const error = new DisconnectedError(
       quiet ? "Connection closed" : "WebSocket error occurred", report,
     );
-    this.#fail(error, report.retryAfter === null);
+    // What waits since destroy() waits for the next connect().
+    if (!this.#leaving) this.#fail(error, report.retryAfter === null);
+    this.#leaving = false;
     if (!quiet) this.emit("error", error);
     this.emit("close", report);
   }

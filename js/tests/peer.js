@@ -99,6 +99,7 @@ export class Connection {
  * @property {string} url
  * @property {number} port
  * @property {() => Promise<Connection>} accept the next connection
+ * @property {() => number} count of connections there were
  * @property {() => Promise<void>} stop cuts every connection and refuses new ones
  */
 
@@ -120,7 +121,9 @@ export async function startPeer(t, { port = 0, protocol } = {}) {
   const arrived = [];
   /** @type {((connection: Connection) => void)[]} */
   const waiting = [];
+  let count = 0;
   server.on("connection", (socket) => {
+    count++;
     const connection = new Connection(socket);
     const accept = waiting.shift();
     if (accept) accept(connection);
@@ -140,6 +143,7 @@ export async function startPeer(t, { port = 0, protocol } = {}) {
       if (connection) return Promise.resolve(connection);
       return soon(new Promise((resolve) => void waiting.push(resolve)), "a connection");
     },
+    count: () => count,
     stop,
   };
 }

@@ -366,7 +366,7 @@ var Client = class extends Emitter {
       this.#end("silence", { reason: `nothing came in for ${Math.round(at - this.#heardAt)} ms` });
     } else {
       this.#probedAt = at;
-      this.#pulse = setTimeout(() => this.#beat(), timeout + 1);
+      this.#pulse = setTimeout(() => this.#beat(), Math.min(interval, timeout) + 1);
       probe?.();
     }
   }
@@ -1097,6 +1097,7 @@ var Rpc = class extends Emitter {
   /** @type {Map<number, (event: any) => unknown>} */
   #serverListeners = /* @__PURE__ */ new Map();
   #nextListener = 1;
+  #leaving = false;
   /** Calls that wait for a connection, in order. @type {Set<Call>} */
   #queue = /* @__PURE__ */ new Set();
   /** Streams that will be asked for again when there is room for items. @type {Set<Call>} */
@@ -1137,6 +1138,7 @@ var Rpc = class extends Emitter {
    */
   destroy(code = 1e3, reason = "") {
     this.#client.close(code, reason);
+    this.#leaving = this.state() === "CLOSING";
     this.#fail(new DisconnectedError("Connection closed", this.#client.report ?? void 0), true);
   }
   /**
@@ -1409,7 +1411,8 @@ var Rpc = class extends Emitter {
       quiet ? "Connection closed" : "WebSocket error occurred",
       report
     );
-    this.#fail(error, report.retryAfter === null);
+    if (!this.#leaving) this.#fail(error, report.retryAfter === null);
+    this.#leaving = false;
     if (!quiet) this.emit("error", error);
     this.emit("close", report);
   }
