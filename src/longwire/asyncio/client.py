@@ -33,6 +33,7 @@ from ..settings import (
 from ..steps import Opened, Plan
 from .connection import Connection
 from .driver import Stream, run
+from .native import adopt
 from .transport import Wire
 
 __all__ = ["ClientConnection", "connect", "unix_connect"]
@@ -193,7 +194,8 @@ class connect:
         stream = Stream(make_wire=lambda: Wire(connection))
         try:
             opened = await _within(settings, self._plan(connection, stream), stream)
-            connection.wire = stream.wire
+            assert stream.wire is not None
+            connection.wire = stream.wire = adopt(stream.wire, connection)
             connection.opened(opened)
         except BaseException:
             # Whatever it is, a cancellation too: nobody else knows of the socket.

@@ -21,28 +21,19 @@ from ..connection import (
     BytesLike,
     Data,
     Pieces,
-    as_wanted,
     control_payload,
     opcode_for,
 )
-from ..errors import (
-    ConcurrencyError,
-    ConnectionClosed,
-    ConnectionClosedOK,
-    InvalidState,
-)
+from ..errors import ConnectionClosed, InvalidState
 from ..messages import Cause, Opcode, State
-from ..session import OUTPUT, Session
+from ..session import Session
 from .link import Link
+from .usage import UNBROKEN, busy, elsewhere
 
 __all__ = ["Connection", "elsewhere"]
 
 Message = str | bytes | bytearray | memoryview
 """One whole message, or one fragment of it, for ``send()``."""
-
-UNBROKEN = 256
-"""Messages sent without waiting after which other tasks get a turn: a loop that only
-sends would else keep everything to itself while the peer reads as fast."""
 
 
 class Connection(Link):
@@ -54,35 +45,6 @@ class Connection(Link):
     """
 
     # --- receiving ---------------------------------------------------------------
-
-    @overload
-    async def recv(self, decode: Literal[True]) -> str: ...
-
-    @overload
-    async def recv(self, decode: Literal[False]) -> bytes: ...
-
-    @overload
-    async def recv(self, decode: bool | None = None) -> Data: ...
-
-    async def recv(self, decode: bool | None = None) -> Data:
-        """Return the next message: text as str, binary as bytes.
-
-        ``decode=True`` decodes binary messages too, ``decode=False`` leaves text as
-        UTF-8 bytes. Cancelling loses nothing. Raises ConnectionClosed when the
-        connection has ended and all that came before was received,
-        ConcurrencyError while another coroutine is receiving.
-        """
-        session = self._live
-        if self._receiving:
-            raise _busy("recv")
-        if not session.has_message:
-            await self._wait_for_input(session)
-        _, payload = session.take()
-        if session.flags:
-            self._react()
-        if decode is None:
-            return payload  # type: ignore[no-any-return]
-        return as_wanted(payload, decode)
 
     async def _wait_for_input(self, session: Session, streaming: bool = False) -> None:
         """Wait for a whole message, or, when streaming, for a piece of one."""
@@ -121,7 +83,7 @@ class Connection(Link):
         """
         session = self._live
         if self._receiving:
-            raise _busy("recv_streaming")
+            raise busy("recv_streaming")
         decoder = Pieces(decode)
         begun = fin = False
         try:
@@ -142,53 +104,23 @@ class Connection(Link):
                 over = session.ended is not None and not len(session.inbox)
                 self._receiving = not over
 
-    def __aiter__(self) -> AsyncIterator[Data]:
-        """Iterate over messages; ends when the connection is closed properly.
-
-        Any other end raises ConnectionClosedError.
-        """
-        return _Messages(self)
-
     # --- sending -----------------------------------------------------------------
 
-    async def send(
-        self,
-        message: Message | Iterable[Message] | AsyncIterable[Message],
-        text: bool | None = None,
-        *,
-        compress: bool = True,
+    async def _send_slowly(
+        self, message: Any, text: bool | None, compress: bool
     ) -> None:
-        """Send a message: str as Text, bytes-like as Binary.
-
-        ``text`` overrides that. An iterable or asynchronous iterable is sent as one
-        fragment for each item, all of one type. ``compress=False`` sends this message
-        uncompressed though permessage-deflate was agreed on. Waits while the peer is
-        slow. Raises ConnectionClosed when the connection has ended, TypeError for
-        other types.
-        """
+        """Send what cannot leave at once: in fragments, or not yet, or not any more."""
         session = self._live
-        if get_running_loop() is not self._loop:
-            raise elsewhere()
-        if session.fragmenting or not session.writable:
-            await self._wait_for_turn(session)
-        if isinstance(message, str):
-            opcode = Opcode.TEXT if text is not False else Opcode.BINARY
-        elif isinstance(message, BytesLike):
-            opcode = Opcode.TEXT if text else Opcode.BINARY
-        else:
+        if not isinstance(message, (str, *BytesLike)):
             await self._send_fragments(session, message, text, compress)
             return
+        await self._wait_for_turn(session)
         if not session.is_open:
             await self._raise_closed(session)
-        session.send(opcode, message, True, compress)
-        if session.flags == OUTPUT:
-            session.flags = 0
-            self._write(session)
-        else:
-            self._react()
+        session.send(opcode_for(message, text), message, True, compress)
+        self._react()
         self._unbroken += 1
-        if self._unbroken >= UNBROKEN or not session.writable:
-            await self._pause(session)
+        await self._pause(session)
 
     async def _send_fragments(
         self, session: Session, message: Any, text: bool | None, compress: bool
@@ -281,12 +213,6 @@ class Connection(Link):
         finally:
             if future.cancelled() and future in self._waiting:
                 self._waiting.remove(future)
-
-    def send_frame(self, frame: bytes) -> None:
-        """Send a message encoded elsewhere, without waiting; for broadcast."""
-        session = self._live
-        session.send_encoded(frame, self._wire.unsent, self._now())
-        self._react()
 
     # --- pings -------------------------------------------------------------------
 
@@ -390,39 +316,6 @@ class Connection(Link):
         Behind a proxy that is the proxy's.
         """
         return None if self.wire is None else self.wire.get_extra_info("peername")
-
-
-class _Messages:
-    """What ``async for`` iterates over."""
-
-    __slots__ = ("_recv",)
-
-    def __init__(self, owner: Connection) -> None:
-        self._recv = owner.recv
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Data:
-        try:
-            return await self._recv()
-        except ConnectionClosedOK:
-            raise StopAsyncIteration from None
-
-
-def elsewhere() -> ConcurrencyError:
-    """Return the error of who uses a connection outside of its event loop."""
-    return ConcurrencyError(
-        "the connection belongs to another event loop; from a thread, use "
-        "asyncio.run_coroutine_threadsafe() or loop.call_soon_threadsafe()"
-    )
-
-
-def _busy(name: str) -> ConcurrencyError:
-    return ConcurrencyError(
-        f"cannot call {name} while another coroutine is already running recv or "
-        f"recv_streaming"
-    )
 
 
 async def _items(

@@ -30,7 +30,8 @@ from ..steps import (
 )
 
 if TYPE_CHECKING:
-    from .transport import Wire
+    from . import transport
+    from .wire import Wire
 
 __all__ = ["Stream", "run"]
 
@@ -73,7 +74,7 @@ class Stream:
     def __init__(
         self,
         wire: Wire | None = None,
-        make_wire: Callable[[], Wire] | None = None,
+        make_wire: Callable[[], transport.Wire] | None = None,
     ) -> None:
         self.wire = wire
         self.doing = "starting"
@@ -118,11 +119,11 @@ class Stream:
         if make_wire is None:
             raise RuntimeError("this stream cannot open connections")
 
-        def new_wire() -> Wire:
+        def new_wire() -> transport.Wire:
             # Remembered before it is connected: an attempt that is cancelled
             # between the two must not lose it.
-            self.wire = make_wire()
-            return self.wire
+            self.wire = wire = make_wire()
+            return wire
 
         match step:
             case OpenTcp():
@@ -132,7 +133,9 @@ class Stream:
             case OpenSocks():
                 await self._open_socks(step, new_wire)
 
-    async def _open_tcp(self, step: OpenTcp, new_wire: Callable[[], Wire]) -> None:
+    async def _open_tcp(
+        self, step: OpenTcp, new_wire: Callable[[], transport.Wire]
+    ) -> None:
         options = {**step.options, **_tls_options(step.tls)}
         if "sock" in options:
             self.doing = "connecting"
@@ -142,7 +145,9 @@ class Stream:
         loop = asyncio.get_running_loop()
         await loop.create_connection(new_wire, **options)
 
-    async def _open_unix(self, step: OpenUnix, new_wire: Callable[[], Wire]) -> None:
+    async def _open_unix(
+        self, step: OpenUnix, new_wire: Callable[[], transport.Wire]
+    ) -> None:
         options = {**step.options, **_tls_options(step.tls)}
         if "sock" not in options:
             options.update(path=step.path)
@@ -150,7 +155,9 @@ class Stream:
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(new_wire, **options)
 
-    async def _open_socks(self, step: OpenSocks, new_wire: Callable[[], Wire]) -> None:
+    async def _open_socks(
+        self, step: OpenSocks, new_wire: Callable[[], transport.Wire]
+    ) -> None:
         try:
             import python_socks
             from python_socks.async_.asyncio import Proxy
@@ -191,22 +198,14 @@ class Stream:
             raise errors.SecurityError(
                 f"received {wire.unread} bytes in plain before TLS had started"
             )
-        wire.tls_begun = True
-        loop = asyncio.get_running_loop()
         try:
-            transport = await loop.start_tls(
-                wire.transport, wire, options.pop("ssl"), **options
-            )
+            await wire.start_tls(options.pop("ssl"), **options)
         except TypeError as exc:
             # CPython 3.11 fails with this on its way to report a failed handshake
             # inside another TLS; what failed is the context.
             if isinstance(exc.__context__, OSError):
                 raise exc.__context__ from None
             raise
-        if transport is None:
-            # asyncio returns None for a connection that was lost meanwhile.
-            raise ConnectionResetError("connection lost while starting TLS")
-        wire.connection_made(transport)
 
 
 def _tls_options(tls: StartTls | None) -> dict[str, Any]:

@@ -11,18 +11,15 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from .. import connection
-from ..errors import InvalidState
 from ..session import (
     ABORT,
     CLOSE,
     DEADLINE,
     HALF_CLOSE,
     HANGUP,
-    MESSAGE,
-    OUTPUT,
     PONGS,
     READING,
     STATE,
@@ -30,8 +27,9 @@ from ..session import (
 )
 from ..settings import MAX_QUEUE, WRITE_LIMIT, Default, limits_from
 from ..steps import Opened
+from .messaging import Messaging
 from .timers import Timers
-from .transport import Wire
+from .wire import Wire
 
 __all__ = ["CLOSING", "INTERVAL", "PATIENCE", "Link"]
 
@@ -41,16 +39,6 @@ class _Unset(float):
 
 
 INTERVAL, PATIENCE, CLOSING = _Unset(20), _Unset(20), _Unset(10)
-
-
-class _NotYet:
-    """Stands for an attribute that an open connection has; says so until then.
-
-    A plain attribute is found faster than a property, on the path of each message.
-    """
-
-    def __get__(self, instance: Any, owner: Any) -> Any:
-        raise InvalidState("the opening handshake is not complete")
 
 
 def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
@@ -63,20 +51,17 @@ def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     return time.monotonic if same else loop.time
 
 
-class Link(connection.Connection):
+class Link(Messaging, connection.Connection):
     """A session joined to a wire, on an event loop; :class:`Connection` adds the verbs.
 
     Every call into the session is followed by ``_react()``, which does what the
     session's flags ask for.
     """
 
-    _live: Session = cast(Session, _NotYet())
-    _wire: Wire = cast(Wire, _NotYet())
-
     wire: Wire | None = None
+    """What moves the bytes; ``str()`` of it is "native" or "transport"."""
     bucket = 0
     _gone: asyncio.Future[None] | None = None
-    _flush_soon: asyncio.Handle | None = None
 
     def __init__(
         self,
@@ -101,13 +86,13 @@ class Link(connection.Connection):
             keepalive = dataclasses.replace(keepalive, interval=ping_interval)
         if not isinstance(ping_timeout, _Unset):
             keepalive = dataclasses.replace(keepalive, timeout=ping_timeout)
-        super().__init__(limits, timeouts, keepalive, getattr(protocol, "logger", None))
+        Messaging.__init__(self)
+        connection.Connection.__init__(
+            self, limits, timeouts, keepalive, getattr(protocol, "logger", None)
+        )
         self.protocol = protocol
-        # Set here since every connection comes to have them.
+        # Set here since every connection comes to have it.
         self._waiting: list[asyncio.Future[None]] = []
-        self._reader: asyncio.Future[None] | None = None
-        self._receiving = False
-        self._unbroken = 0
 
     # --- opening -----------------------------------------------------------------
 
@@ -120,23 +105,23 @@ class Link(connection.Connection):
         Called once, by the front end, with ``wire`` set.
         """
         assert self.wire is not None
-        self._wire = wire = self.wire
-        self._loop = wire.loop
-        self._now = clock_of(wire.loop)
+        wire = self.wire
+        now = clock_of(wire.loop)
         self.request = opened.request
         self.response = opened.response
         self.subprotocol = opened.subprotocol
         limits = self._limits
-        self._session = self._live = Session(
+        session = Session(
             self._client,
             limits=limits,
             timeouts=self._timeouts,
             keepalive=self._keepalive,
             random_bytes=os.urandom,
-            now=self._now(),
+            now=now(),
             deflate=opened.deflate,
             extensions=opened.extensions,
         )
+        self._begin(session, wire, now)
         wire.set_write_limits(limits.output_bytes, limits.output_bytes_low)
         self._note("connection open")
         Timers.of(self._loop).arm(self)
@@ -153,18 +138,6 @@ class Link(connection.Connection):
             self._gone.set_result(None)
 
     # --- from the wire and the timers --------------------------------------------
-
-    def feed(self, data: bytes) -> None:
-        """Bytes came."""
-        session = self._live
-        session.receive(data, self._now())
-        if session.flags == MESSAGE:
-            # By far the most common: spare the way through _react().
-            session.flags = 0
-            if self._reader is not None and not self._reader.done():
-                self._reader.set_result(None)
-        elif session.flags:
-            self._react()
 
     def eof(self) -> None:
         """The peer sends nothing more."""
@@ -206,17 +179,6 @@ class Link(connection.Connection):
 
     # --- what the session asks for -----------------------------------------------
 
-    def _react(self) -> None:
-        """Do what the session's flags ask for, until there are none."""
-        session = self._live
-        while flags := session.take_flags():
-            if flags & OUTPUT:
-                self._write(session)
-            if flags & MESSAGE and self._reader is not None:
-                _wake(self._reader)
-            if flags & ~(OUTPUT | MESSAGE):
-                self._react_to_rest(flags, session)
-
     def _react_to_rest(self, flags: int, session: Session) -> None:
         wire = self._wire
         if flags & PONGS:
@@ -234,24 +196,6 @@ class Link(connection.Connection):
             self._hang_up(session.ending)
         if flags & DEADLINE:
             Timers.of(self._loop).arm(self)
-
-    def _write(self, session: Session) -> None:
-        """Write the output, unless more of it is certain to come at once.
-
-        While the inbox has messages, a reader is about to send more answers: they
-        leave in one write when it has drained the inbox, or in the loop's next turn.
-        """
-        data = session.take_due_output()
-        if data:
-            self._wire.write(data)
-        elif self._flush_soon is None and session.protocol.output_size:
-            self._flush_soon = self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flush_soon = None
-        data = self._live.take_output()
-        if data:
-            self._wire.write(data)
 
     def _hang_up(self, ending: int) -> None:
         self._flush()

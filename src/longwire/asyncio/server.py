@@ -47,8 +47,9 @@ from ..settings import (
     limits_from,
     timeouts_from,
 )
+from . import native, transport
+from .listening import Listening
 from .server_connection import ServerConnection
-from .transport import Wire
 
 __all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
 
@@ -83,7 +84,7 @@ class Server:
 
     def __init__(
         self,
-        create_server: Callable[[], Coroutine[Any, Any, asyncio.Server]],
+        create_server: Callable[[], Coroutine[Any, Any, Listening]],
         handler: Handler,
         logger: LoggerLike | None = None,
         *,
@@ -98,7 +99,7 @@ class Server:
         self._create_connection = create_connection
         self._tls = tls
         self._starts_tls = tls is not None
-        self._server: asyncio.Server | None = None
+        self._server: Listening | None = None
         self._starting: asyncio.Lock | None = None
         self._closing = False
         self._draining = False
@@ -140,7 +141,7 @@ class Server:
         return self
 
     @property
-    def _listening(self) -> asyncio.Server:
+    def _listening(self) -> Listening:
         if self._server is None:
             raise RuntimeError("the server was not started: await it, or enter it")
         return self._server
@@ -176,7 +177,7 @@ class Server:
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
         """The listening sockets; none before the start and after the end."""
-        return () if self._server is None else tuple(self._server.sockets)
+        return () if self._server is None else self._server.sockets
 
     @property
     def is_leaving(self) -> bool:
@@ -292,8 +293,24 @@ class Server:
 
     # --- connections -------------------------------------------------------------
 
-    def make_wire(self) -> Wire:
+    def make_wire(self) -> transport.Wire:
         """Return the protocol of one more connection; for ``create_server``."""
+        ws = self._make_connection()
+        # Not by _take(): asyncio makes the connection.
+        ws.wire = wire = transport.Wire(ws)
+        return wire
+
+    def _take(self, fd: int, peername: Any) -> None:
+        """Take in a connection that the reactor has accepted."""
+        try:
+            ws = self._make_connection()
+            ws.wire = native.Wire(ws, asyncio.get_running_loop(), fd, peername)
+        except BaseException:
+            os.close(fd)
+            raise
+        ws.wire_made()
+
+    def _make_connection(self) -> ServerConnection:
         settings = self._settings
         if self._create_connection is None:
             ws = ServerConnection(settings, self)
@@ -308,10 +325,12 @@ class Server:
                 max_queue=(limits.queued_messages, limits.queued_messages_low),
                 write_limit=(limits.output_bytes, limits.output_bytes_low),
             )
-        ws.wire = Wire(ws)
         # The clock of the handshake starts here, before TLS.
         ws._accepted_at = asyncio.get_running_loop().time()
-        return ws.wire
+        return ws
+
+    def _exhausted(self, exc: OSError) -> None:
+        self.logger.error("server cannot accept connections for a while: %s", exc)
 
     def _loop_tls(self, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
         """Return what ``create_server`` has to know of TLS: nothing, where we start it.
@@ -525,11 +544,21 @@ def serve(
     if not unix:
         kwargs.update(host=host, port=port)
 
-    def listen() -> Coroutine[Any, Any, asyncio.Server]:
+    start = kwargs.pop("start_serving", True)
+
+    async def listen() -> Listening:
         loop = asyncio.get_running_loop()
         create = loop.create_unix_server if unix else loop.create_server
         options = server._loop_tls(loop)
-        return create(server.make_wire, **kwargs, **options)
+        listening = Listening(
+            await create(server.make_wire, start_serving=False, **kwargs, **options),
+            kwargs.get("backlog", 100),
+            server._take if tls is None and native.is_available(loop) else None,
+            server._exhausted,
+        )
+        if start:
+            await listening.start_serving()
+        return listening
 
     server = make_server(
         listen,

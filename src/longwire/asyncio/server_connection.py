@@ -184,13 +184,7 @@ class ServerConnection(Connection):
             return
         wire = self.wire
         assert wire is not None
-        wire.tls_begun = True
-        transport = await asyncio.get_running_loop().start_tls(
-            wire.transport, wire, tls.context, server_side=True, **tls.options
-        )
-        if transport is None:
-            raise ConnectionResetError("connection lost in the TLS handshake")
-        wire.transport = transport
+        await wire.start_tls(tls.context, server_side=True, **tls.options)
 
     def _log_refusal(self, refused: Refused) -> None:
         if refused.quiet:

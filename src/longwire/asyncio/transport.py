@@ -1,188 +1,65 @@
 """The wire over asyncio transports: plain TCP, Unix sockets and TLS, on any loop.
 
-Moves bytes between a transport and its owner, a connection; decides nothing. While
-the opening handshake runs, bytes are read by ``read()``; after ``switch()`` they go
-to the owner as they come. The native engine will be another wire with these verbs.
+The other wire is ``native.py``, over the reactor.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol, cast
+import ssl
+from typing import Any, cast
 
-__all__ = ["Owner", "Wire"]
+from . import wire
+from .wire import Owner
 
-MAX_UNREAD = 65536
-"""Bytes kept for ``read()`` at which reading pauses."""
-
-
-class Owner(Protocol):
-    """What a wire tells its owner."""
-
-    def wire_made(self) -> None:
-        """The transport is there."""
-
-    def feed(self, data: bytes) -> None:
-        """Bytes came, after ``switch()``."""
-
-    def eof(self) -> None:
-        """The peer sends nothing more, after ``switch()``."""
-
-    def lost(self, exc: BaseException | None) -> None:
-        """The transport is gone, after ``switch()``."""
-
-    def write_paused(self) -> None:
-        """More unsent bytes wait than the high mark allows."""
-
-    def write_resumed(self) -> None:
-        """Unsent bytes are down to the low mark."""
+__all__ = ["Wire"]
 
 
-class _Nobody:
-    """The owner of a wire that has ended."""
-
-    def _ignore(self, *told: object) -> None:
-        pass
-
-    wire_made = feed = eof = lost = write_paused = write_resumed = _ignore
-
-
-class Wire(asyncio.Protocol):
+class Wire(wire.Wire, asyncio.Protocol):
     """One transport and its owner."""
 
     kind = "transport"
 
-    def __init__(self, owner: Owner) -> None:
-        self.owner = owner
-        self.loop = asyncio.get_running_loop()
-        self.transport = cast(asyncio.Transport, None)
-        self.lost = False
-        self.error: BaseException | None = None
-        self.got_eof = False
-        self.tls_begun = False  # a TLS handshake is under way, or over
-        self._switched = False
-        self._paused = False
-        self._blocked = False
-        self._unread = b""
-        self._waiter: asyncio.Future[None] | None = None
+    lost = False
+    transport: asyncio.Transport = cast(asyncio.Transport, None)
+    _paused = False
 
-    def __str__(self) -> str:
-        return self.kind
+    def __init__(self, owner: Owner) -> None:
+        super().__init__(owner, asyncio.get_running_loop())
 
     # --- from the transport ------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport; called again after STARTTLS with the new one."""
-        first = self.transport is None
+        """Keep the transport."""
         self.transport = cast(asyncio.Transport, transport)
-        if first:
-            self.owner.wire_made()
-
-    def data_received(self, data: bytes) -> None:
-        """Pass bytes on, or keep them for ``read()``."""
-        if self._switched:
-            self.owner.feed(data)
-            return
-        self._unread += data
-        if len(self._unread) > MAX_UNREAD:
-            self.pause()
-        self._wake()
-
-    def eof_received(self) -> bool:
-        """Pass the end on; keep our own direction open where that is possible."""
-        self.got_eof = True
-        keep_open = not (self.tls_begun or self.is_tls)
-        if self._switched:
-            self.owner.eof()
-        else:
-            self._wake()
-        return keep_open
+        self.owner.wire_made()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Pass the loss on."""
         self.lost = True
-        self.error = exc
         vars(self).pop("write", None)
-        self._wake()
-        # Before the switch nobody but read() is concerned: a client's plan may have
-        # gone on to another wire.
-        if self._switched:
-            self._tell_lost()
+        super().connection_lost(exc)
 
-    def pause_writing(self) -> None:
-        """Tell the owner that the peer is slow."""
-        self._blocked = True
-        if self._switched:
-            self.owner.write_paused()
+    async def start_tls(self, context: ssl.SSLContext, **options: Any) -> None:
+        """Go on encrypted; ``options`` are those of the loop's ``start_tls()``.
 
-    def resume_writing(self) -> None:
-        """Tell the owner that the peer has caught up."""
-        self._blocked = False
-        if self._switched:
-            self.owner.write_resumed()
-        else:
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    # --- opening -----------------------------------------------------------------
-
-    async def read(self) -> bytes:
-        """Return the bytes that came, at least one; b"" at the end of the stream.
-
-        Raises OSError when the connection was lost for a reason. Cancelling it
-        loses nothing.
+        Raises OSError or ssl.SSLError when the TLS handshake fails.
         """
-        while not self._unread:
-            if self.lost and self.error is not None:
-                raise self.error
-            if self.got_eof or self.lost:
-                return b""
-            await self._wait()
-        data, self._unread = self._unread, b""
-        self.resume()
-        return data
+        self.tls_begun = True
+        transport = await self.loop.start_tls(self.transport, self, context, **options)
+        if transport is None:
+            # asyncio returns None for a connection that was lost meanwhile.
+            raise ConnectionResetError("connection lost in the TLS handshake")
+        self.transport = transport
 
-    async def drain(self) -> None:
-        """Wait until the peer has taken most of what was written."""
-        while self._blocked and not self.lost:
-            await self._wait()
-
-    async def _wait(self) -> None:
-        self._waiter = self.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def switch(self) -> None:
-        """Hand the stream to the owner: unread bytes first, then all that comes."""
-        self._switched = True
-        if not self.lost:
-            # Found on the instance before the class: bytes go the shortest way.
-            self.write = self.transport.write  # type: ignore[method-assign]
-            self.data_received = self.owner.feed  # type: ignore[method-assign]
-        unread, self._unread = self._unread, b""
-        if self._blocked:
-            self.owner.write_paused()
-        # First: the owner may want to pause.
-        self.resume()
-        if unread:
-            self.owner.feed(unread)
-        if self.got_eof:
-            self.owner.eof()
-        if self.lost:
-            self._tell_lost()
-
-    def _tell_lost(self) -> None:
-        self.owner.lost(self.error)
-        self.forget_owner()
+    def shorten(self) -> None:
+        """Have bytes go the shortest way: found on the instance before the class."""
+        self.write = self.transport.write  # type: ignore[method-assign]
+        self.data_received = self.owner.feed  # type: ignore[method-assign]
 
     def forget_owner(self) -> None:
         """Tell nobody anything more, so that both can go without a collector."""
-        self.owner = _Nobody()
+        super().forget_owner()
         vars(self).pop("data_received", None)
 
     # --- verbs -------------------------------------------------------------------
@@ -242,11 +119,6 @@ class Wire(asyncio.Protocol):
             self.transport.abort()
 
     # --- questions ---------------------------------------------------------------
-
-    @property
-    def unread(self) -> int:
-        """Bytes that wait for ``read()``."""
-        return len(self._unread)
 
     @property
     def is_tls(self) -> bool:

@@ -36,22 +36,8 @@ class OldNames(connection.Connection):
         from .frame_log import log_frames, log_heads
 
         log_heads(self, opened)
-        log_received, log_sent = log_frames(self, opened)
-        feed, wire = self.feed, self.wire
-
-        def logged_feed(data: bytes) -> None:
-            log_received(data)
-            feed(data)
-
-        self.feed = logged_feed  # type: ignore[method-assign]
+        self._taps = log_frames(self, opened)
         super().opened(opened)
-        write = wire.write
-
-        def logged_write(data: bytes) -> None:
-            log_sent(data)
-            write(data)
-
-        wire.write = logged_write  # type: ignore[method-assign]
 
     @property
     def open(self) -> bool:

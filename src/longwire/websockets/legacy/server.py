@@ -18,6 +18,7 @@ from typing import Any, NoReturn, Self
 from ...accepting import Origins, Refused, ServerSettings, server_settings
 from ...asyncio import server as engine
 from ...asyncio import server_connection
+from ...asyncio.listening import Listening
 from ...asyncio.transport import Wire
 from ...errors import InvalidHandshake
 from ...http.extensions import ServerExtensionFactory
@@ -85,7 +86,7 @@ class WebSocketServer(engine.Server):
 
     def wrap(self, server: asyncio.Server) -> None:
         """Take ``server``, which makes connections that belong here."""
-        self._server = server
+        self._server = Listening(server)
 
     def register(self, protocol: WebSocketServerProtocol) -> None:
         """Close ``protocol`` when the server is closed."""

@@ -1,0 +1,24 @@
+from longwire.asyncio.reactor cimport Receiver, Socket
+from longwire.session cimport Session
+
+
+cdef class Messaging(Receiver):
+    cdef public Session _session
+    cdef public object _wire
+    cdef public object _loop
+    cdef public object _now
+    cdef public object _reader
+    cdef public object _flush_soon
+    cdef public object _taps
+    cdef public int _unbroken
+    cdef public bint _receiving
+    cdef Socket _native
+    cdef bint _corked
+    cdef bint _direct
+
+    cdef int _wake_reader(self) except -1
+    cdef int react(self) except -1
+    cdef int write_due(self, Session session) except -1
+    cdef int put(self, bytes data) except -1
+    cdef int flush(self) except -1
+    cdef int send_now(self, Session session, int opcode, message, bint compress) except -1

@@ -1,0 +1,226 @@
+"""Messaging: the way of each message between a connection's session and its handler.
+
+Bytes in, messages to the one who waits in ``recv()``; messages of ``send()`` out, in
+as few writes as possible. All that is rare is the business of ``link.py`` and
+``connection.py``. This is the reference; ``messaging.pyx`` does the same without
+futures and turns of the loop, and is what runs where the package was compiled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import get_running_loop
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
+
+from ..connection import BytesLike, Data, as_wanted
+from ..errors import ConnectionClosedOK, InvalidState
+from ..messages import Opcode
+from ..session import MESSAGE, OUTPUT, Session
+from .usage import UNBROKEN, busy, elsewhere
+
+__all__ = ["Messaging"]
+
+
+class _NotYet:
+    """Stands for an attribute that an open connection has; says so until then.
+
+    A plain attribute is found faster than a property, on the path of each message.
+    """
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        raise InvalidState("the opening handshake is not complete")
+
+
+class Messaging:
+    """What of a connection is at work for each message."""
+
+    _live: Session = cast(Session, _NotYet())
+    _session: Session | None = None
+    _wire: Any = cast(Any, _NotYet())
+    _loop: asyncio.AbstractEventLoop
+    _now: Callable[[], float]
+
+    _flush_soon: asyncio.Handle | None = None
+    # Who looks at the bytes received and sent, for a log of frames.
+    _taps: tuple[Callable[[bytes], None], Callable[[bytes], None]] | None = None
+
+    def __init__(self) -> None:
+        # Set here since every connection comes to have them.
+        self._reader: asyncio.Future[None] | None = None
+        self._receiving = False
+        self._unbroken = 0
+
+    def _begin(self, session: Session, wire: Any, now: Callable[[], float]) -> None:
+        """Join the session of an open connection and its wire."""
+        self._session = self._live = session
+        self._wire = wire
+        self._loop = wire.loop
+        self._now = now
+
+    if TYPE_CHECKING:
+        # What link.py and connection.py add, for what is rare.
+
+        def _react_to_rest(self, flags: int, session: Session) -> None: ...
+
+        async def _wait_for_input(self, session: Session) -> None: ...
+
+        async def _send_slowly(
+            self, message: Any, text: bool | None, compress: bool
+        ) -> None: ...
+
+        async def _pause(self, session: Session) -> None: ...
+
+    # --- from the wire -----------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Bytes came. What they cause to be sent leaves in one write."""
+        if self._taps is not None:
+            self._taps[0](data)
+        session = self._live
+        session.receive(data, self._now())
+        if session.flags == MESSAGE:
+            # By far the most common: spare the way through _react().
+            session.flags = 0
+            self._wake_reader()
+        elif session.flags:
+            self._react()
+
+    def _wake_reader(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    # --- what the session asks for -----------------------------------------------
+
+    def _react(self) -> None:
+        """Do what the session's flags ask for, until there are none."""
+        session = self._live
+        while flags := session.take_flags():
+            if flags & OUTPUT:
+                self._write(session)
+            if flags & MESSAGE:
+                self._wake_reader()
+            if flags & ~(OUTPUT | MESSAGE):
+                self._react_to_rest(flags, session)
+
+    def _write(self, session: Session) -> None:
+        """Write the output, unless more of it is certain to come at once.
+
+        While the inbox has messages, a reader is about to send more answers: they
+        leave in one write when it has drained the inbox, or in the loop's next turn.
+        """
+        data = session.take_due_output()
+        if data:
+            self._put(data)
+        elif self._flush_soon is None and session.protocol.output_size:
+            self._flush_soon = self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Write all of the output now."""
+        self._flush_soon = None
+        data = self._live.take_output()
+        if data:
+            self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        if self._taps is not None:
+            self._taps[1](data)
+        self._wire.write(data)
+
+    # --- receiving ---------------------------------------------------------------
+
+    @overload
+    async def recv(self, decode: Literal[True]) -> str: ...
+
+    @overload
+    async def recv(self, decode: Literal[False]) -> bytes: ...
+
+    @overload
+    async def recv(self, decode: bool | None = None) -> Data: ...
+
+    async def recv(self, decode: bool | None = None) -> Data:
+        """Return the next message: text as str, binary as bytes.
+
+        ``decode=True`` decodes binary messages too, ``decode=False`` leaves text as
+        UTF-8 bytes. Cancelling loses nothing. Raises ConnectionClosed when the
+        connection has ended and all that came before was received,
+        ConcurrencyError while another coroutine is receiving.
+        """
+        session = self._live
+        if self._receiving:
+            raise busy("recv")
+        if not session.has_message:
+            await self._wait_for_input(session)
+        _, payload = session.take()
+        if session.flags:
+            self._react()
+        if decode is None:
+            return payload  # type: ignore[no-any-return]
+        return as_wanted(payload, decode)
+
+    def __aiter__(self) -> AsyncIterator[Data]:
+        """Iterate over messages; ends when the connection is closed properly.
+
+        Any other end raises ConnectionClosedError.
+        """
+        return _Messages(self)
+
+    # --- sending -----------------------------------------------------------------
+
+    async def send(
+        self, message: Any, text: bool | None = None, *, compress: bool = True
+    ) -> None:
+        """Send a message: str as Text, bytes-like as Binary.
+
+        ``text`` overrides that. An iterable or asynchronous iterable is sent as one
+        fragment for each item, all of one type. ``compress=False`` sends this message
+        uncompressed though permessage-deflate was agreed on. Waits while the peer is
+        slow. Raises ConnectionClosed when the connection has ended, TypeError for
+        other types.
+        """
+        session = self._live
+        if get_running_loop() is not self._loop:
+            raise elsewhere()
+        if isinstance(message, str):
+            opcode = Opcode.TEXT if text is not False else Opcode.BINARY
+        elif isinstance(message, BytesLike):
+            opcode = Opcode.TEXT if text else Opcode.BINARY
+        else:
+            await self._send_slowly(message, text, compress)
+            return
+        if session.fragmenting or not session.writable or not session.is_open:
+            await self._send_slowly(message, text, compress)
+            return
+        session.send(opcode, message, True, compress)
+        if session.flags == OUTPUT:
+            session.flags = 0
+            self._write(session)
+        else:
+            self._react()
+        self._unbroken += 1
+        if self._unbroken >= UNBROKEN or not session.writable:
+            await self._pause(session)
+
+    def send_frame(self, frame: bytes) -> None:
+        """Send a message encoded elsewhere, without waiting; for broadcast."""
+        session = self._live
+        session.send_encoded(frame, self._wire.unsent, self._now())
+        self._react()
+
+
+class _Messages:
+    """What ``async for`` iterates over."""
+
+    __slots__ = ("_recv",)
+
+    def __init__(self, owner: Messaging) -> None:
+        self._recv = owner.recv
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Data:
+        try:
+            return await self._recv()
+        except ConnectionClosedOK:
+            raise StopAsyncIteration from None

@@ -1,0 +1,672 @@
+"""Messaging, compiled: see ``messaging.py`` for what it does.
+
+Two things are different. ``recv()`` and ``send()`` return objects that behave like
+coroutines without being any; and the task that waits in ``recv()`` is resumed from the
+callback that read its message, not in the next turn of the loop. asyncio takes anything
+with ``_asyncio_future_blocking`` for a future, so what is awaited (an `Operation`) and
+what it yields to the task (a `Waiter`) are two objects.
+"""
+
+import asyncio
+import warnings
+
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+
+from longwire.session cimport Session
+
+from ..connection import BytesLike, as_wanted
+from ..errors import ConnectionClosedOK, InvalidState
+from ..session import CORK
+from .usage import UNBROKEN, busy, elsewhere
+
+__all__ = ["Messaging"]
+
+cdef extern from "Python.h":
+    ctypedef enum PySendResult:
+        PYGEN_RETURN
+        PYGEN_ERROR
+        PYGEN_NEXT
+    PySendResult PyIter_Send(PyObject* what, PyObject* value, PyObject** result)
+    void PyErr_SetObject(PyObject* kind, PyObject* value)
+    void Py_DECREF(PyObject* value)
+    int PyContext_Enter(PyObject* context) except -1
+    int PyContext_Exit(PyObject* context) except -1
+    ctypedef PyObject* (*iternextfunc)(PyObject*)
+    ctypedef PySendResult (*sendfunc)(PyObject*, PyObject*, PyObject**)
+    ctypedef struct PyAsyncMethods:
+        sendfunc am_send
+    ctypedef struct SlottedType "PyTypeObject":
+        iternextfunc tp_iternext
+        PyAsyncMethods* tp_as_async
+
+cdef enum:
+    # Session's flags.
+    MESSAGE = 1
+    OUTPUT = 2
+    # Opcodes.
+    TEXT = 1
+    BINARY = 2
+    # What an operation is doing.
+    NEW = 0
+    WAITING = 1
+    DELEGATING = 2
+    DONE = 3
+    # What has become of a waiter.
+    PENDING = 0
+    WOKEN = 1
+    CANCELLED = 2
+
+cdef int _UNBROKEN = UNBROKEN
+cdef Py_ssize_t _CORK = CORK
+cdef object _running_loop = asyncio._get_running_loop
+cdef object _current_task = asyncio.current_task
+cdef object _CancelledError = asyncio.CancelledError
+
+
+cdef class Messaging(Receiver):
+    """What of a connection is at work for each message."""
+
+    def _begin(self, Session session, wire, now):
+        """Join the session of an open connection and its wire."""
+        self._session = session
+        self._wire = wire
+        self._native = wire if isinstance(wire, Socket) else None
+        self._loop = wire.loop
+        self._now = now
+
+    @property
+    def _live(self):
+        if self._session is None:
+            raise InvalidState("the opening handshake is not complete")
+        return self._session
+
+    # --- from the wire -----------------------------------------------------------
+
+    def feed(self, bytes data):
+        """Bytes came. What they cause to be sent leaves in one write."""
+        self.take_bytes(data, self._now(), _current_task(self._loop) is None)
+
+    cdef int take_bytes(self, bytes data, double now, bint direct) except -1:
+        cdef Session session = self._session
+        if self._taps is not None:
+            self._taps[0](data)
+        session.receive(data, now)
+        if session.flags == 0:
+            return 0
+        self._corked = True
+        self._direct = direct
+        try:
+            if session.flags == MESSAGE:
+                # By far the most common: spare the way through react().
+                session.flags = 0
+                self._wake_reader()
+            else:
+                self.react()
+        except BaseException:
+            # A KeyboardInterrupt of the handler goes on to the loop; what was said
+            # before it is still to be sent.
+            if self._flush_soon is None and not self._loop.is_closed():
+                self._flush_soon = self._loop.call_soon(self._flush)
+            raise
+        finally:
+            self._corked = False
+            self._direct = False
+        if session.protocol.output_size:
+            self.flush()
+        return 0
+
+    cdef int _wake_reader(self) except -1:
+        cdef object reader = self._reader
+        cdef bint direct = self._direct
+        if reader is None:
+            return 0
+        if type(reader) is Waiter:
+            # Whatever the task does, it must not have another one run inside it.
+            self._direct = False
+            (<Waiter>reader).wake(direct)
+        elif not reader.done():
+            reader.set_result(None)
+        return 0
+
+    # --- what the session asks for -----------------------------------------------
+
+    def _react(self):
+        """Do what the session's flags ask for, until there are none."""
+        self.react()
+
+    cdef int react(self) except -1:
+        cdef Session session = self._session
+        cdef int flags
+        while session.flags:
+            flags = session.flags
+            session.flags = 0
+            if flags & OUTPUT:
+                self.write_due(session)
+            if flags & MESSAGE:
+                self._wake_reader()
+            if flags & ~(OUTPUT | MESSAGE):
+                self._react_to_rest(flags, session)
+        return 0
+
+    def _write(self, Session session):
+        """Write the output, unless more of it is certain to come at once."""
+        self.write_due(session)
+
+    cdef int write_due(self, Session session) except -1:
+        cdef bytes data
+        if self._corked:
+            # It leaves with what else this read causes.
+            if session.protocol.output_size >= _CORK:
+                self.flush()
+            return 0
+        data = session.take_due_output()
+        if data:
+            self.put(data)
+        elif self._flush_soon is None and session.protocol.output_size:
+            self._flush_soon = self._loop.call_soon(self._flush)
+        return 0
+
+    def _flush(self):
+        """Write all of the output now."""
+        self._flush_soon = None
+        self.flush()
+
+    cdef int flush(self) except -1:
+        cdef bytes data = self._session.take_output()
+        if data:
+            self.put(data)
+        return 0
+
+    cdef int put(self, bytes data) except -1:
+        if self._taps is not None:
+            self._taps[1](data)
+        if self._native is not None:
+            self._native.write(data)
+        else:
+            self._wire.write(data)
+        return 0
+
+    # --- receiving ---------------------------------------------------------------
+
+    def recv(self, decode=None):
+        """Return the next message: text as str, binary as bytes.
+
+        ``decode=True`` decodes binary messages too, ``decode=False`` leaves text as
+        UTF-8 bytes. Cancelling loses nothing. Raises ConnectionClosed when the
+        connection has ended and all that came before was received,
+        ConcurrencyError while another coroutine is receiving.
+        """
+        cdef Receiving operation = Receiving.__new__(Receiving)
+        operation.owner = self
+        operation.decode = decode
+        return operation
+
+    def __aiter__(self):
+        """Iterate over messages; ends when the connection is closed properly.
+
+        Any other end raises ConnectionClosedError.
+        """
+        cdef Messages messages = Messages.__new__(Messages)
+        messages.owner = self
+        messages.overridden = type(self).recv is not Messaging.recv
+        return messages
+
+    # --- sending -----------------------------------------------------------------
+
+    def send(self, message, text=None, *, bint compress=True):
+        """Send a message: str as Text, bytes-like as Binary.
+
+        ``text`` overrides that. An iterable or asynchronous iterable is sent as one
+        fragment for each item, all of one type. ``compress=False`` sends this message
+        uncompressed though permessage-deflate was agreed on. Waits while the peer is
+        slow. Raises ConnectionClosed when the connection has ended, TypeError for
+        other types.
+        """
+        cdef Sending operation = Sending.__new__(Sending)
+        operation.owner = self
+        operation.message = message
+        operation.text = text
+        operation.compress = compress
+        return operation
+
+    cdef int send_now(
+        self, Session session, int opcode, message, bint compress
+    ) except -1:
+        session.send(opcode, message, True, compress)
+        if session.flags == OUTPUT:
+            session.flags = 0
+            self.write_due(session)
+        else:
+            self.react()
+        self._unbroken += 1
+        return 0
+
+    def send_frame(self, bytes frame):
+        """Send a message encoded elsewhere, without waiting; for broadcast."""
+        cdef Session session = self._live
+        session.send_encoded(frame, self._wire.unsent, self._now())
+        if session.flags == OUTPUT:
+            session.flags = 0
+            self.write_due(session)
+        else:
+            self.react()
+
+
+cdef class Operation:
+    """What ``recv()`` and ``send()`` return: to be awaited once, like a coroutine."""
+
+    cdef Messaging owner
+    cdef object delegate
+    cdef int state
+
+    def __dealloc__(self):
+        if self.state == NEW:
+            warn_unawaited(type(self).__name__)
+        elif self.state == WAITING and self.owner is not None:
+            stop_waiting(self.owner)
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        value = self.step()
+        if self.state == DONE:
+            raise StopIteration(value)
+        return value
+
+    def send(self, value):
+        """Go on, as a coroutine does."""
+        if value is not None and self.state == NEW:
+            raise TypeError(
+                "can't send non-None value to a just-started coroutine"
+            )
+        return self.__next__()
+
+    def throw(self, kind, value=None, traceback=None):
+        """Raise an exception where it waits."""
+        if value is None:
+            value = kind() if isinstance(kind, type) else kind
+        elif not isinstance(value, BaseException):
+            value = kind(value)
+        if traceback is not None:
+            value = value.with_traceback(traceback)
+        if self.state == DELEGATING:
+            try:
+                return self.delegate.throw(value)
+            except BaseException:
+                self.state = DONE
+                self.delegate = None
+                raise
+        self.finish()
+        raise value
+
+    def close(self):
+        """End without a result."""
+        if self.state == DELEGATING:
+            self.delegate.close()
+        self.finish()
+
+    @property
+    def __name__(self):
+        return type(self).__name__
+
+    @property
+    def __qualname__(self):
+        return names[type(self).__name__]
+
+    @property
+    def cr_running(self):
+        return False
+
+    @property
+    def cr_await(self):
+        """What it waits for."""
+        if self.state == WAITING:
+            return self.owner._reader
+        return self.delegate if self.state == DELEGATING else None
+
+    def __repr__(self):
+        return f"<{self.__qualname__} at {id(self):#x}>"
+
+    cdef finish(self):
+        if self.state == WAITING:
+            stop_waiting(self.owner)
+        self.state = DONE
+        self.delegate = None
+
+    cdef step(self):
+        """Return what to yield, or with state DONE the result."""
+        raise RuntimeError("cannot reuse already awaited coroutine")
+
+    cdef follow(self):
+        """Go on with the coroutine that does the rest."""
+        cdef PyObject* result = NULL
+        cdef PySendResult outcome = PyIter_Send(
+            <PyObject*>self.delegate, <PyObject*>None, &result
+        )
+        if outcome != PYGEN_NEXT:
+            self.state = DONE
+            self.delegate = None
+        return owned(result)
+
+
+cdef class Receiving(Operation):
+    cdef object decode
+    cdef bint iterating
+
+    cdef step(self):
+        cdef Messaging owner = self.owner
+        cdef Session session = owner._session
+        cdef Waiter waiter
+        if self.state == NEW:
+            if session is None:
+                self.state = DONE
+                raise InvalidState("the opening handshake is not complete")
+            if owner._receiving:
+                self.state = DONE
+                raise busy("recv")
+            if session.inbox.whole > 0:
+                return self.take(session)
+            if _running_loop() is not owner._loop:
+                self.state = DONE
+                raise elsewhere()
+            owner._receiving = True
+            session.streaming = False
+            self.state = WAITING
+        elif self.state != WAITING:
+            return Operation.step(self)
+        owner._reader = None
+        if session.inbox.whole == 0:
+            try:
+                session.wait(owner._now())
+                if session.flags:
+                    owner.react()
+            except BaseException:
+                self.finish()
+                raise
+        if session.inbox.whole > 0:
+            stop_waiting(owner)
+            return self.take(session)
+        if session.ended is not None:
+            self.finish()
+            return self.over(session.exception())
+        owner._unbroken = 0
+        waiter = Waiter.__new__(Waiter)
+        waiter._loop = owner._loop
+        waiter._asyncio_future_blocking = True
+        owner._reader = waiter
+        return waiter
+
+    cdef take(self, Session session):
+        cdef tuple message
+        self.state = DONE
+        message = session.take()
+        if session.flags:
+            self.owner.react()
+        if self.decode is None:
+            return message[1]
+        return as_wanted(message[1], self.decode)
+
+    cdef over(self, exc):
+        if self.iterating and isinstance(exc, ConnectionClosedOK):
+            raise StopAsyncIteration from None
+        raise exc
+
+
+cdef class Sending(Operation):
+    cdef object message
+    cdef object text
+    cdef bint compress
+
+    cdef step(self):
+        cdef Messaging owner = self.owner
+        cdef Session session = owner._session
+        cdef int opcode
+        if self.state == DELEGATING:
+            return self.follow()
+        if self.state != NEW:
+            return Operation.step(self)
+        self.state = DONE
+        if session is None:
+            raise InvalidState("the opening handshake is not complete")
+        if _running_loop() is not owner._loop:
+            raise elsewhere()
+        if isinstance(self.message, str):
+            opcode = BINARY if self.text is False else TEXT
+        elif isinstance(self.message, BytesLike):
+            opcode = TEXT if self.text else BINARY
+        else:
+            opcode = 0
+        if (
+            opcode == 0
+            or session.fragmenting
+            or not session.writable
+            or session.ended is not None
+            or session.protocol.close_sent is not None
+        ):
+            return self.begin(
+                owner._send_slowly(self.message, self.text, self.compress)
+            )
+        owner.send_now(session, opcode, self.message, self.compress)
+        self.message = None
+        if owner._unbroken >= _UNBROKEN or not session.writable:
+            return self.begin(owner._pause(session))
+        return None
+
+    cdef begin(self, coroutine):
+        self.delegate = coroutine
+        self.state = DELEGATING
+        return self.follow()
+
+
+cdef class Messages:
+    """What ``async for`` iterates over."""
+
+    cdef Messaging owner
+    cdef bint overridden
+
+    def __aiter__(self):
+        return self
+
+    def __anext__(self):
+        cdef Receiving operation
+        if self.overridden:
+            return next_of(self.owner)
+        operation = Receiving.__new__(Receiving)
+        operation.owner = self.owner
+        operation.iterating = True
+        return operation
+
+
+async def next_of(owner):
+    """Return what a subclass's own ``recv()`` returns."""
+    try:
+        return await owner.recv()
+    except ConnectionClosedOK:
+        raise StopAsyncIteration from None
+
+
+cdef class Waiter:
+    """What a task waits for in ``recv()``: as much of a future as tasks ask for."""
+
+    cdef public object _asyncio_future_blocking
+    cdef object _loop
+    cdef object callback
+    cdef object context
+    cdef list others
+    cdef object message
+    cdef int state
+
+    def get_loop(self):
+        """Return the loop of the task that may wait."""
+        return self._loop
+
+    def done(self):
+        """Return whether it was woken or cancelled."""
+        return self.state != PENDING
+
+    def cancelled(self):
+        """Return whether it was cancelled."""
+        return self.state == CANCELLED
+
+    def result(self):
+        """Return None, or raise CancelledError."""
+        if self.state == CANCELLED:
+            if self.message is None:
+                raise _CancelledError
+            raise _CancelledError(self.message)
+        if self.state == PENDING:
+            raise asyncio.InvalidStateError("result is not set")
+        return None
+
+    def exception(self):
+        """Return None, or raise CancelledError."""
+        return self.result()
+
+    def add_done_callback(self, callback, *, context=None):
+        """Have ``callback`` called with this when it is done."""
+        if self.state != PENDING:
+            self._loop.call_soon(callback, self, context=context)
+        elif self.callback is None:
+            self.callback = callback
+            self.context = context
+        else:
+            if self.others is None:
+                self.others = []
+            self.others.append((callback, context))
+
+    def remove_done_callback(self, callback):
+        """Forget ``callback``; return how often it was there."""
+        pairs = [(self.callback, self.context), *(self.others or ())]
+        kept = [p for p in pairs if p[0] is not None and p[0] != callback]
+        removed = sum(p[0] is not None for p in pairs) - len(kept)
+        self.callback, self.context = kept[0] if kept else (None, None)
+        self.others = kept[1:] or None
+        return removed
+
+    def cancel(self, msg=None):
+        """Cancel: the task gets a CancelledError in the loop's next turn."""
+        if self.state != PENDING:
+            return False
+        self.state = CANCELLED
+        self.message = msg
+        self.call_back(False)
+        return True
+
+    def __repr__(self):
+        return f"<waiting for a message at {id(self):#x}>"
+
+    cdef int wake(self, bint direct) except -1:
+        """The wait is over; ``direct``: no task is running, so the waiting one can."""
+        if self.state != PENDING:
+            return 0
+        self.state = WOKEN
+        self.call_back(direct)
+        return 0
+
+    cdef int call_back(self, bint direct) except -1:
+        cdef object callback = self.callback
+        cdef object context = self.context
+        self.callback = self.context = None
+        if callback is None:
+            return 0
+        if direct and context is not None and self.others is None:
+            self.run(callback, context)
+            return 0
+        self._loop.call_soon(callback, self, context=context)
+        if self.others is not None:
+            for callback, context in self.others:
+                self._loop.call_soon(callback, self, context=context)
+            self.others = None
+        return 0
+
+    cdef int run(self, callback, context) except -1:
+        """Call back at once, as a handle of the loop does."""
+        PyContext_Enter(<PyObject*>context)
+        try:
+            callback(self)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:
+            self._loop.call_exception_handler(
+                {"message": f"exception in callback {callback!r}", "exception": exc}
+            )
+        finally:
+            PyContext_Exit(<PyObject*>context)
+        return 0
+
+
+cdef dict names = {
+    "Receiving": "Connection.recv",
+    "Sending": "Connection.send",
+}
+
+
+cdef object owned(PyObject* result):
+    """Return a result that is ours already; raise if there is none."""
+    cdef object value
+    if result is NULL:
+        reraise()
+    value = <object>result
+    Py_DECREF(result)
+    return value
+
+
+cdef int reraise() except -1:
+    """Let the exception through that C code has set."""
+    return -1
+
+
+cdef int stop_waiting(Messaging owner) except -1:
+    owner._session.stop_waiting()
+    owner._reader = None
+    owner._receiving = False
+    return 0
+
+
+cdef void warn_unawaited(str name) noexcept:
+    try:
+        warnings.warn(
+            f"coroutine '{names[name]}' was never awaited", RuntimeWarning
+        )
+    except Warning:
+        pass  # made an error; there is nobody to raise it to
+
+
+# Cython's own slots raise StopIteration with a traceback, 0.3 us for each message. In
+# C a result needs neither, and a task none of it.
+
+cdef PyObject* next_step(PyObject* operation) except? NULL:
+    cdef Operation self = <Operation>operation
+    cdef object value = self.step()
+    if self.state != DONE:
+        Py_INCREF(value)
+        return <PyObject*>value
+    if value is not None:
+        # An exception of its own where tuples would be taken for its arguments.
+        PyErr_SetObject(<PyObject*>StopIteration, <PyObject*>value)
+    return NULL
+
+
+cdef int send_step(
+    PyObject* operation, PyObject* value, PyObject** result
+) except? -1:
+    cdef Operation self = <Operation>operation
+    cdef object outcome = self.step()
+    Py_INCREF(outcome)
+    result[0] = <PyObject*>outcome
+    return PYGEN_RETURN if self.state == DONE else PYGEN_NEXT
+
+
+cdef void use_slots(kind):
+    cdef SlottedType* slots = <SlottedType*><PyObject*>kind
+    slots.tp_iternext = <iternextfunc>next_step
+    slots.tp_as_async.am_send = <sendfunc>send_step
+
+
+use_slots(Receiving)
+use_slots(Sending)

@@ -1,0 +1,248 @@
+"""The wire over the reactor: plain TCP and Unix sockets, without asyncio's transports.
+
+Decides which wire a connection gets. ``LONGWIRE_ENGINE=transport`` in the environment
+turns the native one off, for debugging; it is not there either on Windows, in the pure
+build, and on loops that cannot watch descriptors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from asyncio.trsock import TransportSocket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from . import transport, wire
+from .wire import Owner
+
+__all__ = ["Listener", "Transport", "Wire", "adopt", "is_available"]
+
+ENGINES = ("native", "transport")
+
+if TYPE_CHECKING:
+    # What reactor.pyx has.
+    found = True
+
+    class Socket:
+        closing: bool
+        is_reading: bool
+        write_limits: tuple[int, int]
+        receiver: object
+
+        def __init__(self, loop: asyncio.AbstractEventLoop, fd: int) -> None: ...
+
+        def sock(self) -> socket.socket | None: ...
+
+        def sockname(self) -> Any: ...
+
+    class NativeListener:
+        def __init__(
+            self,
+            loop: asyncio.AbstractEventLoop,
+            fd: int,
+            backlog: int,
+            accepted: Callable[[int], None],
+        ) -> None: ...
+
+        def stop(self) -> None: ...
+
+else:
+    try:
+        from .reactor import Listener as NativeListener
+        from .reactor import Socket
+
+        found = True
+    except ImportError:
+        # Not compiled: nobody makes any of them.
+        class Socket:
+            pass
+
+        class NativeListener:
+            pass
+
+        found = False
+
+
+def is_available(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether connections of ``loop`` can use the reactor.
+
+    Raises ValueError where the environment asks for an engine that does not exist.
+    """
+    wanted = os.environ.get("LONGWIRE_ENGINE") or "native"
+    if wanted not in ENGINES:
+        raise ValueError(
+            f"LONGWIRE_ENGINE is {wanted!r}; allowed are {' and '.join(ENGINES)}"
+        )
+    if not found or wanted != "native":
+        return False
+    # Windows' proactor has the method and cannot do it.
+    return type(loop).add_reader is not asyncio.AbstractEventLoop.add_reader
+
+
+class Wire(Socket, wire.Wire):
+    """One socket of the reactor and its owner; ``fd`` is the wire's from now on."""
+
+    kind = "native"
+    is_tls = False
+
+    _peername: Any = None
+    _transport: Transport | None = None
+
+    def __init__(
+        self, owner: Owner, loop: asyncio.AbstractEventLoop, fd: int, peername: Any
+    ) -> None:
+        wire.Wire.__init__(self, owner, loop)
+        self._peername = peername
+        Socket.__init__(self, loop, fd)
+
+    def shorten(self) -> None:
+        """Have bytes go to the owner without a detour through Python."""
+        self.receiver = self.owner
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """What looks like a transport of asyncio; made at the first look."""
+        if self._transport is None:
+            self._transport = Transport(self)
+        return self._transport
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return "peername", "sockname", or "socket" while it is open."""
+        if name == "peername":
+            return self._peername
+        if name == "sockname":
+            return self.sockname()
+        if name == "socket" and (sock := self.sock()) is not None:
+            return TransportSocket(sock)
+        return default
+
+
+class Listener(NativeListener):
+    """A listening socket of the reactor; ``accepted`` gets (descriptor, peer)."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: Any,
+        backlog: int,
+        accepted: Callable[[int, Any], None],
+        exhausted: Callable[[OSError], None] | None,
+    ) -> None:
+        self._family = sock.family
+        self._tell_accepted = accepted
+        self._tell_exhausted = exhausted
+        super().__init__(loop, sock.fileno(), backlog, self._take)
+
+    def _take(self, fd: int) -> None:
+        sock = socket.socket(self._family, socket.SOCK_STREAM, 0, fd)
+        try:
+            peername = sock.getpeername()
+            if self._family in (socket.AF_INET, socket.AF_INET6):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            sock.close()  # gone already
+            return
+        self._tell_accepted(sock.detach(), peername)
+
+    def exhausted(self, exc: OSError) -> None:
+        """Say that connections have to wait."""
+        if self._tell_exhausted is not None:
+            self._tell_exhausted(exc)
+
+
+def adopt(old: wire.Wire, owner: Owner) -> wire.Wire:
+    """Return the native wire of a connection that a transport has opened.
+
+    ``old`` itself where that is not possible: with TLS, with unsent bytes. asyncio
+    connects as its many options say; then its transport goes, and a duplicate of the
+    descriptor stays.
+    """
+    below = old.transport
+    sock = old.get_extra_info("socket")
+    if (
+        not isinstance(old, transport.Wire)
+        or old.is_tls
+        or old.lost
+        or old.got_eof
+        or sock is None
+        or below.is_closing()
+        or below.get_write_buffer_size()
+        or not is_available(old.loop)
+    ):
+        return old
+    below.pause_reading()
+    new = Wire(owner, old.loop, os.dup(sock.fileno()), old.get_extra_info("peername"))
+    new.data_received(old.take_unread())
+    old.forget_owner()
+    below.abort()
+    return new
+
+
+class Transport(asyncio.Transport):
+    """asyncio's face of a native wire, for programs that look for one."""
+
+    def __init__(self, below: Wire) -> None:
+        super().__init__()
+        self._wire = below
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what is known of the socket."""
+        return self._wire.get_extra_info(name, default)
+
+    def is_closing(self) -> bool:
+        """Return whether it is closed, or about to be."""
+        return self._wire.closing
+
+    def close(self) -> None:
+        """Close when all that was written has left."""
+        self._wire.close()
+
+    def abort(self) -> None:
+        """Close now, whatever was not sent."""
+        self._wire.abort()
+
+    def get_protocol(self) -> Any:
+        """Return the wire."""
+        return self._wire
+
+    def is_reading(self) -> bool:
+        """Return whether bytes are read as they come."""
+        return self._wire.is_reading
+
+    def pause_reading(self) -> None:
+        """Stop reading."""
+        self._wire.pause()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        self._wire.resume()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send ``data``, now or when the peer takes it."""
+        self._wire.write(bytes(data))
+
+    def can_write_eof(self) -> bool:
+        """Return True: one direction can be closed alone."""
+        return True
+
+    def write_eof(self) -> None:
+        """Send the end of the stream after what was written."""
+        self._wire.half_close()
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes the kernel has not taken yet."""
+        return self._wire.unsent
+
+    def set_write_buffer_limits(
+        self, high: int | None = None, low: int | None = None
+    ) -> None:
+        """Set the marks at which writing is paused and resumed."""
+        if high is None:
+            high = 65536 if low is None else 4 * low
+        self._wire.set_write_limits(high, low)
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """Return the low mark and the high one."""
+        return self._wire.write_limits
