@@ -8,6 +8,7 @@ what it yields to the task (a `Waiter`) are two objects.
 """
 
 import asyncio
+import inspect
 import warnings
 
 from cpython.object cimport PyObject
@@ -670,3 +671,25 @@ cdef void use_slots(kind):
 
 use_slots(Receiving)
 use_slots(Sending)
+
+
+# Who asks, inspect.iscoroutinefunction() or a mock, is to be told that these are to be
+# awaited; the code object of a compiled function says it, but has no setter.
+
+cdef extern from *:
+    ctypedef struct CompiledFunction "__pyx_CyFunctionObject":
+        PyObject* func_code
+
+
+cdef void mark_as_coroutine(function):
+    cdef CompiledFunction* compiled = <CompiledFunction*><PyObject*>function
+    cdef PyObject* before = compiled.func_code
+    code = function.__code__
+    code = code.replace(co_flags=code.co_flags | inspect.CO_COROUTINE)
+    Py_INCREF(code)
+    compiled.func_code = <PyObject*>code
+    Py_DECREF(before)
+
+
+mark_as_coroutine(Messaging.recv)
+mark_as_coroutine(Messaging.send)
