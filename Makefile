@@ -15,7 +15,7 @@ BENCH ?= .venv-bench
 .DEFAULT_GOAL := all
 # The words of `make` build upon each other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: all demo build pure js test types style bench conform test-all docs clean help
+.PHONY: all demo build pure js test types style bench conform test-all fuzz sanitize docs clean help
 
 all: build style types test  ## what a contributor runs before a commit
 
@@ -70,6 +70,16 @@ conform: build  ## Autobahn, all cases and both roles; BUILD=pure for the other 
 
 test-all: $(STAMP)  ## the tests on every Python from 3.11 up that is found here
 	@$(PY) tools/test_all.py $(ARGS)
+
+# libFuzzer comes with Atheris, which not every Python has.
+fuzz: build  ## look for inputs that break a contract; SECONDS=300 for each of TARGET=
+	@$(PY) -c 'import atheris' 2>/dev/null || \
+		$(PY) -m pip install -qq --disable-pip-version-check --group fuzz || true
+	@$(PY) -m fuzz.run $(if $(SECONDS),--seconds $(SECONDS)) $(TARGET)
+
+sanitize: build  ## tests of the compiled layers with address and undefined-behaviour checks
+	@$(PY) -m fuzz.sanitized python -m pytest -q -o pythonpath='. build/sanitized' \
+		$(or $(ARGS),tests/core tests/session tests/http tests/fuzz)
 
 docs: $(STAMP)  ## build the documents; warnings are errors
 	@$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html

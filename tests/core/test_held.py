@@ -132,3 +132,16 @@ def test_the_kernel_reads_nothing_outside_of_its_input(place):
 
     with pytest.raises(IndexError):
         whole.add(b"abc", *place, b"", 0, 0)
+
+
+@each_build
+@pytest.mark.parametrize("text", [False, True])
+def test_what_was_taken_is_not_held_any_more(held, text):
+    whole = held.Held(text)
+    whole.add(b"abc", 0, 3, b"", 0, 0)
+
+    assert whole.take() == ("abc" if text else b"abc")
+    whole.add(b"de", 0, 2, b"", 0, 0)
+
+    assert whole.take() == ("de" if text else b"de")
+    assert whole.take() == ("" if text else b"")

@@ -170,15 +170,18 @@ cdef class Held:
     cdef object _cut_whole(self):
         """Return the object that was filled, at its true length."""
         cdef PyObject* whole = self._whole
+        cdef Py_ssize_t used = self._used
+        cdef Py_ssize_t room = self._room
         self._whole = NULL
+        self._used = self._room = 0
         try:
-            if self._text and self._used == 1:
+            if self._text and used == 1:
                 return chr((<unsigned char*>text_at(whole))[0])
-            if self._used != self._room:
+            if used != room:
                 if self._text:
-                    resize_text(&whole, self._used)
+                    resize_text(&whole, used)
                 else:
-                    resize_bytes(&whole, self._used)
+                    resize_bytes(&whole, used)
             return <object>whole
         finally:
             Py_XDECREF(whole)
