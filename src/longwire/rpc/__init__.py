@@ -8,6 +8,8 @@ msgspec: ``pip install longwire[rpc]``.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 try:
     import msgspec as _msgspec  # noqa: F401
 except ImportError as exc:
@@ -44,6 +46,7 @@ from .signals import Signal, Signals
 from .streams import Stream
 
 __all__ = [
+    "STATIC",
     "SUBPROTOCOLS",
     "ApplicationError",
     "Call",
@@ -76,3 +79,7 @@ __all__ = [
     "current",
     "method",
 ]
+
+STATIC = Path(__file__).parent / "static"
+"""The folder with the JavaScript client: longwire.js, longwire.min.js, the classic
+script longwire.classic.js and their types, for a server to hand out."""

@@ -312,7 +312,7 @@ declare class Client extends Emitter {
  * Wires: what calls and answers look like as JSON, in and out.
  *
  * A wire is an object of pure functions. Those that write return what `JSON.stringify`
- * takes; `read` says what a message is and never throws. docs/reference/rpc-wire.md
+ * takes; `read` says what a message is and never throws. docs/rpc/wire.md
  * describes all three.
  */
 export type Id = string | number | null | undefined;
