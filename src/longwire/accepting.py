@@ -32,6 +32,7 @@ __all__ = [
     "Acceptor",
     "Refused",
     "ServerSettings",
+    "callback_failed",
     "server_settings",
 ]
 
@@ -314,7 +315,7 @@ class Acceptor:
             else:
                 agreed = _Agreed(response.headers.get("Sec-WebSocket-Protocol"))
         except _CallbackFailed as failure:
-            exc, ours, response = failure.__cause__, True, _callback_failed()
+            exc, ours, response = failure.__cause__, True, callback_failed()
         except WebSocketException as fault:
             exc, response = fault, handshake.refusal_for(fault)
         response = self._sign(response)
@@ -325,7 +326,7 @@ class Acceptor:
                 *(connection, request, response),
             )
         except _CallbackFailed as failure:
-            exc, ours, changed = failure.__cause__, True, _callback_failed()
+            exc, ours, changed = failure.__cause__, True, callback_failed()
         if changed is not None:
             response = self._sign(changed)
         yield from self._write(response)
@@ -423,7 +424,8 @@ class _CallbackFailed(Exception):
     """A callback raised; the cause is what."""
 
 
-def _callback_failed() -> Response:
+def callback_failed() -> Response:
+    """Return the answer when a function of the server's author raised."""
     return handshake.refuse(
         500,
         "Failed to open a WebSocket connection: an error in the server, "

@@ -55,14 +55,16 @@ def connect_plan(
     settings: ClientSettings,
     random_bytes: Callable[[int], bytes] = os.urandom,
     make_exchange: Callable[..., Exchange] | None = None,
+    target: Target | None = None,
 ) -> Plan[Opened]:
     """Return the plan that opens a connection, following redirects.
 
-    ``make_exchange`` makes a subclass of :class:`Exchange` for each server asked.
+    ``make_exchange`` makes a subclass of :class:`Exchange` for each server asked,
+    beginning with ``target`` instead of the URI of ``settings``.
     Raises an InvalidHandshake that says what was wrong with the server or proxy, or
     what the driver's steps raise; the stream is then the front end's to close.
     """
-    target = Target(settings)
+    target = target or Target(settings)
     make_exchange = make_exchange or Exchange
     for _ in range(settings.max_redirects + 1):
         yield from _open_stream(target)
@@ -118,13 +120,18 @@ class Target:
         location = _location(response)
         if location is None or self.settings.max_redirects == 0:
             raise InvalidStatus(response)
-        target = self.moved(_resolve(self.uri, location))
+        target = self.moved(location)
         if self.settings.address.sock is not None:
             raise InvalidStatus(response)  # the one socket we were given is used up
         return target
 
-    def moved(self, uri: WebSocketURI) -> Target:
-        """Return the target at ``uri`` instead; SecurityError if that must not be."""
+    def moved(self, location: str) -> Target:
+        """Return the target at ``location``, which may be relative to this one.
+
+        Raises InvalidHeader when it is no address, SecurityError for one that must
+        not be gone to.
+        """
+        uri = _resolve(self.uri, location)
         where = f"{'wss' if uri.secure else 'ws'}://{uri.host}:{uri.port}"
         if self.uri.secure and not uri.secure:
             raise SecurityError(f"cannot follow a redirect from wss to {where}")

@@ -1,78 +1,79 @@
 """What the documents name, module by module: plain facts, for test_parity.
 
-Modules are relative to ``longwire.websockets``; a name with a dot is one of a class.
+Modules are relative to ``longwire.websockets``, itself the first. ``MEMBERS`` has what
+the classes among ``NAMES`` have, ``PARAMETERS`` what functions and methods take.
+"""
+
+CONNECTION = """
+    __aenter__ __aiter__ close close_code close_reason local_address ping pong recv
+    recv_streaming remote_address send state subprotocol wait_closed
+"""
+SANS_IO = """
+    close_code close_expected close_reason data_to_send events_received fail
+    receive_data receive_eof send_binary send_close send_continuation send_ping
+    send_pong send_text state id logger handshake_exc close_exc
+"""
+COMMON = """
+    __aiter__ abort_pings close close_code close_connection close_reason close_transport
+    closed connection_closed_exc connection_open ensure_open fail_connection host
+    keepalive_ping local_address open ping pong port read_data_frame read_frame
+    read_message recv remote_address secure send side transfer_data wait_closed
+    wait_for_connection_lost write_close_frame write_frame write_frame_sync
+"""
+AFTER_OPENING = """
+    is_client worker raw_request_headers raw_response_headers request_headers
+    response_headers path id logger latency subprotocol extensions
+"""
+SERVER = """
+    handler read_http_request select_subprotocol write_http_response
 """
 
 NAMES: dict[str, str] = {
+    "": """
+        ClientConnection ClientProtocol Close CloseCode ConcurrencyError
+        ConnectionClosed ConnectionClosedError ConnectionClosedOK Data
+        DuplicateParameter ExtensionName ExtensionParameter Frame HeaderLineTooLong
+        Headers HeadersLike InvalidHandshake InvalidHeader InvalidHeaderFormat
+        InvalidHeaderValue InvalidMessage InvalidMethod InvalidOrigin
+        InvalidParameterName InvalidParameterValue InvalidProtocol InvalidProxy
+        InvalidProxyMessage InvalidProxyStatus InvalidState InvalidStatus InvalidURI
+        InvalidUpgrade LoggerLike MultipleValuesError NegotiationError Opcode Origin
+        PayloadTooBig Protocol ProtocolError ProxyError Request RequestLineTooLong
+        Response Router SecurityError Server ServerConnection ServerProtocol Side State
+        StatusLike StatusLineTooLong Subprotocol TooManyFragments TooManyHeaders
+        WebSocketException basic_auth broadcast connect route serve unix_connect
+        unix_route unix_serve BasicAuthWebSocketServerProtocol WebSocketClientProtocol
+        WebSocketCommonProtocol WebSocketProtocolError WebSocketServer
+        WebSocketServerProtocol WebSocketURI basic_auth_protocol_factory parse_uri
+        InvalidStatusCode AbortHandshake RedirectHandshake
+    """,
+    "asyncio.client": """
+        ClientConnection connect unix_connect process_exception
+    """,
+    "asyncio.connection": """
+        Connection
+    """,
+    "asyncio.router": """
+        Router route unix_route
+    """,
+    "asyncio.server": """
+        Server ServerConnection basic_auth broadcast serve unix_serve
+    """,
+    "auth": """
+        BasicAuthWebSocketServerProtocol basic_auth_protocol_factory
+    """,
+    "cli": """
+        main
+    """,
     "client": """
-        ClientProtocol ClientProtocol.close_code ClientProtocol.close_expected
-        ClientProtocol.close_reason ClientProtocol.connect ClientProtocol.data_to_send
-        ClientProtocol.events_received ClientProtocol.fail ClientProtocol.receive_data
-        ClientProtocol.receive_eof ClientProtocol.send_binary
-        ClientProtocol.send_close ClientProtocol.send_continuation
-        ClientProtocol.send_ping ClientProtocol.send_pong ClientProtocol.send_request
-        ClientProtocol.send_text ClientProtocol.state ClientConnection
-        ClientConnection.connect ClientConnection.send_request
-        ClientConnection.receive_data ClientConnection.receive_eof
-        ClientConnection.send_continuation ClientConnection.send_text
-        ClientConnection.send_binary ClientConnection.send_close
-        ClientConnection.send_ping ClientConnection.send_pong ClientConnection.fail
-        ClientConnection.events_received ClientConnection.data_to_send
-        ClientConnection.close_expected ClientConnection.id ClientConnection.logger
-        ClientConnection.state ClientConnection.handshake_exc
-        ClientConnection.close_code ClientConnection.close_reason
-        ClientConnection.close_exc ClientProtocol.id ClientProtocol.logger
-        ClientProtocol.handshake_exc ClientProtocol.close_exc process_exception
-        WebSocketClientProtocol connect unix_connect
+        ClientProtocol ClientConnection process_exception WebSocketClientProtocol
+        connect unix_connect
     """,
-    "server": """
-        ServerProtocol ServerProtocol.accept ServerProtocol.close_code
-        ServerProtocol.close_expected ServerProtocol.close_reason
-        ServerProtocol.data_to_send ServerProtocol.events_received ServerProtocol.fail
-        ServerProtocol.receive_data ServerProtocol.receive_eof ServerProtocol.reject
-        ServerProtocol.select_subprotocol ServerProtocol.send_binary
-        ServerProtocol.send_close ServerProtocol.send_continuation
-        ServerProtocol.send_ping ServerProtocol.send_pong ServerProtocol.send_response
-        ServerProtocol.send_text ServerProtocol.state ServerConnection
-        ServerConnection.accept ServerConnection.reject ServerConnection.send_response
-        ServerConnection.receive_data ServerConnection.receive_eof
-        ServerConnection.send_continuation ServerConnection.send_text
-        ServerConnection.send_binary ServerConnection.send_close
-        ServerConnection.send_ping ServerConnection.send_pong ServerConnection.fail
-        ServerConnection.events_received ServerConnection.data_to_send
-        ServerConnection.close_expected ServerConnection.id ServerConnection.logger
-        ServerConnection.state ServerConnection.handshake_exc
-        ServerConnection.close_code ServerConnection.close_reason
-        ServerConnection.close_exc ServerProtocol.id ServerProtocol.logger
-        ServerProtocol.handshake_exc ServerProtocol.close_exc WebSocketServer
-        WebSocketServerProtocol broadcast serve unix_serve
-    """,
-    "protocol": """
-        Protocol Protocol.close_code Protocol.close_expected Protocol.close_reason
-        Protocol.data_to_send Protocol.events_received Protocol.fail
-        Protocol.receive_data Protocol.receive_eof Protocol.send_binary
-        Protocol.send_close Protocol.send_continuation Protocol.send_ping
-        Protocol.send_pong Protocol.send_text Protocol.state SEND_EOF Side State
-        WebSocketCommonProtocol Protocol.id Protocol.logger Protocol.handshake_exc
-        Protocol.close_exc
-    """,
-    "frames": """
-        Close Close.check Close.serialize CloseCode Frame Frame.DEFAULT_IS_TEXT
-        Frame.MAX_LOG_SIZE Frame.check Frame.fin Frame.rsv1 Frame.rsv2 Frame.rsv3
-        Frame.serialize Opcode Close.parse Frame.parse
-    """,
-    "http11": """
-        Request Request.exception Request.method Request.protocol Request.serialize
-        Response Response.body Response.exception Response.serialize SERVER USER_AGENT
+    "connection": """
+        Connection SEND_EOF Side State
     """,
     "datastructures": """
-        Headers Headers.__iter__ Headers.clear Headers.copy Headers.get_all
-        Headers.raw_items Headers.serialize Headers.set_insecure Headers.update
-        HeadersLike MultipleValuesError
-    """,
-    "uri": """
-        WebSocketURI WebSocketURI.password WebSocketURI.resource_name
-        WebSocketURI.user_info WebSocketURI.username parse_uri
+        Headers HeadersLike MultipleValuesError
     """,
     "exceptions": """
         ConcurrencyError ConnectionClosed ConnectionClosedError ConnectionClosedOK
@@ -86,65 +87,261 @@ NAMES: dict[str, str] = {
         RedirectHandshake WebSocketProtocolError
     """,
     "extensions": """
-        ClientExtensionFactory ClientExtensionFactory.get_request_params
-        ClientExtensionFactory.process_response_params Extension Extension.decode
-        Extension.encode ServerExtensionFactory
-        ServerExtensionFactory.process_request_params
+        ClientExtensionFactory Extension ServerExtensionFactory
     """,
     "extensions.base": """
-        ClientExtensionFactory ClientExtensionFactory.get_request_params
-        ClientExtensionFactory.process_response_params Extension Extension.decode
-        Extension.encode ServerExtensionFactory
-        ServerExtensionFactory.process_request_params
+        ClientExtensionFactory Extension ServerExtensionFactory
     """,
     "extensions.permessage_deflate": """
-        ClientPerMessageDeflateFactory
-        ClientPerMessageDeflateFactory.get_request_params
-        ClientPerMessageDeflateFactory.name
-        ClientPerMessageDeflateFactory.process_response_params PerMessageDeflate
-        PerMessageDeflate.decode PerMessageDeflate.encode PerMessageDeflate.name
-        ServerPerMessageDeflateFactory ServerPerMessageDeflateFactory.name
-        ServerPerMessageDeflateFactory.process_request_params
+        ClientPerMessageDeflateFactory PerMessageDeflate ServerPerMessageDeflateFactory
         enable_client_permessage_deflate enable_server_permessage_deflate
     """,
-    "typing": """
-        Data ExtensionName ExtensionParameter LoggerLike Origin StatusLike Subprotocol
+    "frames": """
+        Close CloseCode Frame Opcode
     """,
-    "proxy": """
-        Proxy Proxy.password Proxy.user_info Proxy.username get_proxy parse_proxy
+    "framing": """
+        Frame read_frame write_frame parse_close serialize_close OP_CONT OP_TEXT
+        OP_BINARY OP_CLOSE OP_PING OP_PONG CLOSE_CODES
+    """,
+    "handshake": """
+        build_request check_request build_response check_response
     """,
     "headers": """
         build_authorization_basic build_extension build_host build_subprotocol
         build_www_authenticate_basic parse_authorization_basic parse_connection
         parse_extension parse_subprotocol parse_upgrade validate_subprotocols
     """,
-    "version": """
-        commit tag version
+    "http": """
+        read_request read_response USER_AGENT
     """,
-    "connection": """
-        Connection SEND_EOF Side State Connection.receive_data Connection.receive_eof
-        Connection.send_continuation Connection.send_text Connection.send_binary
-        Connection.send_close Connection.send_ping Connection.send_pong
-        Connection.fail Connection.events_received Connection.data_to_send
-        Connection.close_expected Connection.id Connection.logger Connection.state
-        Connection.handshake_exc Connection.close_code Connection.close_reason
-        Connection.close_exc
-    """,
-    "streams": """
-        StreamReader StreamReader.read_line StreamReader.read_exact
-        StreamReader.read_to_eof StreamReader.at_eof StreamReader.feed_data
-        StreamReader.feed_eof StreamReader.discard
-    """,
-    "utils": """
-        accept_key apply_mask get_socket_name generate_key
+    "http11": """
+        Request Response SERVER USER_AGENT
     """,
     "imports": """
         lazy_import
     """,
+    "legacy.auth": """
+        BasicAuthWebSocketServerProtocol basic_auth_protocol_factory
+    """,
+    "legacy.client": """
+        WebSocketClientProtocol connect unix_connect
+    """,
+    "legacy.exceptions": """
+        AbortHandshake InvalidHandshake InvalidMessage InvalidStatusCode
+        RedirectHandshake StatusLike WebSocketProtocolError datastructures http
+    """,
+    "legacy.framing": """
+        BytesLike Close DataLike Frame PayloadTooBig ProtocolError apply_mask
+        encode_data parse_close prepare_ctrl prepare_data serialize_close
+    """,
+    "legacy.handshake": """
+        build_request build_response check_request check_response
+    """,
+    "legacy.http": """
+        read_request read_response
+    """,
+    "legacy.protocol": """
+        WebSocketCommonProtocol
+    """,
+    "legacy.server": """
+        WebSocketServer WebSocketServerProtocol broadcast serve unix_serve
+    """,
+    "protocol": """
+        Protocol SEND_EOF Side State WebSocketCommonProtocol
+    """,
+    "proxy": """
+        Proxy get_proxy parse_proxy
+    """,
+    "server": """
+        ServerProtocol ServerConnection WebSocketServer WebSocketServerProtocol
+        broadcast serve unix_serve
+    """,
+    "streams": """
+        StreamReader
+    """,
+    "typing": """
+        Data ExtensionName ExtensionParameter LoggerLike Origin StatusLike Subprotocol
+    """,
+    "uri": """
+        WebSocketURI parse_uri
+    """,
+    "utils": """
+        accept_key apply_mask get_socket_name generate_key
+    """,
+    "version": """
+        commit tag version
+    """,
 }
 
-# Parameters in their order; those after a star are keywords alone.
+MEMBERS: dict[str, dict[str, str]] = {
+    "asyncio.client": {
+        "ClientConnection": CONNECTION,
+        "connect": "__aenter__ __aiter__ __await__ connect",
+    },
+    "asyncio.connection": {
+        "Connection": CONNECTION,
+    },
+    "asyncio.router": {
+        "Router": "get_server_name handler not_found redirect route_request",
+    },
+    "asyncio.server": {
+        "Server": """
+            __aenter__ __await__ close connections get_loop is_serving serve_forever
+            sockets start_serving wait_closed
+        """,
+        "ServerConnection": f"{CONNECTION} respond",
+    },
+    "auth": {
+        "BasicAuthWebSocketServerProtocol": f"""
+            {COMMON} {SERVER} check_credentials is_client realm username
+        """,
+    },
+    "client": {
+        "ClientProtocol": f"{SANS_IO} connect send_request",
+        "ClientConnection": f"{SANS_IO} connect send_request",
+    },
+    "connection": {
+        "Connection": SANS_IO,
+    },
+    "datastructures": {
+        "Headers": """
+            __iter__ clear copy get_all raw_items serialize set_insecure update
+        """,
+    },
+    "extensions": {
+        "ClientExtensionFactory": "get_request_params process_response_params",
+        "Extension": "decode encode",
+        "ServerExtensionFactory": "process_request_params",
+    },
+    "extensions.base": {
+        "ClientExtensionFactory": "get_request_params process_response_params",
+        "Extension": "decode encode",
+        "ServerExtensionFactory": "process_request_params",
+    },
+    "extensions.permessage_deflate": {
+        "ClientPerMessageDeflateFactory": """
+            get_request_params name process_response_params
+        """,
+        "PerMessageDeflate": "decode encode name",
+        "ServerPerMessageDeflateFactory": "name process_request_params",
+    },
+    "frames": {
+        "Close": "check serialize parse",
+        "Frame": """
+            DEFAULT_IS_TEXT MAX_LOG_SIZE check fin rsv1 rsv2 rsv3 serialize parse
+        """,
+    },
+    "http11": {
+        "Request": "exception method protocol serialize",
+        "Response": "body exception serialize",
+    },
+    "legacy.auth": {
+        "BasicAuthWebSocketServerProtocol": f"""
+            {COMMON} {SERVER} check_credentials is_client realm username
+        """,
+    },
+    "legacy.client": {
+        "WebSocketClientProtocol": f"""
+            {COMMON} {AFTER_OPENING} read_http_response write_http_request handshake
+        """,
+        "connect": """
+            BACKOFF_FACTOR BACKOFF_INITIAL BACKOFF_MAX BACKOFF_MIN MAX_REDIRECTS_ALLOWED
+            __aenter__ __aiter__ __await__ handle_redirect
+        """,
+    },
+    "legacy.protocol": {
+        "WebSocketCommonProtocol": COMMON,
+    },
+    "legacy.server": {
+        "WebSocketServer": """
+            __aenter__ close get_loop is_serving register serve_forever sockets
+            start_serving unregister wait_closed wrap websockets
+        """,
+        "WebSocketServerProtocol": f"""
+            {COMMON} {AFTER_OPENING} {SERVER} handshake process_request
+        """,
+        "serve": "__aenter__ __await__",
+    },
+    "protocol": {
+        "Protocol": SANS_IO,
+    },
+    "proxy": {
+        "Proxy": "password user_info username",
+    },
+    "server": {
+        "ServerProtocol": f"{SANS_IO} accept reject select_subprotocol send_response",
+        "ServerConnection": f"{SANS_IO} accept reject send_response",
+    },
+    "streams": {
+        "StreamReader": """
+            read_line read_exact read_to_eof at_eof feed_data feed_eof discard
+        """,
+    },
+    "uri": {
+        "WebSocketURI": "password resource_name user_info username",
+    },
+}
+
 PARAMETERS: dict[str, dict[str, str]] = {
+    "asyncio.client": {
+        "ClientConnection": (
+            "protocol * ping_interval ping_timeout close_timeout max_queue write_limit"
+        ),
+        "connect": (
+            "uri * origin extensions subprotocols compression additional_headers "
+            "user_agent_header proxy process_exception open_timeout ping_interval "
+            "ping_timeout close_timeout reconnect_delays max_size max_queue "
+            "write_limit logger create_connection **kwargs"
+        ),
+        "unix_connect": "path uri **kwargs",
+    },
+    "asyncio.connection": {
+        "Connection": (
+            "protocol * ping_interval ping_timeout close_timeout max_queue write_limit"
+        ),
+        "Connection.close": "code reason",
+        "Connection.ping": "data",
+        "Connection.pong": "data",
+        "Connection.recv": "decode",
+        "Connection.recv_streaming": "decode",
+        "Connection.send": "message * text",
+    },
+    "asyncio.router": {
+        "Router": "url_map server_name url_scheme",
+        "Router.get_server_name": "connection request",
+        "Router.handler": "connection",
+        "Router.not_found": "connection",
+        "Router.redirect": "connection url",
+        "Router.route_request": "connection request",
+        "route": "url_map *args server_name ssl create_router **kwargs",
+        "unix_route": "url_map path **kwargs",
+    },
+    "asyncio.server": {
+        "Server": "create_server handler logger",
+        "ServerConnection": (
+            "protocol server * ping_interval ping_timeout close_timeout max_queue "
+            "write_limit"
+        ),
+        "ServerConnection.respond": "status text",
+        "basic_auth": "realm credentials check_credentials",
+        "broadcast": "connections message * text raise_exceptions",
+        "serve": (
+            "handler host port * origins extensions subprotocols select_subprotocol "
+            "compression process_request process_response server_header "
+            "open_timeout ping_interval ping_timeout close_timeout max_size "
+            "max_queue write_limit logger create_connection **kwargs"
+        ),
+        "unix_serve": "handler path **kwargs",
+    },
+    "auth": {
+        "BasicAuthWebSocketServerProtocol.check_credentials": "username password",
+        "basic_auth_protocol_factory": (
+            "realm credentials check_credentials create_protocol"
+        ),
+    },
+    "cli": {
+        "main": "argv",
+    },
     "client": {
         "ClientProtocol": "uri * origin extensions subprotocols state max_size logger",
         "ClientProtocol.fail": "code reason",
@@ -160,43 +357,8 @@ PARAMETERS: dict[str, dict[str, str]] = {
             "wsuri origin extensions subprotocols state max_size logger"
         ),
     },
-    "server": {
-        "ServerProtocol": (
-            "* origins extensions subprotocols select_subprotocol state max_size logger"
-        ),
-        "ServerProtocol.accept": "request",
-        "ServerProtocol.fail": "code reason",
-        "ServerProtocol.receive_data": "data",
-        "ServerProtocol.reject": "status text",
-        "ServerProtocol.select_subprotocol": "subprotocols",
-        "ServerProtocol.send_binary": "data fin",
-        "ServerProtocol.send_close": "code reason",
-        "ServerProtocol.send_continuation": "data fin",
-        "ServerProtocol.send_ping": "data",
-        "ServerProtocol.send_pong": "data",
-        "ServerProtocol.send_response": "response",
-        "ServerProtocol.send_text": "data fin",
-        "ServerConnection": "origins extensions subprotocols state max_size logger",
-    },
-    "protocol": {
-        "Protocol": "side * state max_size logger",
-        "Protocol.fail": "code reason",
-        "Protocol.receive_data": "data",
-        "Protocol.send_binary": "data fin",
-        "Protocol.send_close": "code reason",
-        "Protocol.send_continuation": "data fin",
-        "Protocol.send_ping": "data",
-        "Protocol.send_pong": "data",
-        "Protocol.send_text": "data fin",
-    },
-    "frames": {
-        "Close": "code reason",
-        "Frame": "opcode data fin rsv1 rsv2 rsv3",
-        "Frame.serialize": "* mask extensions",
-    },
-    "http11": {
-        "Request": "path headers method protocol",
-        "Response": "status_code reason_phrase headers body",
+    "connection": {
+        "Connection": "side state max_size logger",
     },
     "datastructures": {
         "Headers": "*args **kwargs",
@@ -204,9 +366,11 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "Headers.set_insecure": "key value",
         "Headers.update": "*args **kwargs",
     },
-    "uri": {
-        "WebSocketURI": "secure host port path query username password",
-        "parse_uri": "uri",
+    "exceptions": {
+        "ConnectionClosed": "rcvd sent rcvd_then_sent",
+        "InvalidStatusCode": "status_code headers",
+        "AbortHandshake": "status headers body",
+        "RedirectHandshake": "uri",
     },
     "extensions": {
         "ClientExtensionFactory.process_response_params": "params accepted_extensions",
@@ -245,10 +409,10 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "enable_client_permessage_deflate": "extensions",
         "enable_server_permessage_deflate": "extensions",
     },
-    "proxy": {
-        "Proxy": "scheme host port username password",
-        "get_proxy": "uri",
-        "parse_proxy": "proxy",
+    "frames": {
+        "Close": "code reason",
+        "Frame": "opcode data fin rsv1 rsv2 rsv3",
+        "Frame.serialize": "* mask extensions",
     },
     "headers": {
         "build_authorization_basic": "username password",
@@ -263,20 +427,143 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "parse_upgrade": "header",
         "validate_subprotocols": "subprotocols",
     },
-    "connection": {
-        "Connection": "side state max_size logger",
+    "http11": {
+        "Request": "path headers method protocol",
+        "Response": "status_code reason_phrase headers body",
     },
-    "exceptions": {
-        "ConnectionClosed": "rcvd sent rcvd_then_sent",
-        "InvalidStatusCode": "status_code headers",
-        "AbortHandshake": "status headers body",
-        "RedirectHandshake": "uri",
+    "imports": {
+        "lazy_import": "namespace aliases deprecated_aliases",
+    },
+    "legacy.auth": {
+        "BasicAuthWebSocketServerProtocol.check_credentials": "username password",
+        "basic_auth_protocol_factory": (
+            "realm credentials check_credentials create_protocol"
+        ),
+    },
+    "legacy.client": {
+        "WebSocketClientProtocol": (
+            "* logger origin extensions subprotocols extra_headers "
+            "user_agent_header **kwargs"
+        ),
+        "WebSocketClientProtocol.write_http_request": "path headers",
+        "connect": (
+            "uri * create_protocol logger compression origin extensions "
+            "subprotocols extra_headers user_agent_header open_timeout "
+            "ping_interval ping_timeout close_timeout max_size max_queue read_limit "
+            "write_limit **kwargs"
+        ),
+        "connect.handle_redirect": "uri",
+        "unix_connect": "path uri **kwargs",
+    },
+    "legacy.framing": {
+        "Close": "code reason",
+        "Frame": "fin opcode data rsv1 rsv2 rsv3",
+        "encode_data": "data",
+        "parse_close": "data",
+        "prepare_ctrl": "data",
+        "prepare_data": "data",
+        "serialize_close": "code reason",
+    },
+    "legacy.handshake": {
+        "build_request": "headers",
+        "build_response": "headers key",
+        "check_request": "headers",
+        "check_response": "headers key",
+    },
+    "legacy.http": {
+        "read_request": "stream",
+        "read_response": "stream",
+    },
+    "legacy.protocol": {
+        "WebSocketCommonProtocol.close": "code reason",
+        "WebSocketCommonProtocol.fail_connection": "code reason",
+        "WebSocketCommonProtocol.ping": "data",
+        "WebSocketCommonProtocol.pong": "data",
+        "WebSocketCommonProtocol.read_data_frame": "max_size",
+        "WebSocketCommonProtocol.read_frame": "max_size",
+        "WebSocketCommonProtocol.send": "message",
+        "WebSocketCommonProtocol.write_close_frame": "close data",
+        "WebSocketCommonProtocol.write_frame": "fin opcode data * _state",
+        "WebSocketCommonProtocol.write_frame_sync": "fin opcode data",
+    },
+    "legacy.server": {
+        "WebSocketServer": "logger",
+        "WebSocketServer.register": "protocol",
+        "WebSocketServer.unregister": "protocol",
+        "WebSocketServer.wrap": "server",
+        "WebSocketServerProtocol": (
+            "ws_handler ws_server * logger origins extensions subprotocols "
+            "extra_headers server_header process_request select_subprotocol "
+            "open_timeout **kwargs"
+        ),
+        "WebSocketServerProtocol.select_subprotocol": (
+            "client_subprotocols server_subprotocols"
+        ),
+        "WebSocketServerProtocol.write_http_response": "status headers body",
+        "broadcast": "websockets message raise_exceptions",
+        "serve": (
+            "ws_handler host port * create_protocol logger compression origins "
+            "extensions subprotocols extra_headers server_header process_request "
+            "select_subprotocol open_timeout ping_interval ping_timeout "
+            "close_timeout max_size max_queue read_limit write_limit **kwargs"
+        ),
+        "unix_serve": "ws_handler path **kwargs",
+    },
+    "protocol": {
+        "Protocol": "side * state max_size logger",
+        "Protocol.fail": "code reason",
+        "Protocol.receive_data": "data",
+        "Protocol.send_binary": "data fin",
+        "Protocol.send_close": "code reason",
+        "Protocol.send_continuation": "data fin",
+        "Protocol.send_ping": "data",
+        "Protocol.send_pong": "data",
+        "Protocol.send_text": "data fin",
+    },
+    "proxy": {
+        "Proxy": "scheme host port username password",
+        "get_proxy": "uri",
+        "parse_proxy": "proxy",
+    },
+    "server": {
+        "ServerProtocol": (
+            "* origins extensions subprotocols select_subprotocol state max_size logger"
+        ),
+        "ServerProtocol.accept": "request",
+        "ServerProtocol.fail": "code reason",
+        "ServerProtocol.receive_data": "data",
+        "ServerProtocol.reject": "status text",
+        "ServerProtocol.select_subprotocol": "subprotocols",
+        "ServerProtocol.send_binary": "data fin",
+        "ServerProtocol.send_close": "code reason",
+        "ServerProtocol.send_continuation": "data fin",
+        "ServerProtocol.send_ping": "data",
+        "ServerProtocol.send_pong": "data",
+        "ServerProtocol.send_response": "response",
+        "ServerProtocol.send_text": "data fin",
+        "ServerConnection": "origins extensions subprotocols state max_size logger",
+    },
+    "uri": {
+        "WebSocketURI": "secure host port path query username password",
+        "parse_uri": "uri",
     },
     "utils": {
         "accept_key": "key",
         "apply_mask": "data mask",
     },
-    "imports": {
-        "lazy_import": "namespace aliases deprecated_aliases",
-    },
 }
+
+
+def documented() -> dict[str, list[str]]:
+    """Every name, module by module; what a class has is written after a dot."""
+    return {
+        module: [
+            *names.split(),
+            *(
+                f"{owner}.{part}"
+                for owner, parts in MEMBERS.get(module, {}).items()
+                for part in parts.split()
+            ),
+        ]
+        for module, names in NAMES.items()
+    }

@@ -166,6 +166,7 @@ async def test_redirects_are_followed_as_often_as_allowed():
             await Once(uri_of(server))
 
 
+@pytest.mark.filterwarnings("ignore:legacy_recv= is deprecated")
 async def test_legacy_recv_returns_none_at_the_end():
     async def handler(websocket):
         await websocket.send("one")
@@ -272,14 +273,6 @@ async def test_a_factory_that_makes_something_else_is_refused():
 def test_an_unknown_keyword_of_a_protocol_is_refused():
     with pytest.raises(TypeError, match="did you mean 'ping_timeout'"):
         WebSocketClientProtocol(pingtimeout=1)
-
-
-def test_overriding_the_handshake_of_a_client_is_warned_of():
-    with pytest.warns(RuntimeWarning, match=r"Mine\.handshake is never called"):
-
-        class Mine(WebSocketClientProtocol):
-            async def handshake(self, wsuri):
-                return None
 
 
 async def test_both_ends_of_2_6_get_none_at_the_end():

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import http
 import logging
+import warnings
 
 import pytest
 from websockets.exceptions import InvalidStatus as PeerInvalidStatus
@@ -13,7 +14,7 @@ from websockets.exceptions import InvalidStatus as PeerInvalidStatus
 from longwire.websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from longwire.websockets.frames import Close
 from longwire.websockets.legacy.exceptions import AbortHandshake
-from longwire.websockets.legacy.protocol import NOT_PROVIDED, broadcast
+from longwire.websockets.legacy.protocol import broadcast
 from longwire.websockets.legacy.server import (
     WebSocketServer,
     WebSocketServerProtocol,
@@ -22,6 +23,7 @@ from longwire.websockets.legacy.server import (
 )
 from tests.websockets.serving import ask, echo, peer, wait
 
+PLAIN = pytest.mark.filterwarnings("ignore:a process_request that is no coroutine")
 SECOND_ARGUMENT = pytest.mark.filterwarnings("ignore:a handler's second argument")
 
 
@@ -210,6 +212,7 @@ async def test_process_request_answers_with_its_triple():
     assert body == b"OK\n"
 
 
+@PLAIN
 @pytest.mark.parametrize("status", [418, http.HTTPStatus.IM_A_TEAPOT])
 async def test_process_request_may_be_a_plain_function_and_status_an_int(status):
     async with listen(
@@ -218,6 +221,53 @@ async def test_process_request_may_be_a_plain_function_and_status_an_int(status)
         answer = await ask(server)
 
     assert answer.startswith(b"HTTP/1.1 418 ")
+
+
+def plain_hook(path, request_headers):
+    return None
+
+
+class PlainMethod(WebSocketServerProtocol):
+    def process_request(self, path, request_headers):
+        return None
+
+
+class PlainObject:
+    def __call__(self, path, request_headers):
+        return None
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"process_request": plain_hook},
+        {"process_request": functools.partial(plain_hook)},
+        {"process_request": PlainObject()},
+        {"create_protocol": PlainMethod},
+    ],
+    ids=["a function", "a partial", "an object", "a method"],
+)
+async def test_a_plain_process_request_is_told_the_modern_spelling_where_it_is(kwargs):
+    with pytest.warns(DeprecationWarning, match="write async def") as caught:
+        async with listen(**kwargs) as server, peer(server):
+            pass
+
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_a_plain_process_request_is_told_of_once(recwarn):
+    async def run():
+        async with listen(process_request=plain_hook) as server:
+            for _ in range(3):
+                async with peer(server):
+                    pass
+
+    globals().pop("__warningregistry__", None)
+    warnings.simplefilter("default")
+    asyncio.run(run())
+
+    assert [w for w in recwarn if "process_request" in str(w.message)][1:] == []
+    assert len(recwarn) == 1
 
 
 async def test_process_request_may_be_overridden_and_see_the_connection():
@@ -244,6 +294,7 @@ async def test_process_request_may_raise_abort_handshake():
     assert answer.endswith(b"\r\n\r\ngone\n")
 
 
+@PLAIN
 async def test_process_request_with_a_body_of_str_is_a_500_and_logged(caplog):
     async with listen(process_request=lambda p, h: (200, {}, "text")) as server:
         answer = await ask(server)
@@ -398,24 +449,10 @@ async def test_before_the_handshake_open_and_closed_are_false_and_path_is_missin
         protocol.path  # noqa: B018
 
 
-@pytest.mark.parametrize("name", sorted(NOT_PROVIDED))
-async def test_an_internal_that_is_not_here_says_why(name):
-    protocol = WebSocketServerProtocol(echo, WebSocketServer())
-
-    assert not hasattr(protocol, name)
-    with pytest.raises(AttributeError) as missing:
-        getattr(protocol, name)
-    assert NOT_PROVIDED[name] in str(missing.value)
+LEGACY_RECV = pytest.mark.filterwarnings("ignore:legacy_recv= is deprecated")
 
 
-def test_overriding_an_internal_that_is_never_called_is_warned_of():
-    with pytest.warns(RuntimeWarning, match=r"Mine\.read_message is never called"):
-
-        class Mine(WebSocketServerProtocol):
-            async def read_message(self):
-                return None
-
-
+@LEGACY_RECV
 async def test_legacy_recv_returns_none_at_the_end():
     received = []
 
@@ -431,6 +468,7 @@ async def test_legacy_recv_returns_none_at_the_end():
     assert received == ["one", "end"]
 
 
+@LEGACY_RECV
 async def test_legacy_recv_ends_an_iteration():
     async with listen(echo, legacy_recv=True) as server, peer(server) as client:
         await client.send("one")
@@ -551,7 +589,9 @@ async def test_old_keywords_mean_what_they_meant_and_say_the_new_ones():
 
     loop = asyncio.get_running_loop()
     with pytest.warns(DeprecationWarning, match="is deprecated") as caught:
-        serving = listen(handler, klass=Protocol, timeout=3, loop=loop)
+        serving = listen(
+            handler, klass=Protocol, timeout=3, loop=loop, legacy_recv=False
+        )
     async with serving as server:
         async with peer(server) as client:
             await client.wait_closed()
@@ -559,6 +599,7 @@ async def test_old_keywords_mean_what_they_meant_and_say_the_new_ones():
     assert seen == [(Protocol, 3)]
     assert sorted(str(w.message).split("=")[0] for w in caught) == [
         "klass",
+        "legacy_recv",
         "loop",
         "timeout",
     ]

@@ -8,9 +8,6 @@ calls to change::
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
-
 from .legacy import client, server
 from .legacy.client import WebSocketClientProtocol
 from .legacy.protocol import WebSocketCommonProtocol
@@ -25,16 +22,13 @@ __all__ = [
 ]
 
 
-def serve(
-    ws_handler: Callable[..., Awaitable[Any]],
-    host: str | Sequence[str] | None = None,
-    port: int | None = None,
-    **kwargs: Any,
-) -> server.serve:
-    """Return the old server, with ``legacy_recv=True``."""
-    return server.serve(ws_handler, host, port, **{"legacy_recv": True, **kwargs})
+class serve(server.serve):
+    """The old server, with ``legacy_recv=True``."""
+
+    _legacy_recv = True
 
 
-def connect(uri: str, **kwargs: Any) -> client.connect:
-    """Return the old client, with ``legacy_recv=True``."""
-    return client.connect(uri, **{"legacy_recv": True, **kwargs})
+class connect(client.connect):
+    """The old client, with ``legacy_recv=True``."""
+
+    _legacy_recv = True

@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from ..asyncio import client, connection, server_connection
-from ..errors import ConnectionClosedError
+from ..asyncio import client, connection
 from ..http.headers import Headers
 from ..messages import State
 from ..steps import Opened
+from . import closed
+from .asyncio import server
 
 __all__ = ["ClientConnection", "OldNames", "ServerConnection"]
 
@@ -30,9 +31,13 @@ class OldNames(connection.Connection):
     def opened(self, opened: Opened) -> None:
         """Begin the life of an open connection."""
         self._agreed = opened
-        if not self.logger.isEnabledFor(logging.DEBUG) or self.wire is None:
+        if self.logger.isEnabledFor(logging.DEBUG) and self.wire is not None:
+            self._open_with_frames_logged(opened)
+        else:
             super().opened(opened)
-            return
+        self._live.kinds = closed.KINDS
+
+    def _open_with_frames_logged(self, opened: Opened) -> None:
         from .frame_log import log_frames, log_heads
 
         log_heads(self, opened)
@@ -117,16 +122,8 @@ class OldNames(connection.Connection):
         return "client" if self._client else "server"
 
 
-class ServerConnection(OldNames, server_connection.ServerConnection):
+class ServerConnection(OldNames, server.LoggedServerConnection):
     """A client's connection, as handlers get it."""
-
-    async def _fail(self, exc: BaseException) -> None:
-        # longwire says at INFO how each connection ended, and leaves it at that;
-        # documented is that a handler which lets the loss of its connection through
-        # is in the log with it.
-        if isinstance(exc, ConnectionClosedError) and not self._live.is_open:
-            self.logger.error("connection handler failed", exc_info=exc)
-        await super()._fail(exc)
 
 
 class ClientConnection(OldNames, client.ClientConnection):

@@ -1,19 +1,18 @@
 """``connect``, ``unix_connect`` and their connections: longwire's own.
 
-The logger's name is this API's, ``websockets.client``, and so is the variable
-``WEBSOCKETS_MAX_REDIRECTS``; longwire's own is ``LONGWIRE_MAX_REDIRECTS``.
+The logger's name is this API's, ``websockets.client``, and so are the variables
+``WEBSOCKETS_MAX_REDIRECTS`` and ``WEBSOCKETS_MAX_FRAGMENTS``.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import os
 from typing import TYPE_CHECKING
 
 from ...asyncio import client as engine
 from ...asyncio.client import ClientConnection
 from ...retrying import backoff, process_exception
+from .. import variables
 from ..loggers import CLIENT, logging_to
 
 __all__ = [
@@ -33,11 +32,9 @@ class connect(engine.connect):
         @functools.wraps(engine.connect.__init__)
         def __init__(self, *args, **kwargs):
             logging_to(CLIENT, super().__init__)(*args, **kwargs)
-            most = os.environ.get("WEBSOCKETS_MAX_REDIRECTS")
-            if most is not None:
-                self._settings = dataclasses.replace(
-                    self._settings, max_redirects=int(most)
-                )
+            self._settings = variables.redirects_limited(
+                variables.fragments_limited(self._settings, kwargs.get("limits"))
+            )
 
 
 unix_connect = logging_to(CLIENT, engine.unix_connect)

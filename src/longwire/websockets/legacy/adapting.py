@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import functools
 import inspect
+import logging
 import sys
 import types
 import warnings
@@ -16,13 +18,16 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from ...http.headers import Headers
+from ..typing import LoggerLike
 
 __all__ = [
+    "OldCall",
     "Running",
     "adapt_handler",
     "check_keywords",
     "choose_factory",
     "deprecated",
+    "deprecated_in",
     "headers_from",
     "takes_path",
     "timeout_from",
@@ -48,6 +53,31 @@ def deprecated(old: str, advice: str) -> None:
         level, frame = level + 1, frame.f_back
     text = f"{old} is deprecated; {advice}"
     warnings.warn(text, DeprecationWarning, stacklevel=level)
+
+
+def deprecated_in(function: Callable[..., Any], old: str, advice: str) -> None:
+    """Warn of ``old`` where ``function`` is written, for its author to see.
+
+    Its caller is longwire. Who wrote something else than a function is not warned.
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    if not hasattr(function, "__func__") and not hasattr(function, "__code__"):
+        function = type(function).__call__
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    if not isinstance(code, types.CodeType):
+        return
+    warnings.warn_explicit(
+        f"{old} is deprecated; {advice}",
+        DeprecationWarning,
+        code.co_filename,
+        code.co_firstlineno,
+        module=function.__module__,
+        registry=getattr(function, "__globals__", {}).setdefault(
+            "__warningregistry__", {}
+        ),
+    )
 
 
 def _is_ours(frame: types.FrameType) -> bool:
@@ -89,6 +119,41 @@ def timeout_from(close_timeout: float | None, timeout: float | None) -> float:
         deprecated("timeout=", "write close_timeout=")
         return timeout
     return 10 if close_timeout is None else close_timeout
+
+
+class OldCall:
+    """A call of the old ``serve`` or ``connect``: what its deprecated keywords mean.
+
+    They are taken out of ``kwargs``, of which nothing may be left but what is
+    ``known``. ``legacy_recv`` is what the function means without that keyword.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        kwargs: dict[str, Any],
+        known: Iterable[str],
+        *,
+        create_protocol: Any,
+        default_protocol: Any,
+        close_timeout: float | None,
+        legacy_recv: bool,
+        logger: LoggerLike | str | None,
+        default_logger: str,
+    ) -> None:
+        self.running = Running(kwargs.pop("loop", None))
+        klass = kwargs.pop("klass", None)
+        self.factory = choose_factory(create_protocol, klass, default_protocol)
+        self.close_timeout = timeout_from(close_timeout, kwargs.pop("timeout", None))
+        self.legacy_recv = kwargs.pop("legacy_recv", None)
+        if self.legacy_recv is None:
+            self.legacy_recv = legacy_recv
+        else:
+            deprecated("legacy_recv=", "catch ConnectionClosed, or import compat26")
+        check_keywords(where, kwargs, known)
+        if isinstance(logger, str) or logger is None:
+            logger = logging.getLogger(logger or default_logger)
+        self.logger = logger
 
 
 class Running:

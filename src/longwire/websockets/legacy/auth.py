@@ -19,7 +19,8 @@ from ...http.headers import (
     build_www_authenticate_basic,
     parse_authorization_basic,
 )
-from .server import HTTPResponse, WebSocketServerProtocol
+from .opening import HTTPResponse
+from .server import WebSocketServerProtocol
 
 __all__ = ["BasicAuthWebSocketServerProtocol", "basic_auth_protocol_factory"]
 

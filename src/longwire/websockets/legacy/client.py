@@ -8,27 +8,25 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 from ... import retrying
 from ...asyncio import client as engine
+from ...asyncio.driver import Stream
 from ...client_settings import ClientSettings
-from ...errors import InvalidStatus
-from ...http.extensions import ClientExtensionFactory
+from ...connecting import Target, connect_plan
+from ...errors import InvalidState, InvalidStatus
+from ...http.extensions import ClientExtensionFactory, confirm
+from ...http.handshake import confirm_subprotocol
 from ...http.headers import Headers, HeadersLike, validate_subprotocols
-from ...http.uri import parse_uri
 from ...settings import PRODUCT
+from ...steps import Opened, Plan
 from ..loggers import CLIENT
 from ..typing import LoggerLike
-from .adapting import (
-    Running,
-    check_keywords,
-    choose_factory,
-    headers_from,
-    timeout_from,
-)
+from ..uri import WebSocketURI
+from . import opening
+from .adapting import OldCall, headers_from
 from .exceptions import InvalidStatusCode
 from .protocol import WebSocketCommonProtocol
 
@@ -41,6 +39,8 @@ class WebSocketClientProtocol(WebSocketCommonProtocol, engine.ClientConnection):
     Subclass it and pass it as ``create_protocol``. The other keywords are those of
     :class:`WebSocketCommonProtocol`.
     """
+
+    _exchange: opening.Exchange | None = None
 
     def __init__(
         self,
@@ -61,14 +61,6 @@ class WebSocketClientProtocol(WebSocketCommonProtocol, engine.ClientConnection):
         self.extra_headers = extra_headers
         self.user_agent_header = user_agent_header
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "handshake" in vars(cls):
-            # A server's may be overridden; a client's may follow redirects, through
-            # proxies, and is over before the connection has its transport.
-            text = f"{cls.__name__}.handshake is never called; pass keywords to connect"
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
-
     def _aim(self, settings: ClientSettings) -> None:
         """Ask for what the attributes say, where ``settings`` say."""
         if self.available_subprotocols is not None:
@@ -83,6 +75,86 @@ class WebSocketClientProtocol(WebSocketCommonProtocol, engine.ClientConnection):
             additional_headers=Headers(self.extra_headers or {}),
             user_agent=self.user_agent_header,
         )
+
+    # --- the opening handshake ---------------------------------------------------
+
+    async def _handshake_by(self, exchange: opening.Exchange) -> None:
+        """Have ``handshake()`` do the opening handshake; for ``connect``."""
+        uri = WebSocketURI(*dataclasses.astuple(exchange.target.uri))
+        given = {
+            "origin": self.origin,
+            "available_extensions": self.available_extensions,
+            "available_subprotocols": self.available_subprotocols,
+            "extra_headers": self.extra_headers,
+        }
+        self._exchange = exchange
+        try:
+            arguments = opening.accepted_arguments(self.handshake, given)
+            await self.handshake(uri, **arguments)
+        finally:
+            self._exchange = None
+
+    async def handshake(
+        self,
+        wsuri: WebSocketURI,
+        origin: str | None = None,
+        available_extensions: Sequence[ClientExtensionFactory] | None = None,
+        available_subprotocols: Sequence[str] | None = None,
+        extra_headers: HeadersLike | None = None,
+        *,
+        subprotocols: Sequence[str] | None = None,
+    ) -> None:
+        """Do the opening handshake with the server of ``wsuri``, on an open stream.
+
+        Called by ``connect`` for each server it is sent to; a subclass may do more
+        here, before or after, or ask for something else. ``subprotocols`` is what 2.6
+        calls ``available_subprotocols``. Raises an InvalidHandshake for what is wrong
+        with the answer: InvalidStatusCode for a refusal, RedirectHandshake, ...
+        """
+        exchange = self._exchange_now()
+        self.origin = origin
+        self.available_extensions = available_extensions
+        self.available_subprotocols = available_subprotocols or subprotocols
+        self.extra_headers = extra_headers
+        self._aim(exchange.settings)
+        exchange.settings = self.protocol
+        exchange.target = dataclasses.replace(exchange.target, redirected_to=wsuri)
+        await exchange.run()
+
+    def _exchange_now(self) -> opening.Exchange:
+        if self._exchange is None:
+            raise InvalidState("no opening handshake is under way")
+        return self._exchange
+
+    def write_http_request(self, path: str, headers: Headers) -> None:
+        """Send the request, which then is in ``request``.
+
+        Called by ``handshake()``; an override may change ``headers``.
+        """
+        self.request = self._exchange_now().write_now(path, headers)
+
+    async def read_http_response(self) -> tuple[int, Headers]:
+        """Return status and headers of the response, which then is in ``response``.
+
+        Called by ``handshake()``. Raises what is wrong with it: an InvalidHandshake.
+        """
+        self.response = response = await self._exchange_now().read_now()
+        return response.status_code, response.headers
+
+    @staticmethod
+    def process_extensions(
+        headers: Headers, available_extensions: Sequence[ClientExtensionFactory] | None
+    ) -> list[Any]:
+        """Return the extensions that a response agrees on; raise NegotiationError."""
+        values = headers.get_all("Sec-WebSocket-Extensions")
+        return list(confirm(values, available_extensions or ()))
+
+    @staticmethod
+    def process_subprotocol(
+        headers: Headers, available_subprotocols: Sequence[str] | None
+    ) -> str | None:
+        """Return the subprotocol that a response chooses; raise NegotiationError."""
+        return confirm_subprotocol(headers, available_subprotocols)
 
 
 class connect(engine.connect):
@@ -104,6 +176,8 @@ class connect(engine.connect):
     BACKOFF_MAX = 90.0
     BACKOFF_FACTOR = 1.618
     MAX_REDIRECTS_ALLOWED = 10
+
+    _legacy_recv = False
 
     def __init__(
         self,
@@ -127,61 +201,57 @@ class connect(engine.connect):
         write_limit: int = 2**16,
         **kwargs: Any,
     ) -> None:
-        self._running = Running(kwargs.pop("loop", None))
-        self._factory = choose_factory(
-            create_protocol, kwargs.pop("klass", None), WebSocketClientProtocol
+        call = OldCall(
+            "connect",
+            kwargs,
+            _known(bool(kwargs.get("unix"))),
+            create_protocol=create_protocol,
+            default_protocol=WebSocketClientProtocol,
+            close_timeout=close_timeout,
+            legacy_recv=self._legacy_recv,
+            logger=logger,
+            default_logger=CLIENT,
         )
-        close_timeout = timeout_from(close_timeout, kwargs.pop("timeout", None))
-        legacy_recv = kwargs.pop("legacy_recv", False)
-        check_keywords("connect", kwargs, _known(bool(kwargs.get("unix"))))
-        if isinstance(logger, str) or logger is None:
-            logger = logging.getLogger(logger or CLIENT)
+        self._running, self._factory = call.running, call.factory
+        shared: dict[str, Any] = {
+            "open_timeout": open_timeout,
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+            "close_timeout": call.close_timeout,
+            "max_size": max_size,
+            "max_queue": max_queue,
+            "write_limit": write_limit,
+            "logger": call.logger,
+            "origin": origin,
+            "subprotocols": subprotocols,
+            "user_agent_header": user_agent_header,
+        }
         self._set_up(
             uri,
-            logger=logger,
+            **shared,
             compression=compression,
-            origin=origin,
             extensions=extensions,
-            subprotocols=subprotocols,
             additional_headers=headers_from(extra_headers),
-            user_agent_header=user_agent_header,
             proxy=kwargs.pop("proxy", None),
-            open_timeout=open_timeout,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            close_timeout=close_timeout,
-            max_size=max_size,
-            max_queue=max_queue,
-            write_limit=write_limit,
             reconnect_delays=self._delays,
             create_connection=self._make,
             **kwargs,
         )
-        settings = self._settings
         self._settings = dataclasses.replace(
-            settings, max_redirects=self.MAX_REDIRECTS_ALLOWED
+            self._settings, max_redirects=self.MAX_REDIRECTS_ALLOWED
         )
-        there = parse_uri(uri)
+        self._target = Target(self._settings)
+        there = self._settings.uri
         self._old_keywords: dict[str, Any] = {
+            **shared,
             "host": kwargs.get("host") or there.host,
             "port": kwargs.get("port") or there.port,
             "secure": there.secure,
-            "open_timeout": open_timeout,
-            "ping_interval": ping_interval,
-            "ping_timeout": ping_timeout,
-            "close_timeout": close_timeout,
-            "max_size": max_size,
-            "max_queue": max_queue,
             "read_limit": read_limit,
-            "write_limit": write_limit,
-            "legacy_recv": legacy_recv,
-            "logger": logger,
-            "origin": origin,
+            "legacy_recv": call.legacy_recv,
             # What compression= stands for is among them by now.
-            "extensions": list(settings.extensions),
-            "subprotocols": subprotocols,
+            "extensions": list(self._settings.extensions),
             "extra_headers": extra_headers,
-            "user_agent_header": user_agent_header,
         }
 
     def _set_up(self, *args: Any, **kwargs: Any) -> None:
@@ -213,11 +283,33 @@ class connect(engine.connect):
         made._aim(settings)
         return made
 
+    def _plan(
+        self, connection: engine.ClientConnection, stream: Stream
+    ) -> Plan[Opened]:
+        settings = connection.protocol
+        return connect_plan(
+            settings,
+            make_exchange=opening.Exchange.maker(self, connection, stream),
+            target=dataclasses.replace(self._target, settings=settings),
+        )
+
+    def handle_redirect(self, uri: str) -> None:
+        """Go to ``uri``, which may be relative, instead of where we would have gone.
+
+        Called for each redirect; an override may raise, or not call ``super()``: then
+        the redirect is raised as InvalidStatusCode. Called before connecting, it is
+        where connections of this object go. Raises SecurityError for a way out of TLS
+        or, with a given host, port or socket, to another server.
+        """
+        self._target = self._target.moved(uri)
+
     async def connect(self) -> WebSocketClientProtocol:
         """Return a new connection, open."""
         self._running.check()
         try:
             return await super().connect()  # type: ignore[return-value]
+        except InvalidStatusCode:
+            raise
         except InvalidStatus as exc:
             raise InvalidStatusCode.of(exc) from exc
 

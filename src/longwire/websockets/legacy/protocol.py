@@ -1,17 +1,15 @@
 """``WebSocketCommonProtocol``: what old programs call a connection, on either side.
 
-The methods of former editions that were steps of a task of theirs have nothing to do
-in longwire's engine; ``NOT_PROVIDED`` names them. Who asks for one is told why it is
-missing, and who overrides one that it is never called.
+Its keywords, and methods that were internals once and are documented all the same. The
+steps that its tasks were made of are in ``steps.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import warnings
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...asyncio import connection
 from ...asyncio.broadcast import broadcast as _broadcast
@@ -21,37 +19,11 @@ from ...errors import ConnectionClosed, ProtocolError
 from ...messages import Cause, Close, Opcode, State
 from ...options import Keepalive, Limits, Timeouts
 from ...settings import limits_from
-from ..old_names import OldNames
+from ..variables import limits_of
 from .adapting import Running, check_keywords, timeout_from
+from .steps import Steps
 
-__all__ = ["NOT_PROVIDED", "Behaviour", "WebSocketCommonProtocol", "broadcast"]
-
-_READ = "bytes are parsed as they arrive, by one decoder that is not to be called"
-_OPENING = "the opening handshake is one plan, not a step of the connection"
-_TIMERS = "one timer of the loop does this for all connections"
-
-NOT_PROVIDED: Mapping[str, str] = {
-    "abort_pings": _TIMERS,
-    "close_connection": "no task is in charge of closing; use close()",
-    "close_transport": "no task is in charge of closing; use fail_connection()",
-    "connection_open": _OPENING,
-    # This one is of connect.
-    "handle_redirect": "redirects are followed within; set MAX_REDIRECTS_ALLOWED",
-    "handler": "the server runs handlers; override ws_handler, or pass another",
-    "keepalive_ping": f"{_TIMERS}; set ping_interval and ping_timeout",
-    "process_extensions": f"{_OPENING}; pass extensions=",
-    "process_origin": f"{_OPENING}; pass origins=",
-    "process_subprotocol": f"{_OPENING}; override select_subprotocol()",
-    "read_data_frame": _READ,
-    "read_frame": _READ,
-    "read_http_request": _OPENING,
-    "read_http_response": _OPENING,
-    "read_message": f"{_READ}; use recv()",
-    "transfer_data": _READ,
-    "write_http_request": _OPENING,
-    "write_http_response": _OPENING,
-}
-"""Internals of former editions that are not here, and why."""
+__all__ = ["Behaviour", "WebSocketCommonProtocol", "broadcast"]
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -82,10 +54,12 @@ class Behaviour:
     @property
     def limits(self) -> Limits:
         """Limits; ``read_limit`` has none: buffers hold what was read, no more."""
-        return limits_from(
-            max_size=self.max_size,
-            max_queue=self.max_queue,
-            write_limit=self.write_limit,
+        return limits_of(
+            limits_from(
+                max_size=self.max_size,
+                max_queue=self.max_queue,
+                write_limit=self.write_limit,
+            )
         )
 
     @property
@@ -106,7 +80,7 @@ class Behaviour:
         return cls(**keywords)
 
 
-class WebSocketCommonProtocol(OldNames):
+class WebSocketCommonProtocol(Steps):
     """A connection as former editions documented it.
 
     Made by the old ``serve`` and ``connect``. ``legacy_recv=True`` is the way of 2.6:
@@ -114,15 +88,9 @@ class WebSocketCommonProtocol(OldNames):
     nothing is read ahead but what ``max_queue`` allows.
     """
 
-    ping_interval: float | None
-    ping_timeout: float | None
-    close_timeout: float | None
     timeout: float | None
-    max_size: int | tuple[int | None, int | None] | None
-    max_queue: int | tuple[int | None, int | None] | None
     read_limit: int
     write_limit: int | tuple[int, int | None]
-    legacy_recv: bool
 
     def __init__(self, **kwargs: Any) -> None:
         behaviour = Behaviour.of(self, kwargs)
@@ -135,32 +103,8 @@ class WebSocketCommonProtocol(OldNames):
             setattr(self, name, getattr(behaviour, name))
         self._host, self._port = behaviour.host, behaviour.port
         self._secure = behaviour.secure
-        if behaviour.legacy_recv:
-            self.recv = self._recv_or_none  # type: ignore[method-assign,assignment]
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for name in NOT_PROVIDED.keys() & vars(cls).keys():
-            text = f"{cls.__name__}.{name} is never called: {NOT_PROVIDED[name]}"
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
-
-    if not TYPE_CHECKING:  # to a type checker it would promise every name
-
-        def __getattr__(self, name: str) -> Any:
-            if name in NOT_PROVIDED:
-                kind = type(self).__name__
-                raise AttributeError(f"{kind} has no {name}: {NOT_PROVIDED[name]}")
-            # Again, for the words of a property that has no value yet.
-            return object.__getattribute__(self, name)
 
     # --- receiving ---------------------------------------------------------------
-
-    async def _recv_or_none(self, decode: bool | None = None) -> Data | None:
-        """Return the next message, or None at the end, as in 2.6."""
-        try:
-            return await super().recv(decode)
-        except ConnectionClosed:
-            return None
 
     def __aiter__(self) -> AsyncIterator[Data]:
         """Iterate over messages; ends when the connection is closed properly."""
@@ -206,15 +150,6 @@ class WebSocketCommonProtocol(OldNames):
             return False
         return True
 
-    @property
-    def worker(self) -> asyncio.Task[None]:
-        """A task that is done when the connection has ended, as in 2.6."""
-        task: asyncio.Task[None] | None = vars(self).get("_worker")
-        if task is None:
-            task = asyncio.get_running_loop().create_task(self.wait_closed())
-            self._worker = task
-        return task
-
     def write_frame_sync(self, fin: bool, opcode: int, data: bytes) -> None:
         """Send one frame, without waiting for a slow peer.
 
@@ -258,8 +193,10 @@ class WebSocketCommonProtocol(OldNames):
         self._start_close(None if code == 1005 else code, reason)
 
 
-_ATTRIBUTES = tuple(
-    name for name in WebSocketCommonProtocol.__annotations__ if name != "NOT_PROVIDED"
+# What connections keep of their keywords, by the same names.
+_ATTRIBUTES = (
+    *("ping_interval", "ping_timeout", "close_timeout", "timeout", "max_size"),
+    *("max_queue", "read_limit", "write_limit", "legacy_recv"),
 )
 
 

@@ -12,33 +12,38 @@ import http
 import inspect
 import logging
 import os
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from typing import Any, NoReturn, Self
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Sequence,
+)
+from typing import Any, ClassVar, NoReturn, Self
 
 from ...accepting import Origins, Refused, ServerSettings, server_settings
 from ...asyncio import server as engine
 from ...asyncio import server_connection
+from ...asyncio.driver import Stream, run
 from ...asyncio.listening import Listening
 from ...asyncio.transport import Wire
-from ...errors import InvalidHandshake
-from ...http.extensions import ServerExtensionFactory
-from ...http.headers import Headers, HeadersLike
+from ...errors import InvalidHandshake, InvalidState
+from ...http.extensions import ServerExtensionFactory, grant
+from ...http.handshake import check_origin
+from ...http.headers import Headers, HeadersLike, parse_subprotocol
 from ...http.heads import Request, Response
+from ...messages import Deflate
 from ...settings import PRODUCT
 from ...steps import Opened
 from ..loggers import SERVER
 from ..old_names import ServerConnection
 from ..typing import LoggerLike
-from .adapting import (
-    Running,
-    adapt_handler,
-    check_keywords,
-    choose_factory,
-    headers_from,
-    timeout_from,
-)
-from .exceptions import AbortHandshake
+from . import opening
+from .adapting import OldCall, adapt_handler, headers_from
+from .opening import HTTPResponse
 from .protocol import Behaviour, WebSocketCommonProtocol, broadcast
+from .steps import overridden
 
 __all__ = [
     "WebSocketServer",
@@ -49,12 +54,8 @@ __all__ = [
 ]
 
 
-HTTPResponse = tuple[http.HTTPStatus | int, HeadersLike, bytes]
 ExtraHeaders = HeadersLike | Callable[[str, Headers], HeadersLike]
 WsHandler = Callable[..., Awaitable[Any]]
-
-# Of a handshake() written for one edition or another, what may be asked for.
-_HANDSHAKE = ("origins", "available_extensions", "available_subprotocols")
 
 
 class WebSocketServer(engine.Server):
@@ -114,6 +115,11 @@ class WebSocketServerProtocol(WebSocketCommonProtocol, ServerConnection):
     :class:`WebSocketCommonProtocol`.
     """
 
+    _acceptor = opening.Acceptor
+    _acceptor_now: opening.Acceptor | None = None
+    _own_negotiation: ClassVar[frozenset[str]] = frozenset()
+    _granted: tuple[str | None, Sequence[Any]] | None = None
+
     def __init__(
         self,
         ws_handler: WsHandler,
@@ -134,27 +140,48 @@ class WebSocketServerProtocol(WebSocketCommonProtocol, ServerConnection):
         behaviour = Behaviour.of(
             self, {**kwargs, "open_timeout": open_timeout, "logger": logger}
         )
-        settings = _settings(
-            behaviour,
-            origins=origins,
-            extensions=extensions,
-            subprotocols=subprotocols,
-            server_header=server_header,
-        )
+        self.origins = origins
+        self.available_extensions = extensions
+        self.available_subprotocols = subprotocols
+        self.server_header = server_header
+        settings = self._ask_for(behaviour)
         server_connection.ServerConnection.__init__(self, settings, ws_server)
         self._behave(behaviour)
         self.ws_handler = adapt_handler(ws_handler)
         self.ws_server = ws_server
         self.open_timeout = open_timeout
-        self.origins = origins
-        self.available_extensions = extensions
-        self.available_subprotocols = subprotocols
         self.extra_headers = _check_extra_headers(extra_headers)
-        self.server_header = server_header
         self._process_request = process_request
         self._select_subprotocol = select_subprotocol
         self._outcome: Opened | None = None
         self._refused: Refused | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        names = "process_origin", "process_extensions"
+        cls._own_negotiation = overridden(cls, WebSocketServerProtocol, *names)
+
+    def _ask_for(self, behaviour: Behaviour | ServerSettings) -> ServerSettings:
+        """Return what longwire's server is to do for this connection.
+
+        What a subclass does itself is not done twice.
+        """
+        own = self._own_negotiation
+        return server_settings(
+            limits=behaviour.limits,
+            timeouts=behaviour.timeouts,
+            keepalive=behaviour.keepalive,
+            logger=behaviour.logger,
+            origins=None if "process_origin" in own else _origins(self.origins),
+            extensions=None
+            if "process_extensions" in own
+            else self.available_extensions,
+            subprotocols=self.available_subprotocols,
+            select_subprotocol=opening.negotiate,
+            process_request=opening.process_request,
+            process_response=opening.add_headers,
+            server_header=self.server_header,
+        )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin on a transport that is not of ``serve``: see WebSocketServer.wrap."""
@@ -177,6 +204,8 @@ class WebSocketServerProtocol(WebSocketCommonProtocol, ServerConnection):
         result = self._process_request(path, request_headers)
         if inspect.isawaitable(result):
             result = await result
+        else:
+            opening.warn_of_plain(self._process_request)
         return result  # type: ignore[no-any-return]
 
     def select_subprotocol(
@@ -197,7 +226,92 @@ class WebSocketServerProtocol(WebSocketCommonProtocol, ServerConnection):
             return None
         return min(common, key=lambda name: ours.index(name) + theirs.index(name))
 
+    @staticmethod
+    def process_origin(
+        headers: Headers, origins: Sequence[str | None] | None = None
+    ) -> str | None:
+        """Return the request's Origin; raise InvalidOrigin if it is not allowed.
+
+        An override is called in place of longwire's own check.
+        """
+        check_origin(Request("/", headers), _origins(origins))
+        return headers.get("Origin")
+
+    @staticmethod
+    def process_extensions(
+        headers: Headers, available_extensions: Sequence[ServerExtensionFactory] | None
+    ) -> tuple[str | None, list[Any]]:
+        """Return the Sec-WebSocket-Extensions to answer, and what it agrees on.
+
+        An override is called in place of longwire's own negotiation.
+        """
+        offers = headers.get_all("Sec-WebSocket-Extensions")
+        return grant(offers, available_extensions or ())
+
+    def process_subprotocol(
+        self, headers: Headers, available_subprotocols: Sequence[str] | None
+    ) -> str | None:
+        """Return the subprotocol to use, of those the client offers; None for none.
+
+        Asks ``select_subprotocol()`` when both sides have any.
+        """
+        offered: list[str] = []
+        for value in headers.get_all("Sec-WebSocket-Protocol"):
+            offered += parse_subprotocol(value)
+        if not offered or not available_subprotocols:
+            return None
+        return self.select_subprotocol(offered, available_subprotocols)
+
     # --- the opening handshake ---------------------------------------------------
+
+    async def read_http_request(self) -> tuple[str, Headers]:
+        """Return path and headers of the request, which then is in ``request``.
+
+        Called once in the opening handshake. An override may return others, or raise
+        AbortHandshake. Raises what is wrong with the request: an InvalidHandshake.
+        """
+        acceptor, wire = self._acceptor_now, self.wire
+        if acceptor is None or wire is None:
+            raise InvalidState("no opening handshake is under way")
+        self.request = await run(acceptor.reading(), Stream(wire))
+        return self.request.path, self.request.headers
+
+    def write_http_response(
+        self,
+        status: http.HTTPStatus | int,
+        headers: Headers,
+        body: bytes | None = None,
+    ) -> None:
+        """Answer the request; what is sent is then in ``response``.
+
+        Called once in the opening handshake, whatever the answer is.
+        """
+        acceptor, wire = self._acceptor_now, self.wire
+        if acceptor is None or wire is None:
+            raise InvalidState("no opening handshake is under way")
+        known, content = self.response, body or b""
+        if (
+            known is None
+            or known.headers is not headers
+            or (known.status_code, known.body) != (status, content)
+        ):
+            phrase = opening.phrase_of(status)
+            known = Response(int(status), phrase, Headers(headers), content)
+        self.response = known
+        wire.write(acceptor.serialize(known))
+
+    def opened(self, opened: Opened) -> None:
+        """Begin the life of an open connection."""
+        if self._granted is not None:
+            deflate = [x for x in self._granted[1] if isinstance(x, Deflate)]
+            others = [x for x in self._granted[1] if not isinstance(x, Deflate)]
+            opened = dataclasses.replace(
+                opened,
+                deflate=deflate[0] if deflate else None,
+                extensions=tuple(others),
+            )
+        # What an override of write_http_response() has sent is what counts.
+        super().opened(dataclasses.replace(opened, response=self.response))
 
     async def handshake(
         self,
@@ -214,13 +328,10 @@ class WebSocketServerProtocol(WebSocketCommonProtocol, ServerConnection):
         ``subprotocols`` is what 2.6 calls ``available_subprotocols``. Raises
         InvalidHandshake when the client was refused, and answered so.
         """
-        self._settings = _settings(
-            self._settings,
-            origins=origins,
-            extensions=available_extensions,
-            subprotocols=available_subprotocols or subprotocols,
-            server_header=self.server_header,
-        )
+        self.origins = origins
+        self.available_extensions = available_extensions
+        self.available_subprotocols = available_subprotocols or subprotocols
+        self._settings = self._ask_for(self._settings)
         self.extra_headers = _check_extra_headers(extra_headers)
         self._outcome = await super()._open()
         if self._outcome is None:
@@ -230,56 +341,41 @@ class WebSocketServerProtocol(WebSocketCommonProtocol, ServerConnection):
 
     async def _open(self) -> Opened | None:
         """Return what the opening handshake agreed on, None if it was refused."""
+        try:
+            return await self._open_by_handshake()
+        finally:
+            self._acceptor_now = None
+
+    async def _open_by_handshake(self) -> Opened | None:
         if type(self).handshake is WebSocketServerProtocol.handshake:
             return await super()._open()
         given = {
             "origins": self.origins,
             "available_extensions": self.available_extensions,
             "available_subprotocols": self.available_subprotocols,
-            "subprotocols": self.available_subprotocols,
             "extra_headers": self.extra_headers,
         }
-        names = inspect.signature(self.handshake).parameters
-        if "available_subprotocols" in names or "subprotocols" not in names:
-            del given["subprotocols"]
-        await self.handshake(**_accepted(self.handshake, given))
+        await self.handshake(**opening.accepted_arguments(self.handshake, given))
         return self._outcome
+
+    def _serve(self) -> Coroutine[Any, Any, None]:
+        return self.handler()
+
+    def handler(self) -> Coroutine[Any, Any, None]:
+        """Do all that is to be done for the client: open, run the handler, close.
+
+        The one task of a connection runs this; a subclass may do more, before or
+        after.
+        """
+        return super()._serve()
+
+    def _name_handler(self) -> str:
+        handler = self.ws_handler
+        return getattr(handler, "__qualname__", type(handler).__name__)
 
     def _log_refusal(self, refused: Refused) -> None:
         self._refused = refused
         super()._log_refusal(refused)
-
-
-def _accepted(function: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Return what of ``given`` ``function`` has parameters for."""
-    parameters = inspect.signature(function).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return given
-    return {name: value for name, value in given.items() if name in parameters}
-
-
-def _settings(
-    behaviour: Behaviour | ServerSettings,
-    *,
-    origins: Sequence[str | None] | None,
-    extensions: Sequence[ServerExtensionFactory] | None,
-    subprotocols: Sequence[str] | None,
-    server_header: str | None,
-) -> ServerSettings:
-    """Return what longwire's server is to do for one connection."""
-    return server_settings(
-        limits=behaviour.limits,
-        timeouts=behaviour.timeouts,
-        keepalive=behaviour.keepalive,
-        logger=behaviour.logger,
-        origins=_origins(origins),
-        extensions=extensions,
-        subprotocols=subprotocols,
-        select_subprotocol=_select_subprotocol,
-        process_request=_process_request,
-        process_response=_add_headers,
-        server_header=server_header,
-    )
 
 
 def _origins(origins: Sequence[str | None] | None) -> Origins | None:
@@ -292,71 +388,6 @@ def _origins(origins: Sequence[str | None] | None) -> Origins | None:
 def _check_extra_headers(value: Any) -> ExtraHeaders | None:
     """Raise TypeError or ValueError for what can never be headers."""
     return value if callable(value) else headers_from(value)
-
-
-# --- hooks of today over hooks of old ---------------------------------------------
-
-
-async def _process_request(
-    connection: WebSocketServerProtocol, request: Request
-) -> Response | None:
-    try:
-        result: Any = connection.process_request(request.path, request.headers)
-        if inspect.isawaitable(result):
-            result = await result
-    except AbortHandshake as exc:
-        result = exc.status, exc.headers, exc.body
-    if result is None or isinstance(result, Response):
-        return result
-    return _response(*result)
-
-
-def _response(
-    status: http.HTTPStatus | int, headers: HeadersLike, body: bytes = b""
-) -> Response:
-    """Return the answer that a hook of old has given as a tuple."""
-    if not isinstance(body, bytes | bytearray | memoryview):
-        kind = type(body).__name__
-        raise TypeError(f"process_request returned a body of type {kind}, not bytes")
-    fields, content = Headers(headers), bytes(body)
-    for name, value in (
-        ("Content-Length", str(len(content))),
-        ("Content-Type", "text/plain"),
-        ("Connection", "close"),
-    ):
-        if name not in fields:
-            fields[name] = value
-    try:
-        phrase = http.HTTPStatus(status).phrase
-    except ValueError:
-        phrase = ""
-    return Response(int(status), phrase, fields, content)
-
-
-async def _select_subprotocol(
-    connection: WebSocketServerProtocol, offered: Sequence[str]
-) -> str | None:
-    available = connection.available_subprotocols
-    if not offered or not available:
-        return None
-    result: Any = connection.select_subprotocol(offered, available)
-    if inspect.isawaitable(result):
-        result = await result
-    return result  # type: ignore[no-any-return]
-
-
-def _add_headers(
-    connection: WebSocketServerProtocol, request: Request, response: Response
-) -> None:
-    extra = connection.extra_headers
-    if extra is None or response.status_code != 101:
-        return
-    headers = extra(request.path, request.headers) if callable(extra) else extra
-    added = Headers(headers)
-    for name in ("Date", "Server"):
-        if name in added and name in response.headers:
-            del response.headers[name]
-    response.headers.update(added)
 
 
 # --- serve -----------------------------------------------------------------------
@@ -375,6 +406,8 @@ class serve:
     described there. ``loop``, ``timeout`` and ``klass`` are deprecated. All others
     are as for ``longwire.serve``, or go to the loop's ``create_server()``.
     """
+
+    _legacy_recv = False
 
     def __init__(
         self,
@@ -402,60 +435,53 @@ class serve:
         write_limit: int = 2**16,
         **kwargs: Any,
     ) -> None:
-        self._running = Running(kwargs.pop("loop", None))
-        factory = choose_factory(
-            create_protocol, kwargs.pop("klass", None), WebSocketServerProtocol
+        call = OldCall(
+            "serve",
+            kwargs,
+            _known(bool(kwargs.get("unix"))),
+            create_protocol=create_protocol,
+            default_protocol=WebSocketServerProtocol,
+            close_timeout=close_timeout,
+            legacy_recv=self._legacy_recv,
+            logger=logger,
+            default_logger=SERVER,
         )
-        close_timeout = timeout_from(close_timeout, kwargs.pop("timeout", None))
-        legacy_recv = kwargs.pop("legacy_recv", False)
-        check_keywords("serve", kwargs, _known(bool(kwargs.get("unix"))))
-        if isinstance(logger, str) or logger is None:
-            logger = logging.getLogger(logger or SERVER)
-        keywords: dict[str, Any] = {
-            "host": host if isinstance(host, str) else None,
-            "port": port,
-            "secure": kwargs.get("ssl") is not None,
+        self._running = call.running
+        # For longwire's server to check; each connection turns them into its own.
+        shared: dict[str, Any] = {
             "open_timeout": open_timeout,
             "ping_interval": ping_interval,
             "ping_timeout": ping_timeout,
-            "close_timeout": close_timeout,
+            "close_timeout": call.close_timeout,
             "max_size": max_size,
             "max_queue": max_queue,
-            "read_limit": read_limit,
             "write_limit": write_limit,
-            "legacy_recv": legacy_recv,
-            "logger": logger,
-            "origins": origins,
+            "logger": call.logger,
             "subprotocols": subprotocols,
-            "extra_headers": _check_extra_headers(extra_headers),
             "server_header": server_header,
             "process_request": process_request,
             "select_subprotocol": select_subprotocol,
         }
-        # For longwire's server to check; each connection turns them into its own.
-        hooks: dict[str, Any] = {
-            "process_request": process_request,
-            "select_subprotocol": select_subprotocol,
+        keywords: dict[str, Any] = {
+            **shared,
+            "host": host if isinstance(host, str) else None,
+            "port": port,
+            "secure": kwargs.get("ssl") is not None,
+            "read_limit": read_limit,
+            "legacy_recv": call.legacy_recv,
+            "origins": origins,
+            "extra_headers": _check_extra_headers(extra_headers),
         }
+        handler = adapt_handler(ws_handler)
         self.ws_server: WebSocketServer = engine.serve(  # type: ignore[assignment]
             _handle,
             host,
             port,
-            logger=logger,
+            **shared,
             compression=compression,
             origins=_origins(origins),
             extensions=extensions,
-            subprotocols=subprotocols,
-            server_header=server_header,
-            open_timeout=open_timeout,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            close_timeout=close_timeout,
-            max_size=max_size,
-            max_queue=max_queue,
-            write_limit=write_limit,
-            **hooks,
-            create_connection=_maker(factory, adapt_handler(ws_handler), keywords),
+            create_connection=_maker(call.factory, handler, keywords),
             make_server=WebSocketServer._made,
             **kwargs,
         )
