@@ -163,6 +163,13 @@ class Messaging:
 
         Any other end raises ConnectionClosedError.
         """
+        return self._iterate(True)
+
+    def _iterate(self, overridden: bool) -> AsyncIterator[Data]:
+        """Return what to iterate over; by ``recv()`` itself if that is ``overridden``.
+
+        Only ``messaging.pyx`` has another way, which is faster.
+        """
         return _Messages(self)
 
     # --- sending -----------------------------------------------------------------

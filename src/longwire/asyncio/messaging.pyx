@@ -208,9 +208,13 @@ cdef class Messaging(Receiver):
 
         Any other end raises ConnectionClosedError.
         """
+        return self._iterate(type(self).recv is not Messaging.recv)
+
+    def _iterate(self, bint overridden):
+        """Return what to iterate over; by ``recv()`` itself if that is ``overridden``."""
         cdef Messages messages = Messages.__new__(Messages)
         messages.owner = self
-        messages.overridden = type(self).recv is not Messaging.recv
+        messages.overridden = overridden
         return messages
 
     # --- sending -----------------------------------------------------------------

@@ -31,18 +31,13 @@ class OldNames(connection.Connection):
     def opened(self, opened: Opened) -> None:
         """Begin the life of an open connection."""
         self._agreed = opened
-        if self.logger.isEnabledFor(logging.DEBUG) and self.wire is not None:
-            self._open_with_frames_logged(opened)
-        else:
-            super().opened(opened)
-        self._live.kinds = closed.KINDS
+        if self.logger.isEnabledFor(logging.DEBUG):
+            from .frame_log import log_frames, log_heads
 
-    def _open_with_frames_logged(self, opened: Opened) -> None:
-        from .frame_log import log_frames, log_heads
-
-        log_heads(self, opened)
-        self._taps = log_frames(self, opened)
+            log_heads(self, opened)
+            self._taps = log_frames(self, opened)
         super().opened(opened)
+        self._live.kinds = closed.KINDS
 
     @property
     def open(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...asyncio import connection
@@ -103,20 +103,6 @@ class WebSocketCommonProtocol(Steps):
             setattr(self, name, getattr(behaviour, name))
         self._host, self._port = behaviour.host, behaviour.port
         self._secure = behaviour.secure
-
-    # --- receiving ---------------------------------------------------------------
-
-    def __aiter__(self) -> AsyncIterator[Data]:
-        """Iterate over messages; ends when the connection is closed properly."""
-        if self.legacy_recv:
-            return self._until_none()
-        return super().__aiter__()
-
-    async def _until_none(self) -> AsyncIterator[Data]:
-        async for message in super().__aiter__():
-            if message is None:
-                return
-            yield message
 
     # --- what internals of old can be in this engine ------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...asyncio.connection import Connection
@@ -105,17 +105,19 @@ class Steps(OldNames):
         super().opened(agreed)
         if self._reads_by_steps:
             self.messages = deque()
-            self.transfer_data_task = self._begin("transfer_data", self._transfer())
+            self.transfer_data_task = self._run_step("transfer_data", self._transfer())
         if "keepalive_ping" in own:
-            self.keepalive_ping_task = self._begin(
+            self.keepalive_ping_task = self._run_step(
                 "keepalive_ping", self.keepalive_ping()
             )
         if own & _CLOSING:
-            self.close_connection_task = self._begin(
+            self.close_connection_task = self._run_step(
                 "close_connection", self.close_connection()
             )
 
-    def _begin(self, name: str, step: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _run_step(
+        self, name: str, step: Coroutine[Any, Any, None]
+    ) -> asyncio.Task[None]:
         """Run an overridden step; what it raises is in the log."""
 
         async def run() -> None:
@@ -137,6 +139,19 @@ class Steps(OldNames):
             if self.legacy_recv or self._reads_by_steps:
                 return self._recv_as_of_old(decode)
             return _engine_recv(self, decode)
+
+    def __aiter__(self) -> AsyncIterator[Data]:
+        """Iterate over messages; ends when the connection is closed properly."""
+        if self.legacy_recv:
+            return self._until_none()
+        plain = type(self).recv is Steps.recv and not self._reads_by_steps
+        return self._iterate(not plain)
+
+    async def _until_none(self) -> AsyncIterator[Data]:
+        async for message in self._iterate(True):
+            if message is None:
+                return
+            yield message
 
     async def _recv_as_of_old(self, decode: bool | None) -> Data | None:
         try:
