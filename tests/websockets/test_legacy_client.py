@@ -12,6 +12,7 @@ from websockets.asyncio.server import basic_auth as peer_basic_auth
 from websockets.asyncio.server import serve as peer_serve
 from websockets.asyncio.server import unix_serve as peer_unix_serve
 
+from longwire import websockets
 from longwire.websockets import compat26
 from longwire.websockets.exceptions import (
     ConnectionClosed,
@@ -299,3 +300,8 @@ def test_extra_headers_that_are_none_are_refused_by_name():
 def test_extra_headers_that_are_the_handshakes_own_are_refused_by_name():
     with pytest.raises(ValueError, match="extra_headers has upgrade"):
         connect("ws://localhost", extra_headers={"Upgrade": "h2c"})
+
+
+@pytest.mark.parametrize("name", ["InvalidURI", "parse_uri", "handshake", "framing"])
+def test_compat26_has_the_other_names_of_the_package(name):
+    assert getattr(compat26, name) is getattr(websockets, name)

@@ -4,9 +4,15 @@ The same as ``legacy_recv=True`` for the functions of ``legacy``, for programs w
 calls to change::
 
     from longwire.websockets import compat26 as websockets
+
+All other names are those of the package.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from longwire import websockets
 
 from .legacy import client, server
 from .legacy.client import WebSocketClientProtocol
@@ -32,3 +38,9 @@ class connect(client.connect):
     """The old client, with ``legacy_recv=True``."""
 
     _legacy_recv = True
+
+
+if not TYPE_CHECKING:  # to a type checker it would promise every name
+
+    def __getattr__(name: str) -> Any:
+        return getattr(websockets, name)

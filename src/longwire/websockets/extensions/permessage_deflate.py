@@ -21,6 +21,7 @@ from ...http.extension_base import (
     ServerExtensionFactory,
 )
 from ...messages import Deflate, Frame, Opcode
+from ...options import PROFILES
 from ..typing import ExtensionParameter
 
 __all__ = [
@@ -33,9 +34,9 @@ __all__ = [
 
 _Factory = TypeVar("_Factory", ClientExtensionFactory, ServerExtensionFactory)
 
-# What the documents say: less memory than zlib's own 15 bits and level 8.
-_WINDOW_BITS = 12
-_SETTINGS = {"memLevel": 5}
+# What compression="deflate" stands for, in the words of these factories.
+_PROFILE = PROFILES["deflate"]
+_SETTINGS = {"memLevel": _PROFILE.mem_level}
 
 
 class PerMessageDeflate(Deflate, Extension):
@@ -246,8 +247,8 @@ def enable_server_permessage_deflate(
 ) -> Sequence[ServerExtensionFactory]:
     """Return ``extensions`` with permessage-deflate, added last unless it is there."""
     default = ServerPerMessageDeflateFactory(
-        server_max_window_bits=_WINDOW_BITS,
-        client_max_window_bits=_WINDOW_BITS,
+        server_max_window_bits=_PROFILE.window_bits,
+        client_max_window_bits=_PROFILE.peer_window_bits,
         compress_settings=_SETTINGS,
     )
     return _with(extensions, default)
