@@ -475,6 +475,10 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "read_response": "stream",
     },
     "legacy.protocol": {
+        "WebSocketCommonProtocol": (
+            "* logger ping_interval ping_timeout close_timeout max_size max_queue "
+            "read_limit write_limit host port secure legacy_recv loop timeout"
+        ),
         "WebSocketCommonProtocol.close": "code reason",
         "WebSocketCommonProtocol.fail_connection": "code reason",
         "WebSocketCommonProtocol.ping": "data",
@@ -507,7 +511,12 @@ PARAMETERS: dict[str, dict[str, str]] = {
             "select_subprotocol open_timeout ping_interval ping_timeout "
             "close_timeout max_size max_queue read_limit write_limit **kwargs"
         ),
-        "unix_serve": "ws_handler path **kwargs",
+        "unix_serve": (
+            "ws_handler path * create_protocol logger compression origins extensions "
+            "subprotocols extra_headers server_header process_request "
+            "select_subprotocol ping_interval ping_timeout close_timeout max_size "
+            "max_queue read_limit write_limit **kwargs"
+        ),
     },
     "protocol": {
         "Protocol": "side * state max_size logger",

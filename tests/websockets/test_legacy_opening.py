@@ -323,6 +323,66 @@ async def test_handshake_of_a_server_may_ask_for_other_subprotocols():
             assert client.subprotocol == "mine"
 
 
+@pytest.mark.parametrize(
+    ("raised", "status", "logged"),
+    [
+        (AbortHandshake(410, {"X-Why": "old"}, b"gone\n"), b"410 Gone", 0),
+        (InvalidOrigin("https://x"), b"403 Forbidden", 0),
+        (KeyError("oops"), b"500 Internal Server Error", 1),
+    ],
+    ids=["abort", "invalid", "a mistake"],
+)
+async def test_what_a_handshake_of_ones_own_raises_is_answered(
+    raised, status, logged, caplog
+):
+    class Protocol(WebSocketServerProtocol):
+        async def handshake(self, *args, **kwargs):
+            raise raised
+
+    async with listen(Protocol) as server:
+        answer = await ask(server)
+
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert len(errors_in(caplog)) == logged
+
+
+async def test_a_refusal_within_a_handshake_of_ones_own_is_no_error(caplog):
+    caught = []
+
+    class Protocol(WebSocketServerProtocol):
+        async def handshake(self, *args, **kwargs):
+            try:
+                return await super().handshake(*args, **kwargs)
+            except InvalidHandshake as exc:
+                caught.append(exc)
+                raise
+
+    async with listen(Protocol, origins=["https://ours"]) as server:
+        answer = await ask(server)
+
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert isinstance(caught[0].__cause__, InvalidOrigin)
+    assert errors_in(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "logged"), [(InvalidHandshake("no"), 0), (KeyError("oops"), 1)]
+)
+async def test_a_handshake_that_raises_after_the_answer_ends_the_connection(
+    raised, logged, caplog
+):
+    class Protocol(WebSocketServerProtocol):
+        async def handshake(self, *args, **kwargs):
+            await super().handshake(*args, **kwargs)
+            raise raised
+
+    async with listen(Protocol) as server, peer(server) as client:
+        await client.wait_closed()
+
+    assert client.close_code == 1006
+    assert len(errors_in(caplog)) == logged
+
+
 # --- client ----------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "deprecated",
     "deprecated_in",
     "headers_from",
+    "spell_out",
     "takes_path",
     "timeout_from",
 ]
@@ -119,6 +120,31 @@ def timeout_from(close_timeout: float | None, timeout: float | None) -> float:
         deprecated("timeout=", "write close_timeout=")
         return timeout
     return 10 if close_timeout is None else close_timeout
+
+
+def spell_out(
+    function: Callable[..., Any], full: Callable[..., Any], *without: str
+) -> None:
+    """Show ``help()`` the keywords that ``function`` passes on to ``full``.
+
+    Those in ``without`` are no keywords of it.
+    """
+    signature = inspect.signature(function)
+    own = signature.parameters.values()
+    more = inspect.signature(full).parameters.values()
+    taken = {*without, "self", *(p.name for p in own)}
+    last = [p for p in more if p.kind is p.VAR_KEYWORD]
+    function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[
+            *(p for p in own if p.kind is not p.VAR_KEYWORD),
+            *(
+                p.replace(kind=p.KEYWORD_ONLY)
+                for p in more
+                if p.name not in taken and p not in last
+            ),
+            *last,
+        ]
+    )
 
 
 class OldCall:

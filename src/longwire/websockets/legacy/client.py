@@ -26,9 +26,9 @@ from ..loggers import CLIENT
 from ..typing import LoggerLike
 from ..uri import WebSocketURI
 from . import opening
-from .adapting import OldCall, headers_from
+from .adapting import OldCall, headers_from, spell_out
 from .exceptions import InvalidStatusCode
-from .protocol import WebSocketCommonProtocol
+from .protocol import Behaviour, WebSocketCommonProtocol
 
 __all__ = ["WebSocketClientProtocol", "connect", "unix_connect"]
 
@@ -333,6 +333,10 @@ def unix_connect(
     if path is not None:
         kwargs["path"] = os.fspath(path)
     return connect(uri, unix=True, **kwargs)
+
+
+spell_out(WebSocketClientProtocol.__init__, Behaviour, "open_timeout")
+spell_out(unix_connect, connect)
 
 
 def _known(unix: bool) -> set[str]:

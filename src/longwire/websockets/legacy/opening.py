@@ -91,6 +91,16 @@ class Acceptor(accepting.Acceptor):
             request = Request(path, Headers(headers))
         return request
 
+    def refusing(self, exc: Exception) -> Plan[Refused]:
+        """Return the plan that answers a client that nobody has read from."""
+        self._begun = True
+        self._connection._acceptor_now = self
+        if isinstance(exc, InvalidHandshake):
+            return self._refuse(exc)
+        failed = _Failed()
+        failed.__cause__ = exc
+        return self._refuse(failed)
+
     def reading(self) -> Plan[Request]:
         """Return the plan of the engine that reads the request."""
         return super()._read(self._reader)

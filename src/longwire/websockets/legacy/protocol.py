@@ -20,7 +20,7 @@ from ...messages import Cause, Close, Opcode, State
 from ...options import Keepalive, Limits, Timeouts
 from ...settings import limits_from
 from ..variables import limits_of
-from .adapting import Running, check_keywords, timeout_from
+from .adapting import Running, check_keywords, spell_out, timeout_from
 from .steps import Steps
 
 __all__ = ["Behaviour", "WebSocketCommonProtocol", "broadcast"]
@@ -178,6 +178,8 @@ class WebSocketCommonProtocol(Steps):
         code, reason = (close.code, close.reason) if data is None else parse_close(data)
         self._start_close(None if code == 1005 else code, reason)
 
+
+spell_out(WebSocketCommonProtocol.__init__, Behaviour, "open_timeout")
 
 # What connections keep of their keywords, by the same names.
 _ATTRIBUTES = (

@@ -40,7 +40,7 @@ from ..loggers import SERVER
 from ..old_names import ServerConnection
 from ..typing import LoggerLike
 from . import opening
-from .adapting import OldCall, adapt_handler, headers_from
+from .adapting import OldCall, adapt_handler, headers_from, spell_out
 from .opening import HTTPResponse
 from .protocol import Behaviour, WebSocketCommonProtocol, broadcast
 from .steps import overridden
@@ -355,8 +355,31 @@ class WebSocketServerProtocol(WebSocketCommonProtocol, ServerConnection):
             "available_subprotocols": self.available_subprotocols,
             "extra_headers": self.extra_headers,
         }
-        await self.handshake(**opening.accepted_arguments(self.handshake, given))
+        try:
+            await self.handshake(**opening.accepted_arguments(self.handshake, given))
+        except Exception as exc:
+            await self._handshake_failed(exc)
+            return None
         return self._outcome
+
+    async def _handshake_failed(self, exc: Exception) -> None:
+        """An overridden ``handshake()`` has raised ``exc``: answer, if nobody did."""
+        told = self._refused is not None and isinstance(exc, InvalidHandshake)
+        if told:
+            return
+        ours = not isinstance(exc, InvalidHandshake)
+        refused = Refused(None, exc, ours)
+        if self._outcome is None and self._refused is None:
+            acceptor = self._acceptor(
+                self._settings,
+                self,
+                self._why_unavailable,
+                date=server_connection._date,
+            )
+            assert self.wire is not None
+            refused = await run(acceptor.refusing(exc), Stream(self.wire))
+        self._log_refusal(refused)
+        await self._linger(refused)
 
     def _serve(self) -> Coroutine[Any, Any, None]:
         return self.handler()
@@ -511,6 +534,10 @@ def unix_serve(
     if path is not None:
         kwargs["path"] = os.fspath(path)
     return serve(ws_handler, unix=True, **kwargs)
+
+
+spell_out(WebSocketServerProtocol.__init__, Behaviour)
+spell_out(unix_serve, serve, "host", "port")
 
 
 def _maker(
