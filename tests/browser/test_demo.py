@@ -8,7 +8,10 @@ import pytest
 
 from tests.support.browser import Browser, Tab
 from tests.support.commands import Running, running
+from tests.support.needs import needs
 from tests.support.ports import free_port
+
+needs("msgspec")  # RPC's, which is not there on every Python
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -105,6 +108,43 @@ async def test_a_latency_figure_appears(chromium):
             assert float(figure) > 0
 
 
+async def test_latency_is_plotted_as_it_comes_and_goes_on_after_a_restart(chromium):
+    lines = "document.querySelector('#curve').getAttribute('d')?.match(/L/g)?.length"
+    port = str(free_port())
+    async with Browser(chromium) as browser:
+        with running("demo", "--port", port) as demo:
+            tab = await open_demo(browser, demo)
+            await tab.until(f"{lines} > 4")
+            assert (await tab.text("#plot-range")).startswith("at most ")
+        await tab.until(shows("#connection", "reconnecting"))
+        before = await tab.evaluate(lines)
+
+        with running("demo", "--port", port) as demo:
+            demo.url()
+            await tab.until(f"{lines} > {before + 2}", 30)
+
+        gaps = "document.querySelector('#curve').getAttribute('d').match(/M/g).length"
+        assert await tab.evaluate(gaps) == 2
+
+
+async def test_what_is_said_wrongly_is_shown_and_given_back(chromium):
+    with running("demo", "--port", "0") as demo:
+        async with Browser(chromium) as browser:
+            tab = await open_demo(browser, demo)
+
+            await tab.type("#text", " \u00a0 ")
+            await tab.press_enter()
+            await tab.until(shows("#error", "text is empty"))
+            assert (
+                await tab.evaluate("document.querySelector('#text').value.length") > 0
+            )
+
+            await tab.type("#text", "better")
+            await tab.press_enter()
+            await tab.until(says("better"))
+            await tab.until(shows("#error", ""))
+
+
 async def test_a_reload_comes_back_to_the_same_state(chromium):
     with running("demo", "--port", "0") as demo:
         async with Browser(chromium) as browser:
@@ -169,6 +209,7 @@ async def test_the_page_loads_nothing_from_elsewhere(chromium):
             assert {name.removeprefix(demo.url()) for name in loaded} == {
                 "page.css",
                 "page.js",
+                "longwire.min.js",
             }
             assert "default-src 'none'" in tab.headers["content-security-policy"]
             assert tab.errors == []

@@ -12,11 +12,15 @@ from typing import Any
 
 import pytest
 
-from longwire import rpc
-from tests.rpc.pages import MAKERS, Site, open_page, outcome
 from tests.support.browser import Browser, run_chromium
 from tests.support.commands import environment
+from tests.support.needs import needs
 from tests.support.ports import free_port
+
+needs("msgspec")  # which is not there on every Python
+
+from longwire import rpc  # noqa: E402
+from tests.rpc.pages import MAKERS, Site, open_page, outcome  # noqa: E402
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.once]
 

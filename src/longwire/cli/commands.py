@@ -19,7 +19,6 @@ from rich.text import Text
 from .. import Server, ServerConnection, WebSocketException, __version__, connect, serve
 from ..options import PROFILES
 from .client import InputError, converse
-from .demo.server import Demo
 from .escaping import escape, one_line
 from .input import prompt_lines, stdin_lines
 from .output import JsonOutput, LineOutput, Output, TerminalOutput
@@ -285,6 +284,10 @@ def demo_command(host: str, port: int, verbose: int) -> None:
     They share a counter and a chat. SIGTERM or Ctrl-C closes its connections and ends
     it; the page comes back by itself when it is started again.
     """
+    try:
+        from .demo.server import Demo
+    except ImportError as exc:  # RPC needs msgspec, which is not there on every Python
+        raise click.ClickException(str(exc)) from None
     _log(verbose)
     logging.getLogger("longwire.demo").setLevel(logging.INFO)
 

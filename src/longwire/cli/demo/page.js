@@ -1,55 +1,35 @@
-// The demo's page: shows what the server says, and finds it again when it has gone.
-"use strict";
+// The demo's page: calls the server, is called by it, and finds it again when it has gone.
+import { Rpc } from "./longwire.min.js";
 
 const $ = (id) => document.getElementById(id);
 
-const FIRST_DELAY = 250;      // milliseconds, like all times here
-const LONGEST_DELAY = 8000;
-const SILENCE = 15000;        // the server sends a latency figure every two seconds
 const MOST_MESSAGES = 200;
+const MOST_POINTS = 120;      // of the plot; its viewBox is as wide
 
-let socket = null;
-let delay = FIRST_DELAY;
-let retry = null;             // timer of the next attempt
-let watchdog = null;
+// Times are in milliseconds. The server sends a figure four times a second.
+const rpc = new Rpc("/ws", {
+  reconnect: { first: 250, max: 8000 },
+  heartbeat: { interval: 5000, timeout: 10000 },
+});
 
-function connect() {
-  clearTimeout(retry);
-  retry = null;
-  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  socket = new WebSocket(`${scheme}//${location.host}/ws`);
-  socket.onopen = () => {
-    delay = FIRST_DELAY;
+// What the server calls.
+rpc.addRoute("counter", ({ value }) => { $("value").textContent = value; });
+rpc.addRoute("users", ({ count }) => { $("users").textContent = count; });
+rpc.addRoute("said", say);
+
+rpc.on("connect", async () => {
+  try {
+    const { value, users, messages } = await rpc.call("join");
+    $("value").textContent = value;
+    $("users").textContent = users;
+    $("messages").replaceChildren();
+    messages.forEach(say);
     show("connected");
-  };
-  socket.onmessage = (event) => {
-    watch();
-    take(JSON.parse(event.data));
-  };
-  socket.onclose = lost;
-  watch();
-}
-
-// A network that is gone does not say so: silence does.
-function watch() {
-  clearTimeout(watchdog);
-  watchdog = setTimeout(lost, SILENCE);
-}
-
-function lost() {
-  clearTimeout(watchdog);
-  socket.onopen = socket.onmessage = socket.onclose = null;
-  socket.close();
-  socket = null;
-  show("reconnecting");
-  // Jitter, so that not all tabs of a restarted server come at the same moment.
-  retry = setTimeout(connect, delay * (0.5 + Math.random()));
-  delay = Math.min(delay * 2, LONGEST_DELAY);
-}
-
-function reconnectNow() {
-  if (retry !== null && document.visibilityState === "visible") connect();
-}
+  } catch (error) {
+    complain(error);
+  }
+});
+rpc.on("close", () => show("reconnecting"));
 
 function show(state) {
   const connected = state === "connected";
@@ -59,30 +39,50 @@ function show(state) {
   if (!connected) for (const id of ["users", "latency"]) $(id).textContent = "–";
 }
 
-function take(message) {
-  switch (message.type) {
-    case "state":
-      $("value").textContent = message.value;
-      break;
-    case "users":
-      $("users").textContent = message.count;
-      break;
-    case "latency":
-      $("latency").textContent = `${message.ms.toFixed(message.ms < 10 ? 2 : 0)} ms`;
-      break;
-    case "history":
-      $("messages").replaceChildren();
-      message.messages.forEach(say);
-      break;
-    case "chat":
-      say(message);
-      break;
-    case "error":
-      $("error").textContent = message.message;
-      break;
-    default:
-      console.warn("unknown message", message.type);
+// What the user did wrong is shown; that the connection has gone is shown already.
+function complain(error) {
+  if (error.name !== "DisconnectedError") $("error").textContent = error.message;
+}
+
+async function ask(name, args) {
+  $("error").textContent = "";
+  try {
+    return await rpc.call(name, args, { noWait: true });
+  } catch (error) {
+    complain(error);
+    throw error;
   }
+}
+
+// The stream goes on after a reconnect; what is missing is a gap in the plot.
+async function plot() {
+  const points = [];
+  const keep = (point) => {
+    points.push(point);
+    if (points.length > MOST_POINTS) points.shift();
+  };
+  const resubscribe = () => keep(null);
+  for await (const ms of rpc.stream("latency", [], { window: 2, resubscribe })) {
+    keep(ms);
+    $("latency").textContent = milliseconds(ms);
+    draw(points);
+  }
+}
+
+function draw(points) {
+  const top = Math.max(...points, 0.001);
+  let pen = "M";
+  const curve = points.map((ms, x) => {
+    const piece = ms === null ? "" : `${pen}${x} ${(100 - 95 * (ms / top)).toFixed(1)}`;
+    pen = ms === null ? "M" : "L";
+    return piece;
+  });
+  $("curve").setAttribute("d", curve.join(""));
+  $("plot-range").textContent = `at most ${milliseconds(top)}`;
+}
+
+function milliseconds(ms) {
+  return `${ms.toFixed(ms < 10 ? 2 : 0)} ms`;
 }
 
 // textContent only: what others write stays text.
@@ -103,13 +103,6 @@ function say({ name, text, time }) {
   if (atEnd) list.scrollTop = list.scrollHeight;
 }
 
-function send(message) {
-  if (socket === null || socket.readyState !== WebSocket.OPEN) return false;
-  $("error").textContent = "";
-  socket.send(JSON.stringify(message));
-  return true;
-}
-
 // Storage may be forbidden; a name is not worth an error.
 function remember(name) {
   try { localStorage.setItem("longwire-name", name); } catch { /* not kept */ }
@@ -119,16 +112,18 @@ function recall() {
   try { return localStorage.getItem("longwire-name"); } catch { return null; }
 }
 
-$("plus").onclick = () => send({ action: "plus" });
-$("minus").onclick = () => send({ action: "minus" });
+$("plus").onclick = () => ask("counter.add", [1]).catch(() => {});
+$("minus").onclick = () => ask("counter.add", [-1]).catch(() => {});
 $("name").value = recall() || `guest-${Math.floor(1000 + Math.random() * 9000)}`;
 $("name").onchange = () => remember($("name").value);
 $("chat").onsubmit = (event) => {
   event.preventDefault();
-  if (send({ action: "chat", name: $("name").value, text: $("text").value })) {
-    $("text").value = "";
-  }
+  const said = { name: $("name").value, text: $("text").value };
+  $("text").value = "";
+  ask("chat.say", said).catch(() => {
+    // It was not said: give it back, unless something else is being written.
+    $("text").value ||= said.text;
+  });
 };
-addEventListener("online", reconnectNow);
-document.addEventListener("visibilitychange", reconnectNow);
-connect();
+rpc.connect();
+plot().catch(complain);

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import importlib.resources
 from collections.abc import Mapping
+from importlib.resources.abc import Traversable
+
+from ... import rpc
 
 __all__ = ["FILES", "SECURITY_HEADERS"]
 
 
-def _read(name: str, kind: str) -> tuple[str, bytes]:
-    file = importlib.resources.files(__package__).joinpath(name)
-    return f"{kind}; charset=utf-8", file.read_bytes()
+_HERE = importlib.resources.files(__package__)
+
+
+def _read(name: str, kind: str, folder: Traversable = _HERE) -> tuple[str, bytes]:
+    return f"{kind}; charset=utf-8", folder.joinpath(name).read_bytes()
 
 
 FILES: Mapping[str, tuple[str, bytes]] = {
     "/": _read("page.html", "text/html"),
     "/page.css": _read("page.css", "text/css"),
     "/page.js": _read("page.js", "text/javascript"),
+    "/longwire.min.js": _read("longwire.min.js", "text/javascript", rpc.STATIC),
 }
 """For each path the content type and the body."""
 

@@ -1,12 +1,10 @@
-"""The demo's server: one port for a page and the WebSocket behind it.
+"""The demo's server: one port for a page and the RPC behind it.
 
-All open tabs share a counter and a chat, see how many they are, and each sees the
-latency of its connection. Messages are JSON objects. A tab sends::
-
-    {"action": "plus"}  {"action": "minus"}  {"action": "chat", "name": …, "text": …}
-
-and gets ``state``, ``users``, ``history``, ``chat``, ``latency`` and ``error``, told
-apart by ``type``. What it sends wrong is answered with ``error`` and changes nothing.
+All open tabs share a counter and a chat, see how many they are, and each plots the
+latency of its connection. A tab calls ``join()``, ``counter.add(by)`` and
+``chat.say(text, name)``, and reads the stream ``latency()``; it is notified of
+``counter(value)``, ``users(count)`` and ``said(name, text, time)``. What it calls
+wrongly is answered with an error and changes nothing.
 """
 
 from __future__ import annotations
@@ -14,23 +12,18 @@ from __future__ import annotations
 import asyncio
 import collections
 import datetime
-import functools
-import json
 import logging
-from collections.abc import Awaitable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal
 
 from ... import (
-    CloseCode,
     ConnectionClosed,
     Headers,
     Request,
     Response,
     Server,
     ServerConnection,
-    State,
-    broadcast,
-    serve,
+    rpc,
 )
 from .page import FILES, SECURITY_HEADERS
 
@@ -46,11 +39,13 @@ MAX_NAME = 32
 """Characters of a name in the chat."""
 HISTORY = 50
 """Chat messages kept for those who come later."""
-PING_INTERVAL = 2.0
+PING_INTERVAL = 0.25
 """Seconds between two latency figures."""
+LIMITS = rpc.RpcLimits(calls=20, queued=50, streams=2, strange=20)
+"""What one tab may have going on."""
 
 
-class BadMessage(Exception):
+class BadMessage(rpc.ApplicationError):
     """What a tab sent means nothing; says why, to be shown to its user."""
 
 
@@ -59,17 +54,25 @@ class Demo:
 
     def __init__(self) -> None:
         self.value = 0
-        self.users: set[ServerConnection] = set()
+        self.users: set[rpc.Peer] = set()
         self.history: collections.deque[dict[str, str]] = collections.deque(
             maxlen=HISTORY
         )
-        self._pings: dict[ServerConnection, Awaitable[float]] = {}
-        self._pinging: asyncio.Task[None] | None = None
+        self.rpc = rpc.Server(
+            {
+                "join": self.join,
+                "counter": {"add": self.add},
+                "chat": {"say": self.say},
+                "latency": self.latency,
+            },
+            limits=LIMITS,
+        )
+        self.rpc.signals.opened.connect(self._came)
+        self.rpc.signals.closed.connect(self._left)
 
     def make_server(self, addresses: Sequence[str], port: int) -> Server:
         """Return the server, not started yet."""
-        return serve(
-            self.handle,
+        return self.rpc.serve(
             addresses,
             port,
             origins="same",
@@ -78,101 +81,58 @@ class Demo:
             max_size=MAX_SIZE,
         )
 
-    async def handle(self, ws: ServerConnection) -> None:
-        """Keep one tab up to date and do what it asks for."""
-        self.users.add(ws)
-        logger.info("a tab came: %d open", len(self.users))
-        if self._pinging is None:
-            self._pinging = asyncio.create_task(self._ping_all())
-        try:
-            await ws.send(_event("state", value=self.value))
-            await ws.send(_event("history", messages=list(self.history)))
-            self._tell_users()
-            await self._ping(ws)
-            async for message in ws:
-                await self._take(ws, message)
-        finally:
-            self.users.discard(ws)
-            self._pings.pop(ws, None)
-            logger.info("a tab left: %d open", len(self.users))
-            self._tell_users()
-            if not self.users:
-                self._pinging.cancel()
-                self._pinging = None
+    # --- what a tab calls --------------------------------------------------------
 
-    # --- what a tab sends --------------------------------------------------------
+    def join(self) -> dict[str, Any]:
+        """All there is to show; what changes from now on is notified."""
+        return {
+            "value": self.value,
+            "users": len(self.users),
+            "messages": list(self.history),
+        }
 
-    async def _take(self, ws: ServerConnection, message: str | bytes) -> None:
-        """Do what one message asks for, or say why not."""
-        if isinstance(message, bytes):
-            logger.warning("closing a connection that sent binary data")
-            await ws.close(CloseCode.UNSUPPORTED_DATA, "messages are JSON text")
-            return
-        try:
-            self._act(message)
-        except BadMessage as exc:
-            logger.warning("ignored a message: %s: %.200r", exc, message)
-            await ws.send(_event("error", message=str(exc)))
+    def add(self, by: Literal[1, -1]) -> int:
+        """Count up or down; return the new value, which all tabs are told."""
+        self.value += by
+        self.rpc.notify("counter", value=self.value)
+        return self.value
 
-    def _act(self, message: str) -> None:
-        try:
-            command = json.loads(message)
-        except (ValueError, RecursionError):
-            raise BadMessage("not valid JSON") from None
-        action = command.get("action") if isinstance(command, dict) else None
-        if action == "plus":
-            self._add(1)
-        elif action == "minus":
-            self._add(-1)
-        elif action == "chat":
-            self._chat(command)
-        else:
-            raise BadMessage("unknown action")
-
-    def _add(self, number: int) -> None:
-        self.value += number
-        broadcast(self.users, _event("state", value=self.value))
-
-    def _chat(self, command: dict[str, Any]) -> None:
-        said = {
-            "name": _line(command, "name", MAX_NAME) or "guest",
-            "text": _line(command, "text", MAX_TEXT),
+    def say(self, text: str, name: str = "") -> None:
+        """Say something in the chat."""
+        said: dict[str, Any] = {
+            "name": _line("name", name, MAX_NAME) or "guest",
+            "text": _line("text", text, MAX_TEXT),
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         if not said["text"]:
             raise BadMessage("text is empty")
         self.history.append(said)
-        broadcast(self.users, _event("chat", **said))
+        self.rpc.notify("said", **said)
+
+    async def latency(self, peer: rpc.Peer) -> AsyncIterator[float]:
+        """Milliseconds from a ping of the tab's connection to its pong, now and then.
+
+        A tab that does not take the figures is not pinged.
+        """
+        try:
+            while True:
+                pong = await peer.connection.ping()
+                yield round(await pong * 1000, 3)
+                await asyncio.sleep(PING_INTERVAL)
+        except ConnectionClosed:
+            pass  # nobody is left to be told
 
     # --- what all tabs are told --------------------------------------------------
 
-    def _tell_users(self) -> None:
-        broadcast(self.users, _event("users", count=len(self.users)))
+    def _came(self, peer: rpc.Peer) -> None:
+        self.users.add(peer)
+        logger.info("a tab came: %d open", len(self.users))
+        self.rpc.notify("users", count=len(self.users))
 
-    async def _ping_all(self) -> None:
-        """Ping every tab now and then; one task for all of them."""
-        while True:
-            await asyncio.sleep(PING_INTERVAL)
-            for ws in list(self.users):
-                await self._ping(ws)
-
-    async def _ping(self, ws: ServerConnection) -> None:
-        """Send a ping unless one is under way; its answer becomes a figure."""
-        # A connection that is closing would keep us, and all others, waiting.
-        if ws in self._pings or ws.state is not State.OPEN:
-            return
-        try:
-            pong = asyncio.ensure_future(await ws.ping())
-        except ConnectionClosed:
-            return
-        self._pings[ws] = pong
-        pong.add_done_callback(functools.partial(self._tell_latency, ws))
-
-    def _tell_latency(self, ws: ServerConnection, pong: asyncio.Future[float]) -> None:
-        if self._pings.pop(ws, None) is None or pong.cancelled() or pong.exception():
-            return  # the tab has left
-        figure = round(pong.result() * 1000, 3)
-        broadcast([ws], _event("latency", ms=figure))
+    def _left(self, peer: rpc.Peer, report: object) -> None:
+        self.users.discard(peer)
+        logger.info("a tab left: %d open", len(self.users))
+        self.rpc.notify("users", count=len(self.users))
 
 
 def serve_page(connection: ServerConnection, request: Request) -> Response | None:
@@ -199,18 +159,11 @@ def _wants_websocket(request: Request) -> bool:
     return "websocket" in ",".join(request.headers.get_all("Upgrade")).lower()
 
 
-def _line(command: dict[str, Any], key: str, limit: int) -> str:
-    """Return a text of one line, checked; an absent one is empty."""
-    value = command.get(key, "")
-    if not isinstance(value, str):
-        raise BadMessage(f"{key} must be text")
+def _line(name: str, value: str, limit: int) -> str:
+    """Return a text of one line, checked."""
     line = " ".join(value.split())
     if len(line) > limit:
         raise BadMessage(
-            f"{key} of {len(line)} characters exceeds the limit of {limit} characters"
+            f"{name} of {len(line)} characters exceeds the limit of {limit} characters"
         )
     return line
-
-
-def _event(kind: str, **content: Any) -> str:
-    return json.dumps({"type": kind, **content})
