@@ -88,3 +88,9 @@ class Line:
         while not self._out.empty():
             frames.append(json.loads(self._out.get_nowait()))
         return frames
+
+    async def settled_or_closed(self) -> None:
+        """Wait until all that came is dealt with, or we have closed."""
+        async with asyncio.timeout(5):
+            while self.closed_with is None and not self.quiet.is_set():
+                await asyncio.sleep(0.001)

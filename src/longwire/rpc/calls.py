@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from typing import Any
 
 from .limits import RpcLimits
@@ -240,22 +240,22 @@ class CallTable:
 
     def next_deadline(self) -> float:
         """Return when the first call is overdue; infinity for never."""
-        return min((call.deadline for call in self._all()), default=math.inf)
+        ours = (call.deadline for call in self.ours.values())
+        theirs = (call.deadline for call in self._due())
+        return min(math.inf, *ours, *theirs)
 
     def overdue(self, now: float) -> tuple[list[Ours], list[Theirs]]:
         """Return the calls whose deadline has passed and that are not answered."""
         return (
             [call for call in self.ours.values() if call.deadline <= now],
-            [
-                call
-                for call in self.theirs.values()
-                if call.deadline <= now and not call.answered
-            ],
+            [call for call in self._due() if call.deadline <= now],
         )
 
-    def _all(self) -> Iterator[Ours | Theirs]:
-        yield from self.ours.values()
-        yield from (call for call in self.theirs.values() if not call.answered)
+    def _due(self) -> list[Theirs]:
+        """Return the calls of the peer's that are still to be answered."""
+        if self.is_lost:
+            return []
+        return [call for call in self.theirs.values() if not call.answered]
 
     def lose(self) -> tuple[list[Ours], list[Theirs]]:
         """The connection has ended; return the calls that end with it.

@@ -115,6 +115,8 @@ class Peer(Caller, Calling):
             first_id=self.wire.first_id,
             step=self.wire.step,
         )
+        self._find = self.settings.routes.find
+        self._own = self.settings.own_routes(self.wire)
         self._performer = Performer(self.settings, self.wire, self)
         self._loop = asyncio.get_running_loop()
         # bytes go out as Text on a wire of text.
@@ -183,6 +185,7 @@ class Peer(Caller, Calling):
         recv, read, takes = self.connection.recv, self.wire.read, self._takes
         most = self.settings.limits.strange
         table, replies = self.table, self._replies
+        send, as_text = self.connection.send, self._as_text
         try:
             self.settings.signals.opened.send(self)
             while True:
@@ -192,7 +195,9 @@ class Peer(Caller, Calling):
                     continue
                 for message in read(frame):
                     takes[type(message)](message)
-                if replies:
+                if len(replies) == 1 and self._pump is None:
+                    await send(replies.pop(), as_text)  # by far the most common
+                elif replies:
                     await self._flush()
                 if table.strange >= most:
                     await self._close_for(1008, "too many messages without sense")
@@ -475,7 +480,7 @@ class Peer(Caller, Calling):
 
     def _take_call(self, call: Call) -> None:
         call.peer = self
-        route = self.settings.find(call.method)
+        route = self._find(call.method) or self._own.get(call.method)
         if route is None:
             name = call.method if len(call.method) <= 64 else f"{call.method[:61]}..."
             self._refuse(call, MethodNotFound(f"no such method: {name!r}"))
@@ -483,7 +488,7 @@ class Peer(Caller, Calling):
             self._refuse(call, StreamMismatch(_mismatch(route)))
         elif call.id in self.table.theirs:
             self._refuse(call, InvalidRequest("the id is in use by another call"))
-        elif self._performer.may_be_plain(route):
+        elif route.is_plain and not self._performer.awaits:
             frame = self._performer.perform_plain(call, route)
             if type(frame) is bytes:
                 self._reply(call, frame)

@@ -74,13 +74,8 @@ class Performer:
         self.wire = wire
         self.peer = peer
         self.services: dict[type, Any] = {}
-        self._awaits = inspect.iscoroutinefunction(settings.authorize_call)
-
-    def may_be_plain(self, route: Route) -> bool:
-        """Whether the route can be carried out without a task of its own."""
-        return not (
-            route.is_async or route.threads or route.signature.is_stream or self._awaits
-        )
+        # Whether it takes a task of its own to find out what is allowed.
+        self.awaits = inspect.iscoroutinefunction(settings.authorize_call)
 
     # --- one call ----------------------------------------------------------------
 
@@ -202,14 +197,13 @@ class Performer:
         named: dict[str, Any],
     ) -> Any:
         context = contextvars.copy_context()
-        future = asyncio.get_running_loop().run_in_executor(
-            self.settings.pool, lambda: context.run(function, *args, **named)
-        )
+        working = self.settings.pool.submit(context.run, function, *args, **named)
+        future = asyncio.wrap_future(working)
         try:
             return await asyncio.shield(future)
         finally:
             # A thread cannot be stopped: until it ends, its call keeps its place.
-            if not future.done() and not future.cancel():
+            if not future.done() and not working.cancel():
                 self.peer.hold_until(record, future)
 
     # --- how it ended ------------------------------------------------------------

@@ -103,6 +103,7 @@ class Route:
         "doc",
         "function",
         "is_async",
+        "is_plain",
         "name",
         "owner",
         "signature",
@@ -128,6 +129,7 @@ class Route:
         self.doc = inspect.getdoc(function) or ""
         self.signature = Signature(function, bound=owner is not None, peer_type=Caller)
         self.is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+        self.is_plain = not (self.is_async or threads or self.signature.is_stream)
         if threads and (self.is_async or self.signature.is_stream):
             raise TypeError(f"{name}: threads=True is for plain functions")
 

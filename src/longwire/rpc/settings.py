@@ -35,6 +35,11 @@ _JSON = Json()
 _MSGPACK = MessagePack()
 
 
+def _ping(*args: Any, **kwargs: Any) -> Any:
+    """What keeps the connections of the wsrpc family: its argument comes back."""
+    return kwargs or (args[0] if args else None)
+
+
 class Settings:
     """Routes, limits and manners; see :class:`Server` for what each one does."""
 
@@ -79,14 +84,15 @@ class Settings:
         self._own: dict[str, Route] = {}
         if describe:
             self._own["rpc.describe"] = Route("rpc.describe", self._describe)
+        self._family = {**self._own, "ping": Route("ping", _ping)}
 
     def _describe(self) -> dict[str, Any]:
         """Every route, with the types it takes and returns."""
         return described(self.routes)
 
-    def find(self, name: str) -> Route | None:
-        """Return the route called ``name``, the protocol's own among them."""
-        return self.routes.find(name) or self._own.get(name)
+    def own_routes(self, wire: Wire) -> Mapping[str, Route]:
+        """Return the routes that are there without anybody having made them."""
+        return self._own if wire.extended else self._family
 
     def make_wire(self, subprotocol: str | None, *, client: bool) -> Wire:
         """Return the wire of one connection: its subprotocol's, or else ours."""

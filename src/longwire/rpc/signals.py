@@ -17,10 +17,11 @@ class Signal:
     Truthy while there are any. What one of them raises is logged and stops nothing.
     """
 
-    __slots__ = ("_receivers", "name")
+    __slots__ = ("_changed", "_receivers", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, changed: Callable[[], None] | None = None) -> None:
         self.name = name
+        self._changed = changed
         self._receivers: list[Callable[..., object]] = []
 
     def connect(self, receiver: Callable[..., object]) -> Callable[..., object]:
@@ -29,11 +30,15 @@ class Signal:
             kind = type(receiver).__name__
             raise TypeError(f"{self.name}: a receiver must be callable, not {kind}")
         self._receivers.append(receiver)
+        if self._changed is not None:
+            self._changed()
         return receiver
 
     def disconnect(self, receiver: Callable[..., object]) -> None:
         """Call ``receiver`` no more; ValueError if it was not called before."""
         self._receivers.remove(receiver)
+        if self._changed is not None:
+            self._changed()
 
     def send(self, *args: Any) -> None:
         """Call all of them."""
@@ -62,11 +67,13 @@ class Signals:
     def __init__(self) -> None:
         self.opened = Signal("opened")
         self.closed = Signal("closed")
-        self.call_started = Signal("call_started")
-        self.call_ended = Signal("call_ended")
-        self.call_failed = Signal("call_failed")
+        self.call_started = Signal("call_started", self._look)
+        self.call_ended = Signal("call_ended", self._look)
+        self.call_failed = Signal("call_failed", self._look)
+        # Whether anybody wants to know of calls; asked at each of them.
+        self.times_calls = False
 
-    @property
-    def times_calls(self) -> bool:
-        """Whether anybody wants to know of calls."""
-        return bool(self.call_started or self.call_ended or self.call_failed)
+    def _look(self) -> None:
+        self.times_calls = bool(
+            self.call_started or self.call_ended or self.call_failed
+        )
