@@ -1,4 +1,4 @@
-from longwire.asyncio.reactor cimport Receiver, Socket
+from longwire.asyncio.reactor cimport Reactor, Receiver, Socket
 from longwire.session cimport Session
 
 
@@ -13,12 +13,14 @@ cdef class Messaging(Receiver):
     cdef public int _unbroken
     cdef public bint _receiving
     cdef Socket _native
+    cdef Reactor _reactor
     cdef bint _corked
     cdef bint _direct
+    cdef unsigned long _thread
 
+    cdef int check_loop(self) except -1
     cdef int _wake_reader(self) except -1
     cdef int react(self) except -1
     cdef int write_due(self, Session session) except -1
     cdef int put(self, bytes data) except -1
-    cdef int flush(self) except -1
     cdef int send_now(self, Session session, int opcode, message, bint compress) except -1

@@ -12,6 +12,7 @@ import inspect
 import warnings
 
 from cpython.object cimport PyObject
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF
 
 from longwire.session cimport Session
@@ -73,14 +74,28 @@ cdef class Messaging(Receiver):
         self._session = session
         self._wire = wire
         self._native = wire if isinstance(wire, Socket) else None
+        self._reactor = None if self._native is None else self._native.reactor
         self._loop = wire.loop
         self._now = now
+        self._thread = PyThread_get_thread_ident()
 
     @property
     def _live(self):
         if self._session is None:
             raise InvalidState("the opening handshake is not complete")
         return self._session
+
+    cdef int check_loop(self) except -1:
+        """Raise ConcurrencyError outside of the connection's loop."""
+        # asyncio's own question costs a system call in Python 3.11 (getpid); called
+        # from within a read on the same thread, the answer is known.
+        if (
+            self._corked or (self._reactor is not None and self._reactor.working)
+        ) and self._thread == PyThread_get_thread_ident():
+            return 0
+        if _running_loop() is not self._loop:
+            raise elsewhere()
+        return 0
 
     # --- from the wire -----------------------------------------------------------
 
@@ -113,7 +128,7 @@ cdef class Messaging(Receiver):
         finally:
             self._corked = False
             self._direct = False
-        if session.protocol.output_size:
+        if session.protocol.output_size and not self.is_due:
             self.flush()
         return 0
 
@@ -156,8 +171,14 @@ cdef class Messaging(Receiver):
 
     cdef int write_due(self, Session session) except -1:
         cdef bytes data
+        if self._reactor is not None and self._reactor.working:
+            # It leaves with what else this round of reads causes.
+            if session.protocol.output_size >= _CORK:
+                self.flush()
+            else:
+                self._reactor.cork(self)
+            return 0
         if self._corked:
-            # It leaves with what else this read causes.
             if session.protocol.output_size >= _CORK:
                 self.flush()
             return 0
@@ -376,12 +397,11 @@ cdef class Receiving(Operation):
                 raise busy("recv")
             if session.inbox.whole > 0:
                 return self.take(session)
-            if _running_loop() is not owner._loop:
-                self.state = DONE
-                raise elsewhere()
+            self.state = DONE
+            owner.check_loop()
+            self.state = WAITING
             owner._receiving = True
             session.streaming = False
-            self.state = WAITING
         elif self.state != WAITING:
             return Operation.step(self)
         owner._reader = None
@@ -438,8 +458,7 @@ cdef class Sending(Operation):
         self.state = DONE
         if session is None:
             raise InvalidState("the opening handshake is not complete")
-        if _running_loop() is not owner._loop:
-            raise elsewhere()
+        owner.check_loop()
         if isinstance(self.message, str):
             opcode = BINARY if self.text is False else TEXT
         elif isinstance(self.message, BytesLike):

@@ -2,7 +2,10 @@ from libc.stdint cimport uint64_t
 
 
 cdef class Receiver:
+    cdef bint is_due
+
     cdef int take_bytes(self, bytes data, double now, bint direct) except -1
+    cdef int flush(self) except -1
 
 
 cdef class Reactor:
@@ -14,13 +17,17 @@ cdef class Reactor:
     cdef Py_ssize_t _count
     cdef unsigned int _generation
     cdef bytearray _buffer
+    cdef bint working
+    cdef list _due
     cdef bint _direct
     cdef bint _foreign
 
     cdef int enter(self, Descriptor member, int interest) except -1
     cdef int leave(self, Descriptor member) except -1
     cdef int change(self, Descriptor member, int interest) except -1
+    cdef int cork(self, Receiver receiver) except -1
     cdef int _work(self) except -1
+    cdef int _flush(self) except -1
     cdef int _tend(self, Descriptor member, int events) except -1
 
 

@@ -76,6 +76,9 @@ cdef enum:
     EVENTS = 64  # taken from the poller at one time
     ACCEPTS = 64  # connections accepted at one time from one socket
     PIECES = 64  # written by one system call
+    # Connections written to one after the other: a peer that is woken by the first
+    # finds the others' answers too. Nobody waits for the handlers of more than these.
+    TOGETHER = 16
 
 cdef object _monotonic = time.monotonic
 cdef object _current_task = asyncio.current_task
@@ -89,6 +92,10 @@ cdef class Receiver:
         """Take what was read at ``now``; ``direct``: tasks may be run from here."""
         raise TypeError("a receiver must say what it does with bytes")
 
+    cdef int flush(self) except -1:
+        """Write the output that waited for the end of a round."""
+        raise TypeError("a receiver must say what it writes")
+
 
 cdef class Reactor:
     """The poller of one loop; get it by ``Reactor.of``, for a member to be added."""
@@ -99,6 +106,7 @@ cdef class Reactor:
     def __init__(self, loop):
         self.loop = loop
         self._members = []
+        self._due = []
         self._buffer = bytearray(READ)
         self._poller = lw_poller_open()
         if self._poller < 0:
@@ -184,7 +192,32 @@ cdef class Reactor:
     def _turn(self):
         """Do a batch of work; the loop calls it when a member is ready."""
         self._direct = _current_task(self.loop) is None
-        self._work()
+        self.working = True
+        try:
+            self._work()
+        finally:
+            self.working = False
+            self._flush()
+
+    cdef int cork(self, Receiver receiver) except -1:
+        """Have ``receiver`` flushed when this round is done, if one is under way."""
+        if not receiver.is_due:
+            receiver.is_due = True
+            self._due.append(receiver)
+        return 0
+
+    cdef int _flush(self) except -1:
+        """Have everything written that was to wait."""
+        cdef list due
+        cdef Receiver receiver
+        if len(self._due) == 0:
+            return 0
+        due, self._due = self._due, []
+        for receiver in due:
+            receiver.is_due = False
+        for receiver in due:
+            receiver.flush()
+        return 0
 
     cdef int _work(self) except -1:
         cdef lw_event events[EVENTS]
@@ -209,6 +242,9 @@ cdef class Reactor:
                 self.now = _monotonic()
                 if self.now - start > _BATCH:
                     return 0
+                if len(self._due) >= TOGETHER:
+                    self._flush()
+            self._flush()
         return 0
 
     cdef int _tend(self, Descriptor member, int events) except -1:
