@@ -312,11 +312,15 @@ class Server:
 
     def _make_connection(self) -> ServerConnection:
         settings = self._settings
-        if self._create_connection is None:
+        create = self._create_connection
+        if create is None:
             ws = ServerConnection(settings, self)
+        elif getattr(create, "__init__", None) is ServerConnection.__init__:
+            # A subclass that asks for nothing else: one object of limits for all.
+            ws = create(settings, self)
         else:
             limits, keepalive = settings.limits, settings.keepalive
-            ws = self._create_connection(
+            ws = create(
                 settings,
                 self,
                 ping_interval=keepalive.interval,

@@ -31,7 +31,7 @@ class OldNames(connection.Connection):
     def opened(self, opened: Opened) -> None:
         """Begin the life of an open connection."""
         self._agreed = opened
-        if self.logger.isEnabledFor(logging.DEBUG):
+        if self._plain_logger.isEnabledFor(logging.DEBUG):
             from .frame_log import log_frames, log_heads
 
             log_heads(self, opened)
