@@ -8,6 +8,7 @@ The page has the module as ``window.lw`` and what the classic script defines.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Self
 
 from longwire import Headers, Response, rpc
@@ -44,18 +45,23 @@ MAKERS = {
 }
 
 
-def serve_files(connection: Any, request: Any) -> Response | None:
-    """Answer with the page or a file of the client; None for the WebSocket."""
-    path = request.path.partition("?")[0]
-    if path == "/ws/":
-        return None
-    if path == "/":
-        return _file(PAGE, "text/html")
-    names = {file.name: file for file in rpc.STATIC.glob("*.js")}
-    if path[1:] not in names:
-        refusal: Response = connection.respond(404, "nothing here\n")
-        return refusal
-    return _file(names[path[1:]].read_bytes(), "text/javascript")
+class _Files:
+    """Answers with a page or a file of a client; with None for the WebSocket."""
+
+    def __init__(self, page: bytes, folder: Path) -> None:
+        self.page = page
+        self.scripts = {f"/{file.name}": file for file in folder.glob("*.js")}
+
+    def __call__(self, connection: Any, request: Any) -> Response | None:
+        path = request.path.partition("?")[0]
+        if path == "/ws/":
+            return None
+        if path == "/":
+            return _file(self.page, "text/html")
+        if path not in self.scripts:
+            refusal: Response = connection.respond(404, "nothing here\n")
+            return refusal
+        return _file(self.scripts[path].read_bytes(), "text/javascript")
 
 
 def _file(body: bytes, kind: str) -> Response:
@@ -67,12 +73,23 @@ def _file(body: bytes, kind: str) -> Response:
 
 
 class Site:
-    """A running server; ``server`` is its `rpc.Server`."""
+    """A running server; ``server`` is its `rpc.Server`.
 
-    def __init__(self, routes: Any, *, port: int = 0, **options: Any) -> None:
+    ``page`` and the scripts in ``folder`` are what it serves.
+    """
+
+    def __init__(
+        self,
+        routes: Any,
+        *,
+        port: int = 0,
+        page: bytes = PAGE,
+        folder: Path = rpc.STATIC,
+        **options: Any,
+    ) -> None:
         self.server = rpc.Server(routes, **options)
         self._listening = self.server.serve(
-            "127.0.0.1", port, process_request=serve_files
+            "127.0.0.1", port, process_request=_Files(page, folder)
         )
 
     async def __aenter__(self) -> Self:
