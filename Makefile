@@ -63,7 +63,7 @@ style: $(STAMP)  ## format and lint, writing
 
 bench: $(BENCH)/.made  ## longwire, its peers and a server in C; ONLY=echo-64x1 for one
 	@$(BENCH)/bin/python tools/build.py
-	@$(BENCH)/bin/python bench/run.py $(ONLY) $(ARGS)
+	@$(BENCH)/bin/python bench/run.py $(foreach name,$(ONLY),'$(name)') $(ARGS)
 
 conform: build  ## Autobahn, all cases and both roles; BUILD=pure for the other build
 	@$(PY) conformance/run.py --role both --build $(BUILD) --cases all

@@ -13,11 +13,8 @@ server until the message is a str; for encoding, a str into bytes ready to write
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,6 +22,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results" / "core.jsonl"
@@ -207,31 +206,8 @@ def run(rounds: int, cases: list[str]) -> dict[str, dict[str, float]]:
 
 
 def circumstances(rounds: int) -> dict[str, Any]:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    return {
-        "format": FORMAT,
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M"),
-        "commit": commit.stdout.strip() or "unknown",
-        "machine": f"{platform.system()} {platform.machine()}, {cpu()}",
-        "python": platform.python_version(),
-        "websockets": importlib.metadata.version("websockets"),
-        "wsproto": importlib.metadata.version("wsproto"),
-        "rounds": rounds,
-    }
-
-
-def cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    models = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    return f"{len(models)} × {models[0]}" if models else "unknown"
+    facts = machine.facts("websockets", "wsproto")
+    return {"format": FORMAT, **facts, "rounds": rounds}
 
 
 def table(medians: dict[str, dict[str, float]], last: dict[str, Any] | None) -> str:
@@ -253,11 +229,11 @@ def table(medians: dict[str, dict[str, float]], last: dict[str, Any] | None) -> 
     return "\n".join(lines)
 
 
-def last_stored(machine: str) -> dict[str, Any] | None:
+def last_stored(where: str) -> dict[str, Any] | None:
     if not RESULTS.exists():
         return None
     stored = [json.loads(line) for line in RESULTS.read_text().splitlines()]
-    same = [run for run in stored if run["machine"] == machine]
+    same = [run for run in stored if run["machine"] == where]
     return same[-1] if same else None
 
 

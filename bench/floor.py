@@ -1,5 +1,7 @@
 """The C programs: the reference server, which is the floor, and the load generator.
 
+    python bench/floor.py      builds them, and prints where they are
+
 ``build()`` compiles them where they are older than their source, with TLS and with
 compression where the headers of OpenSSL and zlib are there, and returns a `Floor`.
 """
@@ -7,6 +9,7 @@ compression where the headers of OpenSSL and zlib are there, and returns a `Floo
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import subprocess
@@ -83,3 +86,8 @@ def _compile(name: str, flags: list[str], libraries: list[str]) -> None:
     subprocess.run([*command, str(fresh)], check=True)
     fresh.replace(target)
     stamp.write_text(" ".join(command))
+
+
+if __name__ == "__main__":
+    install_headers()
+    print(json.dumps(build()._asdict(), default=str))

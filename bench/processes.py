@@ -23,6 +23,7 @@ VARIANTS = {
     "longwire-transport": {"LONGWIRE_ENGINE": "transport"},
 }
 Figures = dict[str, float]
+Results = dict[str, Figures]  # of one scenario, by server
 
 
 class Failed(Exception):

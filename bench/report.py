@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from scenarios import Scenario
-
-from processes import Figures
+from processes import Results
+from scenarios import Kind, Scenario
 
 BASELINE = "websockets"
 
@@ -21,8 +20,10 @@ def ratio(value: float | None) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def table(scenario: Scenario, results: dict[str, Figures]) -> str:
+def table(scenario: Scenario, results: Results) -> str:
     """One line for each server: CPU, rate, latency, and how they compare."""
+    if scenario.kind is Kind.IDLE:
+        return idle_table(scenario, results)
     latency = any("p50" in figures for figures in results.values())
     title = f"\n{scenario.name}: {scenario.title}"
     head = f"  {'':26}{'CPU µs':>9}{'rate/s':>12}"
@@ -41,3 +42,70 @@ def table(scenario: Scenario, results: dict[str, Figures]) -> str:
     if not results:
         lines.append("  nothing could be measured")
     return "\n".join(lines)
+
+
+IDLE_COLUMNS = {
+    "connections": ("connections", lambda value: f"{value:,.0f}"),
+    "opened": ("KB each", lambda value: f"{value / 1000:.1f}"),
+    "used": ("once used", lambda value: f"{value / 1000:.1f}"),
+    "idle_cpu": ("CPU, idle", lambda value: f"{value:.1%}"),
+}
+
+
+def idle_table(scenario: Scenario, results: Results) -> str:
+    """One line for each server: memory of a connection, and the CPU of pings."""
+    columns = [
+        key
+        for key in IDLE_COLUMNS
+        if any(key in figures for figures in results.values())
+    ]
+    head = "".join(f"{IDLE_COLUMNS[key][0]:>13}" for key in columns)
+    lines = [f"\n{scenario.name}: {scenario.title}", f"  {'':26}{head}"]
+    for name, figures in results.items():
+        cells = (
+            IDLE_COLUMNS[key][1](figures[key]) if key in figures else ""
+            for key in columns
+        )
+        lines.append(f"  {name:26}" + "".join(f"{cell:>13}" for cell in cells))
+    return "\n".join(lines)
+
+
+def compared(results: Results) -> dict[str, float]:
+    """How many times less CPU than the baseline each took; empty without figures."""
+    if "cpu" not in results.get(BASELINE, {}):
+        return {}
+    base = results[BASELINE]["cpu"]
+    return {name: base / figures["cpu"] for name, figures in results.items()}
+
+
+def best_peer(results: Results) -> str:
+    """Whoever took the least CPU and is neither longwire nor C."""
+    peers = [
+        name for name in results if name != "c" and not name.startswith("longwire")
+    ]
+    return min(peers, key=lambda name: results[name]["cpu"])
+
+
+def summary(found: dict[str, Results]) -> list[str]:
+    """One line for each scenario: how much less CPU than the baseline."""
+    lines = []
+    for name, results in found.items():
+        times = compared(results)
+        if not times:
+            continue
+        cells = [times.get(key) for key in ("longwire", "longwire@uvloop", "c")]
+        line = f"  {name:20}{ratio(cells[0]):>10}{ratio(cells[1]):>10}"
+        best = best_peer(results)
+        lines.append(f"{line}{ratio(cells[2]):>8}  {ratio(times[best])} {best}")
+    head = f"  {'':20}{'longwire':>10}{'@uvloop':>10}{'C':>8}  best peer"
+    return [f"\ntimes less CPU than {BASELINE} on asyncio", head, *lines]
+
+
+def end(
+    found: dict[str, Results], left_out: list[str], failed: list[str], seconds: float
+) -> str:
+    """What is said at last: the ratios, what has no figures and why, the time."""
+    lines = summary(found) if len(found) > 1 else []
+    for what, notes in (("left out", left_out), ("FAILED", failed)):
+        lines += ["", *(f"{what}: {note}" for note in notes)] if notes else []
+    return "\n".join([*lines, f"\n{seconds:.0f} s"])

@@ -6,159 +6,106 @@
 
 In each round every server is loaded in turn, so that a busy machine slows all alike; a
 figure is the median over the rounds. The server has one core, the load another.
+Status 1 where anything failed, which includes any answer that is not the right one.
 """
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
-import statistics
+import json
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import floor
+import idle
+import machine
+import page
 import report
-from scenarios import SCENARIOS, Kind, Scenario
+import results
+from measuring import Bench, Wishes
+from processes import Results
+from scenarios import SCENARIOS, Scenario
 
-from processes import Failed, Figures, Server, run_client, run_load
-
-Results = dict[str, Figures]  # of one scenario, by server
-
-
-def certificate(folder: Path) -> Path:
-    """A file with a fresh certificate for localhost and its key (ECDSA P-256)."""
-    import trustme
-
-    path = folder / "localhost.pem"
-    issued = trustme.CA().issue_cert("localhost", "127.0.0.1")
-    issued.private_key_and_cert_chain_pem.write_to_path(str(path))
-    return path
-
-
-class Bench:
-    """Runs scenarios with the servers, rounds and seconds that were asked for."""
-
-    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
-        self.options = options
-        self.floor = floor.build()
-        self.folder = folder
-        self.notes: list[str] = []
-
-    def run(self, scenario: Scenario) -> Results:
-        """Measure one scenario; what could not be measured is left out and noted."""
-        servers = self._start(scenario)
-        found: dict[str, list[Figures]] = {}
-        try:
-            for _ in range(self.options.rounds or scenario.rounds):
-                for name, server in servers.items():
-                    try:
-                        figures = self._measure(scenario, name, server)
-                    except Failed as exc:
-                        self._note(scenario, name, exc)
-                    else:
-                        found.setdefault(name, []).extend(figures)
-        finally:
-            for server in set(servers.values()):
-                server.stop()
-        return {name: medians(figures) for name, figures in found.items()}
-
-    def _note(self, scenario: Scenario, name: str, why: object) -> None:
-        note = f"{scenario.name}: {name}: {why}"
-        if note not in self.notes:
-            self.notes.append(note)
-            print(f"  left out: {note}", flush=True)
-
-    def _start(self, scenario: Scenario) -> dict[str, Server]:
-        wanted = self.options.servers or scenario.servers
-        options: dict[str, Any] = {"deflate": scenario.deflate}
-        if scenario.tls:
-            options["tls"] = certificate(self.folder)
-        for feature in ("tls", "deflate"):
-            if getattr(scenario, feature) and feature in self.floor.missing:
-                self._note(scenario, "all", self.floor.missing[feature])
-                return {}
-        if scenario.kind is Kind.CLIENT:
-            return dict.fromkeys(wanted, Server("c", self.floor, scenario.mode))
-        servers = {}
-        for name in wanted:
-            try:
-                servers[name] = Server(name, self.floor, scenario.mode, **options)
-            except Failed as exc:
-                self._note(scenario, name, exc)
-        return servers
-
-    def _measure(self, scenario: Scenario, name: str, server: Server) -> list[Figures]:
-        options: dict[str, object] = {
-            **scenario.load,
-            "port": server.port,
-            "seconds": self.options.seconds or scenario.seconds,
-            "repeat": scenario.repeat,
-        }
-        if scenario.kind is Kind.CLIENT:
-            if name != "c":
-                return per_message(run_client(name, options), "load_cpu")
-            mode = {"roundtrip": "echo", "pipelined": "echo", "firehose": "firehose"}
-            flight = 64 if options["mode"] == "pipelined" else 1
-            options = {**options, "mode": mode[str(options["mode"])], "flight": flight}
-            return per_message(run_load(self.floor, options), "load_cpu")
-        options["pid"] = server.pid
-        if scenario.tls:
-            options["tls"] = 1
-        return per_message(run_load(self.floor, options), "server_cpu")
-
-
-def per_message(measured: list[Figures], whose: str) -> list[Figures]:
-    """``cpu`` in seconds per message, ``rate`` per second, and percentiles."""
-    return [
-        {
-            "cpu": figures[whose] / figures["messages"],
-            "rate": figures["messages"] / figures["seconds"],
-            **{key: figures[key] for key in ("p50", "p99") if key in figures},
-        }
-        for figures in measured
-    ]
-
-
-def medians(figures: list[Figures]) -> Figures:
-    return {key: statistics.median(each[key] for each in figures) for key in figures[0]}
+CORE = "core"
+PEERS = ("websockets", "picows", "aiofastnet", "aiohttp", "uvloop", "wsproto")
 
 
 def chosen(patterns: list[str]) -> list[Scenario]:
-    if not patterns:
-        return SCENARIOS
+    """The scenarios that are meant; ends the program for a name that is none."""
+    names = [*(each.name for each in SCENARIOS), CORE]
     for pattern in patterns:
-        if not fnmatch.filter([each.name for each in SCENARIOS], pattern):
-            names = ", ".join(each.name for each in SCENARIOS)
-            sys.exit(f"no scenario is named {pattern!r}; there are {names}")
-    return [
-        each
-        for each in SCENARIOS
-        if any(fnmatch.fnmatch(each.name, pattern) for pattern in patterns)
-    ]
+        if not fnmatch.filter(names, pattern):
+            there = ", ".join(names)
+            sys.exit(f"no scenario is named {pattern!r}; there are {there}")
+    return [each for each in SCENARIOS if is_meant(each.name, patterns)]
 
 
-def main() -> None:
+def is_meant(name: str, patterns: list[str]) -> bool:
+    return not patterns or any(fnmatch.fnmatch(name, each) for each in patterns)
+
+
+def run_core(store: bool) -> None:
+    """The frame-level benchmark, a program of its own."""
+    print(f"\n{CORE}: the protocol alone, without sockets", flush=True)
+    command = [sys.executable, str(Path(__file__).with_name("core.py"))]
+    subprocess.run(command + ["--store"] * store, check=True)
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO")
-    parser.add_argument("--list", action="store_true", help="name the scenarios")
-    parser.add_argument("--servers", type=lambda text: tuple(text.split(",")))
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=float, help="of each measurement")
-    options = parser.parse_args()
+    add = parser.add_argument
+    add("scenarios", nargs="*", metavar="SCENARIO", help="a name or a pattern")
+    add("--list", action="store_true", help="name the scenarios")
+    add("--servers", type=names, help="others than usual, such as longwire@uvloop,c")
+    add("--rounds", type=int, help="more or fewer than usual")
+    add("--seconds", type=float, help="of each measurement")
+    add("--connections", type=int, help="not more than these")
+    add("--store", action="store_true", help="keep the figures, and renew the page")
+    add("--json", type=Path, help="a file for the figures")
+    return parser
+
+
+def main() -> int:
+    options = parser().parse_args()
     if options.list:
         for scenario in SCENARIOS:
             print(f"{scenario.name:18}{scenario.title}")
-        return
+        print(f"{CORE:18}the protocol alone, without sockets (bench/core.py)")
+        return 0
+    scenarios = chosen(options.scenarios)
     began = time.monotonic()
+    idle.raise_limit()
+    floor.install_headers()
+    facts = {**machine.facts(*PEERS), **machine.details()}
+    for name, value in facts.items():
+        print(f"{name + ':':12}{value}")
+    wishes = Wishes(
+        options.servers, options.rounds, options.seconds, options.connections
+    )
+    found: dict[str, Results] = {}
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(options, Path(folder))
-        for scenario in chosen(options.scenarios):
-            print(report.table(scenario, bench.run(scenario)), flush=True)
-    print(f"\n{time.monotonic() - began:.0f} s")
+        bench = Bench(wishes, Path(folder))
+        for scenario in scenarios:
+            found[scenario.name] = bench.run(scenario)
+            print(report.table(scenario, found[scenario.name]), flush=True)
+    if is_meant(CORE, options.scenarios):
+        run_core(options.store)
+    print(report.end(found, bench.left_out, bench.failed, time.monotonic() - began))
+    if options.json:
+        options.json.write_text(json.dumps(results.run(facts, found, bench.left_out)))
+    if options.store:
+        results.store(results.run(facts, found, bench.left_out))
+        page.write()
+    return 1 if bench.failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,13 +9,22 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+# What asyncio's transports cost is asked where there is something else as well.
+SRC = Path(__file__).resolve().parent.parent / "src" / "longwire"
+TRANSPORT = ("longwire-transport",) if list(SRC.glob("asyncio/reactor.*")) else ()
 
 STOCK = ("longwire", "websockets", "picows", "picows.websockets", "aiohttp")
-ALL = ("c", *(f"{name}{loop}" for name in STOCK for loop in ("", "@uvloop")))
+LOOPS = ("", "@uvloop")
+ALL = ("c", *TRANSPORT, *(f"{name}{loop}" for name in STOCK for loop in LOOPS))
 # Where opening the connections is most of the time, the nearest ones only.
 FEW = ("c", "longwire", "longwire@uvloop", "websockets", "picows", "picows.websockets")
 # The core of picows has no permessage-deflate.
 DEFLATING = tuple(name for name in ALL if name.partition("@")[0] != "picows")
+# The loop is of no account for what rests.
+RESTING = ("c", *STOCK)
+RESTING_DEFLATING = tuple(name for name in RESTING if name != "picows")
 
 
 class Kind(enum.Enum):
@@ -34,7 +43,6 @@ class Scenario:
     mode: str = "echo"  # of the servers
     kind: Kind = Kind.SERVER
     servers: tuple[str, ...] = ALL
-    unit: str = "message"
     rounds: int = 5
     repeat: int = 1  # measurements in a round, on the same connections
     seconds: float = 0.4  # that one measurement takes
@@ -73,7 +81,6 @@ def broadcast(connections: int) -> Scenario:
         f"broadcast of 128 B to {connections:,}, per receiver",
         {"mode": "broadcast", "connections": connections, "size": 128},
         mode="broadcast",
-        unit="receiver",
         servers=ALL if connections <= 1000 else FEW,
         rounds=3,
     )
@@ -81,7 +88,7 @@ def broadcast(connections: int) -> Scenario:
 
 def handshakes(name: str, title: str, tls: bool) -> Scenario:
     load = {"mode": "handshake", "connections": 16}
-    return Scenario(name, title, load, unit="connection", tls=tls)
+    return Scenario(name, title, load, tls=tls)
 
 
 def client(name: str, title: str) -> Scenario:
@@ -130,6 +137,27 @@ SCENARIOS = [
         fragment=65536,
     ),
     *(active(connections) for connections in (1, 10, 100, 1000, 10000)),
+    Scenario(
+        "idle-10000",
+        "10,000 idle connections, compression agreed",
+        {"connections": 10000, "deflate": 1},
+        kind=Kind.IDLE,
+        servers=RESTING_DEFLATING,
+    ),
+    Scenario(
+        "idle-plain",
+        "10,000 idle connections, without compression",
+        {"connections": 10000},
+        kind=Kind.IDLE,
+        servers=RESTING,
+    ),
+    Scenario(
+        "idle-limit",
+        "idle connections up to the limit of open files, compression agreed",
+        {"connections": 0, "deflate": 1},
+        kind=Kind.IDLE,
+        servers=("c", "longwire", "websockets", "picows.websockets"),
+    ),
     client("roundtrip", "client: round trip, 32 B"),
     client("pipelined", "client: 64 in flight, 32 B"),
     client("firehose", "client: receives 64 B as fast as it can"),

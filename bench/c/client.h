@@ -54,6 +54,7 @@ struct connection {
     int window_bits;
     bool keeps_context;
 #endif
+    bool deflates; /* was agreed */
 };
 
 static long port, connections = 1, flight = 1, size = 32, fragment, active, pid;
@@ -146,15 +147,38 @@ static byte *own_room(struct connection *c, size_t room) {
 }
 
 #ifdef WITH_ZLIB
+/* Thousands of contexts would fill the memory of this machine: idle connections share
+ * one, which is right for the first message of each.
+ */
+static z_stream *shared_deflater, *shared_inflater;
+
+static z_stream *deflater_of(struct connection *c) {
+    z_stream **z = mode == IDLE ? &shared_deflater : &c->deflater;
+    if (!*z) {
+        *z = must(calloc(1, sizeof **z));
+        deflateInit2(*z, Z_DEFAULT_COMPRESSION, Z_DEFLATED,
+                     mode == IDLE ? -9 : -c->window_bits, 8, Z_DEFAULT_STRATEGY);
+    } else if (mode == IDLE || !c->keeps_context) {
+        deflateReset(*z);
+    }
+    return *z;
+}
+
+static z_stream *inflater_of(struct connection *c) {
+    z_stream **z = mode == IDLE ? &shared_inflater : &c->inflater;
+    if (!*z) {
+        *z = must(calloc(1, sizeof **z));
+        inflateInit2(*z, -OFFERED_BITS);
+    } else if (mode == IDLE) {
+        inflateReset(*z);
+    }
+    return *z;
+}
+
 /* Compress the next of the variants; contexts are kept where that was agreed. */
 static void send_compressed(struct connection *c) {
     const struct message *message = &answers[c->variant++ % VARIANTS];
-    z_stream *z = c->deflater;
-    if (!z) {
-        z = c->deflater = must(calloc(1, sizeof *z));
-        deflateInit2(z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -c->window_bits, 8,
-                     Z_DEFAULT_STRATEGY);
-    }
+    z_stream *z = deflater_of(c);
     byte *out = own_room(c, 2 * message->size + 256), *payload = out + MOST_HEADER;
     z->next_in = (byte *)message->data;
     z->avail_in = (uInt)message->size;
@@ -162,8 +186,6 @@ static void send_compressed(struct connection *c) {
     z->avail_out = (uInt)(2 * message->size);
     deflate(z, Z_SYNC_FLUSH);
     size_t packed = (size_t)(z->next_out - payload) - 4;
-    if (!c->keeps_context)
-        deflateReset(z);
     byte header[MOST_HEADER];
     size_t header_size = write_header(header, FIN | RSV1 | TEXT, packed, KEY);
     mask_bytes(payload, payload, packed, KEY);
@@ -173,14 +195,26 @@ static void send_compressed(struct connection *c) {
 }
 #endif
 
+/* The same message where the server has no compression. */
+static void send_plain(struct connection *c) {
+    const struct message *message = &answers[c->variant++ % VARIANTS];
+    byte *out = own_room(c, MOST_HEADER + message->size);
+    expect(c, message, 1);
+    send_bytes(c, out, put_frame(out, FIN | TEXT, message->data, message->size));
+}
+
 static void send_burst(struct connection *c) {
     c->sent_at = now_ns();
 #ifdef WITH_ZLIB
-    if (may_deflate) {
+    if (c->deflates) {
         send_compressed(c);
         return;
     }
 #endif
+    if (may_deflate) {
+        send_plain(c);
+        return;
+    }
     expect(c, answers, (size_t)burst_messages);
     send_bytes(c, burst, burst_size);
 }
@@ -221,11 +255,7 @@ static void unpack(struct connection *c, const byte *data, size_t count, bool la
     if (!last)
         return;
     memcpy(c->packed + c->packed_have, "\0\0\xff\xff", 4);
-    z_stream *z = c->inflater;
-    if (!z) {
-        z = c->inflater = must(calloc(1, sizeof *z));
-        inflateInit2(z, -OFFERED_BITS);
-    }
+    z_stream *z = inflater_of(c);
     z->next_in = c->packed;
     z->avail_in = (uInt)c->packed_have + 4;
     do {
@@ -290,7 +320,7 @@ static void on_frame_start(struct connection *c) {
         die("connection %d: a masked frame from a server", c->index);
     if (opcode < CLOSE && (opcode == CONT) != (c->opcode != 0))
         die("connection %d: fragments out of order", c->index);
-    if ((c->frame.first & RSV1) && !may_deflate)
+    if ((c->frame.first & RSV1) && !c->deflates)
         die("connection %d: RSV1 without compression", c->index);
     if (opcode < CLOSE && opcode != CONT)
         c->opcode = c->frame.first;
@@ -426,6 +456,7 @@ static void read_extensions(struct connection *c, const char *head) {
     const char *value = find_header(head, "Sec-WebSocket-Extensions");
     if (!value && may_deflate && mode != IDLE)
         die("the server does not agree to permessage-deflate");
+    c->deflates = value && strstr(value, "permessage-deflate");
 #ifdef WITH_ZLIB
     char line[256] = {0};
     if (value)
@@ -434,8 +465,6 @@ static void read_extensions(struct connection *c, const char *head) {
     c->window_bits = bits ? atoi(bits + strlen("client_max_window_bits=")) : 15;
     c->window_bits = c->window_bits < 9 ? 9 : c->window_bits;
     c->keeps_context = !strstr(line, "client_no_context_takeover");
-#else
-    (void)c;
 #endif
 }
 

@@ -25,7 +25,7 @@
  *     broadcast    the first connection sends, all receive; then the next
  *     firehose     the server is asked for as many as it can send
  *     handshake    opens and closes, `connections` at a time
- *     idle         opens (deflate=1: offering compression), prints {"open": N}; for each
+ *     idle         opens (deflate=1: offering compression), prints {"open": N}; after a
  *                  line on standard input has one message echoed on every connection
  *                  and prints {"used": N}; answers pings until standard input ends
  */
@@ -297,8 +297,9 @@ static void open_all(void) {
         turn();
 }
 
-/* Answer pings, and exchange a message on each connection for each line that comes. */
+/* Answer pings, and exchange a message on each connection once a line comes. */
 static void stay(void) {
+    bool used = false;
     struct epoll_event events[512], input = {.events = EPOLLIN};
     epoll_ctl(poller, EPOLL_CTL_ADD, STDIN_FILENO, &input);
     printf("{\"open\": %d}\n", open_count);
@@ -313,6 +314,9 @@ static void stay(void) {
             }
             if (read(STDIN_FILENO, line, sizeof line) <= 0)
                 exit(0);
+            if (used)
+                die("the connections were used already");
+            used = true;
             epoll_ctl(poller, EPOLL_CTL_DEL, STDIN_FILENO, &input);
             for (long j = 0; j < connections; j++)
                 send_burst(&all[j]);

@@ -32,7 +32,7 @@ struct connection {
     struct block message; /* the fragments so far */
     struct block out;     /* what the kernel did not take yet */
     byte opcode;          /* first byte of the message under way, 0 outside of one */
-    bool open, ended, closing, watching_out;
+    bool open, ended, closing, watching_out, deflates;
     uint64_t counted, firehose_left, ping_at;
     struct connection *next, *previous; /* in the order of ping_at */
 #ifdef WITH_ZLIB
@@ -242,7 +242,7 @@ static void deflate_message(struct connection *c, const byte **data, size_t *siz
 static void send_message(struct connection *c, byte opcode, const byte *data, size_t size) {
     byte first = FIN | opcode;
 #ifdef WITH_ZLIB
-    if (may_deflate && opcode < CLOSE) {
+    if (c->deflates && opcode < CLOSE) {
         deflate_message(c, &data, &size);
         first |= RSV1;
     }
@@ -333,7 +333,7 @@ static ssize_t take_frames(struct connection *c, byte *data, size_t have) {
             return -1;
         if (!header || have - at - (size_t)header < frame.size)
             break;
-        if ((frame.first & RSV1) && !may_deflate)
+        if ((frame.first & RSV1) && !c->deflates)
             return -1;
         if (!on_frame(c, &frame, data + at + header))
             return -1;
@@ -356,12 +356,14 @@ static ssize_t take_handshake(struct connection *c, byte *data, size_t have) {
     if (strncmp(head, "GET ", 4) || !key || strcspn(key, " \r") != 24)
         return -1;
     accept_token(key, token);
+    const char *offer = find_header(head, "Sec-WebSocket-Extensions");
+    c->deflates = may_deflate && offer && strstr(offer, "client_max_window_bits");
     int length = snprintf(
         answer, sizeof answer,
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s\r\n",
         token,
-        may_deflate ? "Sec-WebSocket-Extensions: permessage-deflate; "
+        c->deflates ? "Sec-WebSocket-Extensions: permessage-deflate; "
                       "server_max_window_bits=12; client_max_window_bits=12\r\n"
                     : "");
     c->open = true;
