@@ -56,6 +56,11 @@ import { MAX_WINDOW, WIRES } from "./wires.js";
 /**
  * Calls in both directions. Events: `connect` (subprotocol), `close` (`CloseReport`), `error`
  * (what no call can be told), `change` (`State`), `resubscribe` (name of the stream).
+ *
+ * For TypeScript, `Routes` may name what the server has, as `longwire rpc types` writes it:
+ * `{ add: { params: [a: number, b: number], result: number }, count: { params: [], items: number } }`.
+ *
+ * @template {Record<keyof Routes, any>} [Routes=Record<string, any>]
  */
 export class Rpc extends Emitter {
   /** Whether to show on the console what happens; without arguments. */
@@ -149,10 +154,11 @@ export class Rpc extends Emitter {
    * Call a route of the other side. An array has the arguments by position, an object by
    * name; nothing is no argument, and any other value is one.
    *
-   * @param {string} name
-   * @param {unknown} [args]
+   * @template {keyof Routes & string} Name
+   * @param {Name} name
+   * @param {Routes[Name]["params"]} [args]
    * @param {CallOptions} [options]
-   * @returns {Promise<any>}
+   * @returns {Promise<Routes[Name]["result"]>}
    */
   call(name, args, options = {}) {
     return new Promise((resolve, reject) => {
@@ -165,8 +171,9 @@ export class Rpc extends Emitter {
    * Call a route of the other side that need not answer. The promise tells that it was
    * sent, and may be left alone.
    *
-   * @param {string} name
-   * @param {unknown} [args]
+   * @template {keyof Routes & string} Name
+   * @param {Name} name
+   * @param {Routes[Name]["params"]} [args]
    * @param {CallOptions} [options]
    * @returns {Promise<void>}
    */
@@ -182,10 +189,11 @@ export class Rpc extends Emitter {
   /**
    * Ask for the items of a route that is a stream.
    *
-   * @param {string} name
-   * @param {unknown} [args]
+   * @template {keyof Routes & string} Name
+   * @param {Name} name
+   * @param {Routes[Name]["params"]} [args]
    * @param {StreamOptions} [options]
-   * @returns {RpcStream}
+   * @returns {RpcStream<Routes[Name]["items"]>}
    */
   stream(name, args, { signal, window = 16, resubscribe, noWait } = {}) {
     if (!Number.isInteger(window) || window < 1 || window > MAX_WINDOW) {
@@ -469,7 +477,7 @@ export class Rpc extends Emitter {
 }
 
 /**
- * @param {Rpc} rpc
+ * @param {Rpc<any>} rpc
  * @param {string} name
  * @returns {any}
  */

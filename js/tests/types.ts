@@ -5,6 +5,13 @@ import {
   type CallOptions, type CloseReport, type RpcOptions, type State,
 } from "longwire";
 
+// As `longwire rpc types` writes it.
+interface Routes {
+  "math.add": { params: [a: number, b: number] | { a: number; b: number }; result: number };
+  "count": { params: [n: number]; items: number };
+  "now": { params: []; result: string };
+}
+
 class OutOfStock extends RemoteError {}
 
 const options: RpcOptions = {
@@ -44,6 +51,19 @@ export function explain(error: unknown): string | undefined {
   return undefined;
 }
 
+const typed = new Rpc<Routes>("/rpc").connect();
+const three: number = await typed.call("math.add", [1, 2]);
+const four: number = await typed.call("math.add", { a: 1, b: 3 }, { timeout: 5 });
+const now: string = await typed.call("now");
+for await (const i of typed.stream("count", [3])) i.toFixed(three + four + now.length);
+await typed.notify("now");
+// @ts-expect-error: no such route
+typed.call("math.subtract", [1, 2]);
+// @ts-expect-error: an argument of another type
+typed.call("math.add", [1, "2"]);
+// @ts-expect-error: a result of another type
+const wrong: string = await typed.call("math.add", [1, 2]);
+
 // @ts-expect-error: a name must be text
 rpc.call(7);
 // @ts-expect-error: no such wire
@@ -55,4 +75,4 @@ rpc.call("x", [], { patience: 5 });
 // @ts-expect-error: what ends a stream is not the user's to call
 prices.push(7);
 
-export { client, debug, deep, gone, known, off, old, older, sent, state };
+export { wrong, client, debug, deep, gone, known, off, old, older, sent, state };

@@ -606,8 +606,13 @@ export type RemotePath = ((args?: unknown, options?: CallOptions) => Promise<any
 /**
  * Calls in both directions. Events: `connect` (subprotocol), `close` (`CloseReport`), `error`
  * (what no call can be told), `change` (`State`), `resubscribe` (name of the stream).
+ *
+ * For TypeScript, `Routes` may name what the server has, as `longwire rpc types` writes it:
+ * `{ add: { params: [a: number, b: number], result: number }, count: { params: [], items: number } }`.
+ *
+ * @template {Record<keyof Routes, any>} [Routes=Record<string, any>]
  */
-declare class Rpc extends Emitter {
+declare class Rpc<Routes extends Record<keyof Routes, any> = Record<string, any>> extends Emitter {
     #private;
     /** Whether to show on the console what happens; without arguments. */
     static DEBUG: boolean;
@@ -644,31 +649,34 @@ declare class Rpc extends Emitter {
      * Call a route of the other side. An array has the arguments by position, an object by
      * name; nothing is no argument, and any other value is one.
      *
-     * @param {string} name
-     * @param {unknown} [args]
+     * @template {keyof Routes & string} Name
+     * @param {Name} name
+     * @param {Routes[Name]["params"]} [args]
      * @param {CallOptions} [options]
-     * @returns {Promise<any>}
+     * @returns {Promise<Routes[Name]["result"]>}
      */
-    call(name: string, args?: unknown, options?: CallOptions): Promise<any>;
+    call<Name extends keyof Routes & string>(name: Name, args?: Routes[Name]["params"], options?: CallOptions): Promise<Routes[Name]["result"]>;
     /**
      * Call a route of the other side that need not answer. The promise tells that it was
      * sent, and may be left alone.
      *
-     * @param {string} name
-     * @param {unknown} [args]
+     * @template {keyof Routes & string} Name
+     * @param {Name} name
+     * @param {Routes[Name]["params"]} [args]
      * @param {CallOptions} [options]
      * @returns {Promise<void>}
      */
-    notify(name: string, args?: unknown, options?: CallOptions): Promise<void>;
+    notify<Name extends keyof Routes & string>(name: Name, args?: Routes[Name]["params"], options?: CallOptions): Promise<void>;
     /**
      * Ask for the items of a route that is a stream.
      *
-     * @param {string} name
-     * @param {unknown} [args]
+     * @template {keyof Routes & string} Name
+     * @param {Name} name
+     * @param {Routes[Name]["params"]} [args]
      * @param {StreamOptions} [options]
-     * @returns {RpcStream}
+     * @returns {RpcStream<Routes[Name]["items"]>}
      */
-    stream(name: string, args?: unknown, { signal, window, resubscribe, noWait }?: StreamOptions): RpcStream;
+    stream<Name extends keyof Routes & string>(name: Name, args?: Routes[Name]["params"], { signal, window, resubscribe, noWait }?: StreamOptions): RpcStream<Routes[Name]["items"]>;
     /**
      * Calls as methods: `rpc.proxy.a.b(args)` is `rpc.call("a.b", args)`. A route whose
      * name ends with `then` can only be called by `call`.

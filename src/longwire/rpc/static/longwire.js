@@ -1166,10 +1166,11 @@ var Rpc = class extends Emitter {
    * Call a route of the other side. An array has the arguments by position, an object by
    * name; nothing is no argument, and any other value is one.
    *
-   * @param {string} name
-   * @param {unknown} [args]
+   * @template {keyof Routes & string} Name
+   * @param {Name} name
+   * @param {Routes[Name]["params"]} [args]
    * @param {CallOptions} [options]
-   * @returns {Promise<any>}
+   * @returns {Promise<Routes[Name]["result"]>}
    */
   call(name, args, options = {}) {
     return new Promise((resolve, reject) => {
@@ -1181,8 +1182,9 @@ var Rpc = class extends Emitter {
    * Call a route of the other side that need not answer. The promise tells that it was
    * sent, and may be left alone.
    *
-   * @param {string} name
-   * @param {unknown} [args]
+   * @template {keyof Routes & string} Name
+   * @param {Name} name
+   * @param {Routes[Name]["params"]} [args]
    * @param {CallOptions} [options]
    * @returns {Promise<void>}
    */
@@ -1197,10 +1199,11 @@ var Rpc = class extends Emitter {
   /**
    * Ask for the items of a route that is a stream.
    *
-   * @param {string} name
-   * @param {unknown} [args]
+   * @template {keyof Routes & string} Name
+   * @param {Name} name
+   * @param {Routes[Name]["params"]} [args]
    * @param {StreamOptions} [options]
-   * @returns {RpcStream}
+   * @returns {RpcStream<Routes[Name]["items"]>}
    */
   stream(name, args, { signal, window = 16, resubscribe, noWait } = {}) {
     if (!Number.isInteger(window) || window < 1 || window > MAX_WINDOW) {
