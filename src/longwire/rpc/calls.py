@@ -242,7 +242,7 @@ class CallTable:
         """Return when the first call is overdue; infinity for never."""
         ours = (call.deadline for call in self.ours.values())
         theirs = (call.deadline for call in self._due())
-        return min(math.inf, *ours, *theirs)
+        return min([math.inf, *ours, *theirs])
 
     def overdue(self, now: float) -> tuple[list[Ours], list[Theirs]]:
         """Return the calls whose deadline has passed and that are not answered."""

@@ -245,12 +245,13 @@ class Registry:
 
     def __init__(self, errors: Errors = ()) -> None:
         if isinstance(errors, Mapping):
-            self._classes = dict(errors)
+            named = list(errors.items())
         else:
-            self._classes = {kind.__name__: kind for kind in errors}
-        for name, kind in self._classes.items():
+            named = [(getattr(kind, "__name__", ""), kind) for kind in errors]
+        for _, kind in named:
             if not (isinstance(kind, type) and issubclass(kind, Exception)):
-                raise TypeError(f"errors: {name} is not an exception class")
+                raise TypeError(f"errors: {kind!r} is not an exception class")
+        self._classes = dict(named)
         self._names = {kind: name for name, kind in self._classes.items()}
 
     @property
