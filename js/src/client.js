@@ -168,9 +168,7 @@ export class Client extends Emitter {
    */
   close(code = 1000, reason = "") {
     if (this.#state === "OPEN") this.#socket.close(code, reason); // throws for what is not allowed
-    this.#wanted = false;
-    globalThis.removeEventListener?.("online", this.#wake);
-    globalThis.document?.removeEventListener("visibilitychange", this.#wake);
+    this.#rest();
     if (this.#state === "OPEN") {
       this.#become("CLOSING");
       clearTimeout(this.#pulse);
@@ -223,6 +221,13 @@ export class Client extends Emitter {
   #wake = () => {
     if (globalThis.document?.visibilityState !== "hidden") this.wake();
   };
+
+  /** Nobody is to try again. */
+  #rest() {
+    this.#wanted = false;
+    globalThis.removeEventListener?.("online", this.#wake);
+    globalThis.document?.removeEventListener("visibilitychange", this.#wake);
+  }
 
   #socketClass() {
     return this.#options.WebSocket ?? globalThis.WebSocket;
@@ -355,6 +360,7 @@ export class Client extends Emitter {
    */
   #plan(duration) {
     const { reconnect = {} } = this.#options;
+    if (reconnect === false) this.#rest();
     if (!this.#wanted || reconnect === false) return null;
     // One that is closed as soon as it is open has not succeeded.
     if (duration > this.#delay) this.#failures = 0;

@@ -71,6 +71,11 @@ export class Link {
     this.#last = wire.first;
   }
 
+  /** How many calls of ours wait for an answer. */
+  get size() {
+    return this.#pending.size;
+  }
+
   /** Send something that the other side will answer. */
   ping() {
     const ignore = () => {};

@@ -27,6 +27,7 @@ import { MAX_WINDOW, WIRES } from "./wires.js";
  *   connection: they wait for the next attempt and fail with it ("queue", the default), or
  *   wait for as long as it takes ("keep"), or fail at once ("reject")
  * @property {number} [maxQueue] calls that may wait for a connection; 1000
+ * @property {number} [maxPending] calls that may wait for an answer; 10 000
  * @property {number} [maxCalls] calls of the other side at a time; 1000
  * @property {Record<string, new (message: string, details: Details) => Error>} [errors]
  *   classes for errors of the other side, by the names of their types there
@@ -338,14 +339,14 @@ export class Rpc extends Emitter {
    * @param {boolean} [noWait]
    */
   #dispatch(call, noWait) {
-    const { offline = "queue", maxQueue = 1000 } = this.#options;
+    const { offline = "queue", maxQueue = 1000, maxPending = 10000 } = this.#options;
     if (this.#link) {
-      this.#send(call);
+      if (this.#link.size < maxPending) this.#send(call);
+      else call.fail(busy(`${maxPending} calls are waiting for an answer already`));
     } else if (noWait || offline === "reject") {
       call.fail(new DisconnectedError(`Socket is: ${this.state()}`, this.report ?? undefined));
     } else if (this.#queue.size >= maxQueue) {
-      const found = `${maxQueue} calls are waiting for a connection already`;
-      call.fail(new RpcError(found, { code: Code.TOO_BUSY }));
+      call.fail(busy(`${maxQueue} calls are waiting for a connection already`));
     } else {
       this.#queue.add(call);
     }
@@ -475,6 +476,9 @@ export class Rpc extends Emitter {
     return /** @type {typeof Rpc} */ (this.constructor);
   }
 }
+
+/** @param {string} message */
+const busy = (message) => new RpcError(message, { code: Code.TOO_BUSY });
 
 /**
  * @param {Rpc<any>} rpc

@@ -320,6 +320,18 @@ describe("reconnecting", () => {
     assert.deepEqual(await delays(client, 1), [null]);
     await sleep(20);
     assert.equal(client.state, "CLOSED");
+    assert.equal(client.wanted, false);
+  });
+
+  test("who never reconnects by itself can be told to", async (t) => {
+    const peer = await startPeer(t);
+    const client = makeClient(t, peer.url, { reconnect: false }).connect();
+    (await peer.accept()).cut();
+    await nextReport(client);
+
+    client.connect();
+
+    await soon(client.onEvent("open"), "open");
   });
 
   test("a client that is closed while it waits does not come back", async (t) => {

@@ -319,6 +319,19 @@ describe("calling", () => {
     assert.equal((await soon(Promise.race(calls), "a refusal")).code, Code.TOO_BUSY);
   });
 
+  test("no more calls wait for an answer than the limit", async (t) => {
+    const { rpc, connection } = await pair(t, { maxPending: 2, reconnect: false });
+    const waiting = [rpc.call("a"), rpc.call("b")];
+
+    assert.equal((await failure(rpc.call("c"))).code, Code.TOO_BUSY);
+    await connection.next();
+    connection.send(result((await connection.next()).id, "free"));
+    assert.equal(await waiting[1], "free");
+    failure(rpc.call("d"));
+    assert.equal((await connection.next()).method, "d");
+    failure(waiting[0]);
+  });
+
   test("a notification tells when it is sent, and has no id", async (t) => {
     const { rpc, connection } = await pair(t);
 

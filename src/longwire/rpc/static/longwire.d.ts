@@ -493,6 +493,8 @@ declare class Link {
      * @param {Owner} owner
      */
     constructor(wire: Wire, owner: Owner);
+    /** How many calls of ours wait for an answer. */
+    get size(): number;
     /** Send something that the other side will answer. */
     ping(): void;
     /**
@@ -553,6 +555,10 @@ export type RpcSettings = {
      * calls that may wait for a connection; 1000
      */
     maxQueue?: number;
+    /**
+     * calls that may wait for an answer; 10 000
+     */
+    maxPending?: number;
     /**
      * calls of the other side at a time; 1000
      */

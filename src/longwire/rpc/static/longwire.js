@@ -236,9 +236,7 @@ var Client = class extends Emitter {
    */
   close(code = 1e3, reason = "") {
     if (this.#state === "OPEN") this.#socket.close(code, reason);
-    this.#wanted = false;
-    globalThis.removeEventListener?.("online", this.#wake);
-    globalThis.document?.removeEventListener("visibilitychange", this.#wake);
+    this.#rest();
     if (this.#state === "OPEN") {
       this.#become("CLOSING");
       clearTimeout(this.#pulse);
@@ -288,6 +286,12 @@ var Client = class extends Emitter {
   #wake = () => {
     if (globalThis.document?.visibilityState !== "hidden") this.wake();
   };
+  /** Nobody is to try again. */
+  #rest() {
+    this.#wanted = false;
+    globalThis.removeEventListener?.("online", this.#wake);
+    globalThis.document?.removeEventListener("visibilitychange", this.#wake);
+  }
   #socketClass() {
     return this.#options.WebSocket ?? globalThis.WebSocket;
   }
@@ -411,6 +415,7 @@ var Client = class extends Emitter {
    */
   #plan(duration) {
     const { reconnect = {} } = this.#options;
+    if (reconnect === false) this.#rest();
     if (!this.#wanted || reconnect === false) return null;
     if (duration > this.#delay) this.#failures = 0;
     this.#delay = typeof reconnect === "number" ? reconnect : backoff(reconnect, this.#failures);
@@ -580,6 +585,10 @@ var Link = class {
     this.#wire = wire;
     this.#owner = owner;
     this.#last = wire.first;
+  }
+  /** How many calls of ours wait for an answer. */
+  get size() {
+    return this.#pending.size;
   }
   /** Send something that the other side will answer. */
   ping() {
@@ -1334,14 +1343,14 @@ var Rpc = class extends Emitter {
    * @param {boolean} [noWait]
    */
   #dispatch(call, noWait) {
-    const { offline = "queue", maxQueue = 1e3 } = this.#options;
+    const { offline = "queue", maxQueue = 1e3, maxPending = 1e4 } = this.#options;
     if (this.#link) {
-      this.#send(call);
+      if (this.#link.size < maxPending) this.#send(call);
+      else call.fail(busy(`${maxPending} calls are waiting for an answer already`));
     } else if (noWait || offline === "reject") {
       call.fail(new DisconnectedError(`Socket is: ${this.state()}`, this.report ?? void 0));
     } else if (this.#queue.size >= maxQueue) {
-      const found = `${maxQueue} calls are waiting for a connection already`;
-      call.fail(new RpcError(found, { code: Code.TOO_BUSY }));
+      call.fail(busy(`${maxQueue} calls are waiting for a connection already`));
     } else {
       this.#queue.add(call);
     }
@@ -1467,6 +1476,7 @@ var Rpc = class extends Emitter {
     );
   }
 };
+var busy = (message) => new RpcError(message, { code: Code.TOO_BUSY });
 function path(rpc, name) {
   return new Proxy(() => {
   }, {
