@@ -22,6 +22,7 @@ class Wire(wire.Wire, asyncio.Protocol):
 
     lost = False
     transport: asyncio.Transport = cast(asyncio.Transport, None)
+    _lowest = transport  # that of the socket, below TLS
     _paused = False
 
     def __init__(self, owner: Owner) -> None:
@@ -31,13 +32,12 @@ class Wire(wire.Wire, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = self._lowest = cast(asyncio.Transport, transport)
         self.owner.wire_made()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Pass the loss on."""
         self.lost = True
-        vars(self).pop("write", None)
         super().connection_lost(exc)
 
     async def start_tls(self, context: ssl.SSLContext, **options: Any) -> None:
@@ -54,7 +54,6 @@ class Wire(wire.Wire, asyncio.Protocol):
 
     def shorten(self) -> None:
         """Have bytes go the shortest way: found on the instance before the class."""
-        self.write = self.transport.write  # type: ignore[method-assign]
         self.data_received = self.owner.feed  # type: ignore[method-assign]
 
     def forget_owner(self) -> None:
@@ -66,7 +65,9 @@ class Wire(wire.Wire, asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send ``data``, now or when the peer takes it."""
-        if not self.lost:
+        # asyncio complains of writes to a socket that failed, which it tells us of a
+        # turn later; its TLS transport does not know of it.
+        if not self.lost and not self._lowest.is_closing():
             self.transport.write(data)
 
     def set_write_limits(self, high: int, low: int | None) -> None:
