@@ -15,7 +15,7 @@ BENCH ?= .venv-bench
 .DEFAULT_GOAL := all
 # The words of `make` build upon each other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: all demo build pure js test types style bench conform test-all fuzz sanitize docs clean help
+.PHONY: all demo build pure js test types style bench conform test-all fuzz soak sanitize docs clean help
 
 all: build style types test  ## what a contributor runs before a commit
 
@@ -76,6 +76,9 @@ fuzz: build  ## look for inputs that break a contract; SECONDS=300 for each of T
 	@$(PY) -c 'import atheris' 2>/dev/null || \
 		$(PY) -m pip install -qq --disable-pip-version-check --group fuzz || true
 	@$(PY) -m fuzz.run $(if $(SECONDS),--seconds $(SECONDS)) $(TARGET)
+
+soak: build  ## a server under peers of every kind, for SECONDS=300; then nothing is left
+	@$(PY) tools/soak.py $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 sanitize: build  ## tests of the compiled layers with address and undefined-behaviour checks
 	@$(PY) -m fuzz.sanitized python -m pytest -q -o pythonpath='. build/sanitized' \
