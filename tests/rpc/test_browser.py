@@ -19,8 +19,8 @@ from tests.support.ports import free_port
 
 needs("msgspec")  # which is not there on every Python
 
-from longwire import rpc  # noqa: E402
-from tests.rpc.pages import MAKERS, Site, open_page, outcome  # noqa: E402
+from longwire import rpc
+from tests.rpc.pages import MAKERS, Site, open_page, outcome
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.once]
 

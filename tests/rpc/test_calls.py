@@ -15,6 +15,10 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.support.needs import needs
+
+needs("msgspec")  # which is not there on every Python
+
 from longwire.rpc import RpcLimits
 from longwire.rpc.calls import Admission, Budget, CallTable
 

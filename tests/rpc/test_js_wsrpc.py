@@ -17,8 +17,8 @@ needs("msgspec")
 WSRPC = Path(needs("wsrpc_aiohttp")).parent  # what it is made for: aiohttp
 needs("aiohttp")
 
-from longwire import rpc  # noqa: E402
-from tests.rpc.pages import PRELUDE, Site, open_page, outcome  # noqa: E402
+from longwire import rpc
+from tests.rpc.pages import PRELUDE, Site, open_page, outcome
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.once]
 

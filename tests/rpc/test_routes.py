@@ -12,6 +12,10 @@ from typing import Annotated, Any, Literal, TypedDict
 import msgspec
 import pytest
 
+from tests.support.needs import needs
+
+needs("msgspec")  # which is not there on every Python
+
 from longwire import rpc
 from longwire.rpc.codecs import ABSENT, Json, MessagePack
 from longwire.rpc.routes import Caller

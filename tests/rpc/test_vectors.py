@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.needs import needs
+
+needs("msgspec")  # which is not there on every Python
+
 from longwire import rpc
 from tests.rpc.links import Line
 
