@@ -130,7 +130,11 @@ export class Client extends Emitter {
     return this.#state;
   }
 
-  /** The subprotocol of the open connection, or "". */
+  /**
+   * The subprotocol of the open connection, or "".
+   *
+   * @returns {string}
+   */
   get protocol() {
     return this.#socket?.protocol ?? "";
   }

@@ -409,8 +409,6 @@ class Incoming {
     } catch (error) {
       stop();
       throw error;
-    } finally {
-      signal.removeEventListener("abort", stop);
     }
   }
 

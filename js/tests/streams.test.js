@@ -289,6 +289,16 @@ describe("items of ours", () => {
     await connection.silence();
   });
 
+  test("may be granted 1024 at once", async (t) => {
+    const { rpc, connection } = await pair(t);
+    addCount(rpc);
+
+    connection.send(ask(1024));
+
+    for (let i = 0; i < 1024; i++) assert.deepEqual(await connection.next(), item(1, i));
+    await connection.silence();
+  });
+
   test("end when they are cancelled, while waiting to be granted more", async (t) => {
     const { rpc, connection } = await pair(t);
     const seen = addCount(rpc);

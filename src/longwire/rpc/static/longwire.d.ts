@@ -276,8 +276,12 @@ declare class Client extends Emitter {
     constructor(url: Address, options?: ClientOptions);
     /** The state of the connection; "CLOSED" before `connect()`. */
     get state(): State;
-    /** The subprotocol of the open connection, or "". */
-    get protocol(): any;
+    /**
+     * The subprotocol of the open connection, or "".
+     *
+     * @returns {string}
+     */
+    get protocol(): string;
     /** Why the last connection or attempt ended; null if none has. */
     get report(): CloseReport | null;
     /** Whether there is a connection or there will be: from `connect()` to `close()`. */

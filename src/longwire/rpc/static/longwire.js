@@ -203,7 +203,11 @@ var Client = class extends Emitter {
   get state() {
     return this.#state;
   }
-  /** The subprotocol of the open connection, or "". */
+  /**
+   * The subprotocol of the open connection, or "".
+   *
+   * @returns {string}
+   */
   get protocol() {
     return this.#socket?.protocol ?? "";
   }
@@ -915,8 +919,6 @@ var Incoming = class {
     } catch (error) {
       stop();
       throw error;
-    } finally {
-      signal.removeEventListener("abort", stop);
     }
   }
   /** @param {number} count */
