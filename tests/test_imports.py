@@ -28,7 +28,9 @@ ARROWS: dict[str, set[str]] = {
     "core": VALUES,
     "http": VALUES,
     "heartbeat": VALUES | {"options"},
-    "session": VALUES | {"core", "heartbeat", "options"},
+    "outbox": set(),
+    "ending": VALUES,
+    "session": VALUES | {"core", "ending", "heartbeat", "options", "outbox"},
     "forms": {"core", "session"},
     "settings": {"options"},
     "client_settings": {"http", "options"},
@@ -37,7 +39,8 @@ ARROWS: dict[str, set[str]] = {
     "retrying": {"errors", "options"},
     "connection": VALUES | {"http", "options", "session"},
     "asyncio": PLANS
-    | {"accepting", "client_settings", "connecting", "connection", "forms", "retrying"},
+    | {"accepting", "client_settings", "connecting", "connection", "forms", "outbox"}
+    | {"retrying"},
     # Public names of longwire, at the moment they are needed: no front end by its name.
     "rpc": VALUES | {"Server", "broadcast", "connect", "serve"},
 }
@@ -45,7 +48,7 @@ ARROWS: dict[str, set[str]] = {
 FREE = {"__init__", "__main__", "cli", "websockets"}
 
 # Whatever waits, tells the time or rolls dice is an argument in these.
-SANS_IO = {"core", "http", "session", "heartbeat", "forms"}
+SANS_IO = {"core", "http", "session", "ending", "heartbeat", "outbox", "forms"}
 # The parts of rpc that decide; peers, servers and clients carry it out.
 SANS_IO |= {
     f"rpc/{name}.py"

@@ -203,6 +203,8 @@ class CloseReport:
     bytes_sent: int = 0
     messages_received: int = 0
     messages_sent: int = 0
+    messages_dropped: int = 0
+    """Messages for many that did not go out: the peer was slow, or it ended first."""
     duration: float = 0.0
     """Seconds from the end of the opening handshake to the decision to end."""
 

@@ -13,7 +13,19 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["PROFILES", "Compression", "Keepalive", "Limits", "LoggerLike", "Timeouts"]
+__all__ = [
+    "PROFILES",
+    "SLOW",
+    "Compression",
+    "Keepalive",
+    "Limits",
+    "LoggerLike",
+    "Timeouts",
+    "check_slow",
+]
+
+SLOW = ("disconnect", "drop_oldest", "latest_only")
+"""What can be done about a connection that is slow to take broadcasts."""
 
 LoggerLike = logging.Logger | logging.LoggerAdapter[Any]
 """What ``logger=`` takes, beside a logger's name."""
@@ -35,6 +47,13 @@ def _check_seconds(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a number of seconds or None, not {kind}")
     if not value >= 0 or math.isinf(value):
         raise ValueError(f"{name} is {value}; a finite number >= 0 is allowed")
+
+
+def check_slow(policy: object) -> None:
+    """Raise ValueError unless this is what can be done about a slow connection."""
+    if policy not in SLOW:
+        names = ", ".join(map(repr, SLOW))
+        raise ValueError(f"slow is {policy!r}; {names} are allowed")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +90,13 @@ class Limits:
     output_bytes_low: int | None = None
     """Unsent bytes at which ``send()`` goes on; a quarter of the above if None."""
     unsent_bytes: int | None = 16 << 20
-    """Unsent bytes at which ``broadcast()`` gives a slow connection up."""
+    """Unsent bytes at which ``broadcast()`` gives a slow connection up, or drops."""
+    unsent_messages: int | None = 64
+    """Messages of ``broadcast()`` that wait for a slow connection before some are
+    dropped, where ``slow`` says that they are."""
+    slow: str = "disconnect"
+    """What ``broadcast()`` does where a connection has no room: ``"disconnect"`` at
+    ``unsent_bytes``, ``"drop_oldest"``, or ``"latest_only"`` of each ``key``."""
     pings_per_second: int | None = 100
     """Pings a peer may send in one second."""
     connections: int | None = 65536
@@ -80,8 +105,11 @@ class Limits:
     """Connections one server holds at a time from one network address."""
 
     def __post_init__(self) -> None:
+        check_slow(self.slow)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.name == "slow":
+                continue
             may_be_none = field.type in ("int | None", int | None)
             if value is None and may_be_none:
                 continue

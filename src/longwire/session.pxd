@@ -1,3 +1,5 @@
+cimport cython
+
 from longwire.core.inbox cimport Inbox
 from longwire.core.protocol cimport Protocol
 
@@ -21,6 +23,9 @@ cdef class Session:
     cdef readonly bint got_eof
     cdef readonly bint writable
     cdef readonly bint fragmenting
+    cdef readonly int senders
+    cdef public object outbox
+    cdef public Py_ssize_t dropped
     cdef readonly object taken
     cdef object pending_pong
     cdef list pongs
@@ -47,5 +52,12 @@ cdef class Session:
     cpdef wait(self, double now)
     cpdef stop_waiting(self)
     cpdef send(self, int opcode, payload, bint fin, bint compress)
-    cpdef take_output(self)
+    cpdef bint send_encoded(self, bytes frame, Py_ssize_t unsent, double now) except -1
+    @cython.locals(outbox=object)
+    cpdef int offer(
+        self, message, slow, key, Py_ssize_t unsent, double now
+    ) except -1
+    cdef int _send_shared(self, message, Py_ssize_t unsent, double now) except -1
+    cdef _refill(self)
+    cpdef bytes take_output(self)
     cpdef bytes take_due_output(self)

@@ -9,25 +9,25 @@ each call and clears them with ``take_flags()``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from .core.deflate import Codec
 from .core.frames import serialize_close
 from .core.inbox import Inbox
 from .core.protocol import Protocol
+from .ending import CLOSED, describe_loss, exception_of, report_of
 from .errors import (
     ConnectionClosed,
-    ConnectionClosedError,
-    ConnectionClosedOK,
     LimitExceeded,
     PayloadTooBig,
     ProtocolError,
     TooManyPings,
 )
 from .heartbeat import NEVER, Heartbeat, Verdict
-from .messages import Cause, Close, CloseReport, Deflate, Side, State
+from .messages import Cause, CloseReport, Deflate, State
 from .options import Keepalive, Limits, Timeouts
+from .outbox import GIVEN_UP, REFUSED, SENT, WAITS, Message, Outbox
 
 # What a call changed, and what the front end does about it.
 MESSAGE = 1  # wake recv(): the inbox grew, or the end has come
@@ -44,17 +44,6 @@ STAY, HALF_CLOSE, CLOSE, ABORT = 0, 1, 2, 3
 
 # Bytes of output that are not kept back for the sake of fewer writes.
 CORK = 65536
-
-# Close codes of an ordinary end. 1005 is a close frame without a code, as browsers
-# send it for `socket.close()`.
-OK_CODES = (1000, 1001, 1005)
-
-# What `exception()` makes: of a proper end, and of any other. A front end with a wider
-# tree of exceptions puts subclasses of these in `kinds`.
-CLOSED: tuple[type[ConnectionClosed], type[ConnectionClosed]] = (
-    ConnectionClosedOK,
-    ConnectionClosedError,
-)
 
 
 class Session:
@@ -110,6 +99,9 @@ class Session:
         self.got_eof = False
         self.writable = True
         self.fragmenting = False
+        self.senders = 0  # those that wait for their turn
+        self.outbox: Outbox | None = None  # None: nothing waits
+        self.dropped = 0
         self.taken: int | None = None  # bytes the peer had taken at the last look
         self.pending_pong: bytes | None = None
         self.pongs: list[tuple[Any, float]] = []
@@ -185,7 +177,7 @@ class Session:
             self._settle(now)
         if self.ended is None:
             cause = self.closing_cause or Cause.NETWORK
-            self._decide(cause, _describe_loss(None), now)
+            self._decide(cause, describe_loss(None), now)
         self._hang_up(CLOSE)
 
     def lost(self, error: BaseException | None, now: float) -> None:
@@ -197,7 +189,7 @@ class Session:
         if self.ended is None:
             self.error = self.error or error
             cause = self.closing_cause or Cause.NETWORK
-            self._decide(cause, _describe_loss(error), now)
+            self._decide(cause, describe_loss(error), now)
         self.tcp_lost = True
         self.protocol.lost()
         self.heartbeat.stop()
@@ -333,6 +325,9 @@ class Session:
         ``opcode`` is TEXT, BINARY, or CONT for a later fragment; the front end sees
         to it that a fragmented message is not interrupted by another.
         """
+        if self.outbox is not None and opcode:
+            # What was sent to many before this goes before this.
+            self.outbox.hand_over(self, None)
         self.protocol.send_message(opcode, payload, fin, compress)
         self.flags |= OUTPUT
         if not fin:
@@ -341,29 +336,111 @@ class Session:
             self.fragmenting = False
             self.flags |= STATE
 
-    def send_encoded(self, frame: bytes, unsent: int, now: float) -> None:
+    def send_encoded(self, frame: bytes, unsent: int, now: float) -> bool:
         """Put a whole message encoded elsewhere, in one frame, in the output.
 
         A connection whose unsent bytes have reached ``Limits.unsent_bytes`` is given
-        up instead: it would hold them for all the others. ``unsent`` bytes wait in
-        the wire.
+        up instead, which the result says: it would hold them for all the others.
+        ``unsent`` bytes wait in the wire.
         """
-        most = self.limits.unsent_bytes
-        if most is not None and unsent + len(frame) > most:
-            error = PayloadTooBig(
-                f"slow consumer: {unsent} unsent bytes; {most} are allowed",
-                most,
-                limit="unsent_bytes",
-            )
-            error.code = 1008
-            self.fail(error, now)
-            self._hang_up(ABORT)
-            return
+        if self._gives_up(unsent, len(frame), now):
+            return False
         self.protocol.send_encoded(frame)
         self.flags |= OUTPUT
+        return True
+
+    def _gives_up(self, unsent: int, more: int, now: float) -> bool:
+        most = self.limits.unsent_bytes
+        if most is None or unsent + more <= most:
+            return False
+        error = PayloadTooBig(
+            f"slow consumer: {unsent} unsent bytes; {most} are allowed",
+            most,
+            limit="unsent_bytes",
+        )
+        error.code = 1008
+        self.fail(error, now)
+        self._hang_up(ABORT)
+        return True
+
+    def offer(
+        self,
+        message: Message,
+        slow: str | None,
+        key: Hashable,
+        unsent: int,
+        now: float,
+    ) -> int:
+        """Send a message for many, or let it wait until the peer takes more.
+
+        ``slow`` is one of the policies of ``Limits.slow``, which None stands for, and
+        ``unsent`` bytes wait in the wire. Returns SENT, WAITS, REFUSED (the message was
+        dropped) or GIVEN_UP.
+        """
+        outbox = self.outbox
+        if outbox is None:
+            if self.writable and not self.fragmenting:
+                return self._send_shared(message, unsent, now)
+            outbox = Outbox(self.limits.unsent_messages)
+        slow = slow or self.limits.slow
+        if slow == "disconnect":
+            if self._gives_up(unsent + outbox.size, len(message.payload), now):
+                return GIVEN_UP
+            outbox.add(message)
+            self.outbox = outbox
+            return WAITS
+        most = self.limits.unsent_bytes
+        room = None if most is None else most - unsent
+        waits, dropped = outbox.add_droppable(message, slow, key, room)
+        self.dropped += dropped
+        self.outbox = outbox if len(outbox) else None
+        return WAITS if waits else REFUSED
+
+    def _send_shared(self, message: Message, unsent: int, now: float) -> int:
+        try:
+            frame = message.frame_for(self)
+            if frame is None:
+                self.send(message.opcode, message.payload, True, True)
+            elif not self.send_encoded(frame, unsent, now):
+                return GIVEN_UP
+        except Exception:
+            if self.protocol.codec is not None:
+                self.protocol.codec.forget()  # the peer does not get what it made
+            raise
+        return SENT
+
+    def wait_to_send(self) -> None:
+        """Someone waits with a message until the peer takes more.
+
+        Messages for many that come later then wait for it in turn.
+        """
+        self.senders += 1
+
+    def stop_waiting_to_send(self) -> None:
+        """One of those sends now, or gave up."""
+        self.senders -= 1
+        if self.outbox is not None:
+            self.flags |= OUTPUT
+
+    def _refill(self) -> None:
+        """Take as much of what waits as the wire is likely to have room for."""
+        if self.writable and not (self.fragmenting or self.senders) and self.is_open:
+            assert self.outbox is not None
+            self.outbox.hand_over(self, self.limits.output_bytes)
+
+    def _end_outbox(self) -> None:
+        """Drop what waits: nothing may follow a close frame."""
+        if self.outbox is not None:
+            self.dropped += len(self.outbox)
+            self.outbox = None
 
     def take_output(self) -> bytes:
-        """Return everything to write, in order, and forget it."""
+        """Return what is to be written, in order, and forget it.
+
+        Call it again once that was written, unless ``outbox`` is None: more may wait.
+        """
+        if self.outbox is not None:
+            self._refill()
         return self.protocol.take_output()
 
     def take_due_output(self) -> bytes:
@@ -377,9 +454,10 @@ class Session:
             self.inbox.whole > 0
             and protocol.output_size < CORK
             and protocol.close_sent is None
+            and self.outbox is None
         ):
             return b""
-        return protocol.take_output()
+        return self.take_output()
 
     def write_paused(self, now: float) -> None:
         """The wire holds more unsent bytes than it should: ``send()`` has to wait."""
@@ -397,7 +475,7 @@ class Session:
             return
         self.writable = True
         self.write_by = NEVER
-        self.flags |= STATE
+        self.flags |= STATE if self.outbox is None else STATE | OUTPUT
         if self.pending_pong is not None:
             if self.protocol.close_sent is None:
                 self.protocol.send_pong(self.pending_pong)
@@ -443,6 +521,10 @@ class Session:
             self._settle(now)
         if not self.is_open:
             return
+        serialize_close(code, reason)
+        if self.outbox is not None and not self.fragmenting:
+            self.outbox.hand_over(self, None)
+        self._end_outbox()
         self.protocol.send_close(code, reason)
         self.closing_cause = cause
         self.error = error
@@ -526,56 +608,14 @@ class Session:
 
     def _decide(self, cause: Cause, detail: str, now: float) -> None:
         """The end is certain: make the one report of it and wake everybody."""
-        protocol = self.protocol
-        rcvd = None if self.peer_close is None else Close(*self.peer_close)
-        sent = None if protocol.close_sent is None else Close(*protocol.close_sent)
-        error = self.error
-        limit = isinstance(error, LimitExceeded)
-        self.ended = CloseReport(
-            cause=cause,
-            closed_by=self._first_to_close(),
-            code=1006 if rcvd is None else rcvd.code,
-            reason="" if rcvd is None else rcvd.reason,
-            rcvd=rcvd,
-            sent=sent,
-            detail=detail,
-            error=error,
-            limit=getattr(error, "limit", None) if limit else None,
-            limit_value=getattr(error, "limit_value", None) if limit else None,
-            last_byte_age=now - self.last_receive,
-            loop_stall=self.heartbeat.loop_stall,
-            bytes_received=protocol.bytes_received,
-            bytes_sent=protocol.bytes_sent + protocol.output_size,
-            messages_received=protocol.messages_received,
-            messages_sent=protocol.messages_sent,
-            duration=now - self.opened_at,
-        )
+        self._end_outbox()
+        self.ended = report_of(self, cause, detail, now)
         self.flags |= MESSAGE | STATE | PONGS
         self._set_close_deadline(now)
 
-    def _first_to_close(self) -> Side | None:
-        """Return the side whose close frame came first."""
-        ours, theirs = (
-            (Side.CLIENT, Side.SERVER) if self.client else (Side.SERVER, Side.CLIENT)
-        )
-        if self.peer_close is not None and self.closing_cause is None:
-            return theirs
-        return None if self.protocol.close_sent is None else ours
-
     def exception(self) -> ConnectionClosed:
         """Return a new exception that says how the connection ended."""
-        report = self.ended
-        if report is None or report.rcvd is None or report.sent is None:
-            rcvd = None if report is None else report.rcvd
-            sent = None if report is None else report.sent
-            exc = self.kinds[1](rcvd, sent, None, report)
-        else:
-            rcvd, sent = report.rcvd, report.sent
-            fine = rcvd.code in OK_CODES and sent.code in OK_CODES
-            kind = self.kinds[0 if fine else 1]
-            exc = kind(rcvd, sent, self.closing_cause is None, report)
-        exc.__cause__ = None if report is None else report.error
-        return exc
+        return exception_of(self)
 
     # --- time --------------------------------------------------------------------
 
@@ -648,12 +688,6 @@ def check_close(code: int | None, reason: str) -> None:
 
 def _or_unlimited(limit: int | None) -> int:
     return -1 if limit is None else limit
-
-
-def _describe_loss(error: BaseException | None) -> str:
-    if error is None:
-        return "TCP was closed without a closing handshake"
-    return f"TCP was lost: {error}"
 
 
 def _cut_reason(text: str) -> str:
