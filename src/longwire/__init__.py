@@ -20,7 +20,7 @@ if os.environ.get("LONGWIRE_PURE", "0") not in ("", "0"):
 
 if TYPE_CHECKING:
     from .asyncio.auth import basic_auth
-    from .asyncio.broadcast import broadcast
+    from .asyncio.broadcast import BroadcastResult, broadcast, broadcast_wait
     from .asyncio.client import ClientConnection, connect, unix_connect
     from .asyncio.connection import Connection
     from .asyncio.router import Router, route, unix_route
@@ -97,7 +97,7 @@ if TYPE_CHECKING:
 # Module by module, what is taken from it at its first use.
 _HOMES = {
     "asyncio.auth": "basic_auth",
-    "asyncio.broadcast": "broadcast",
+    "asyncio.broadcast": "BroadcastResult broadcast broadcast_wait",
     "asyncio.client": "ClientConnection connect unix_connect",
     "asyncio.connection": "Connection",
     "asyncio.router": "Router route unix_route",
@@ -129,6 +129,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 # Written out, for type checkers read no expressions; a test compares it to the table.
 __all__ = [
+    "BroadcastResult",
     "Cause",
     "ClientConnection",
     "ClientExtensionFactory",
@@ -201,6 +202,7 @@ __all__ = [
     "WebSocketException",
     "basic_auth",
     "broadcast",
+    "broadcast_wait",
     "connect",
     "route",
     "serve",

@@ -126,6 +126,14 @@ class Connection:
         return 0.0 if self._session is None else self._session.heartbeat.latency
 
     @property
+    def dropped(self) -> int:
+        """Messages of ``broadcast()`` that this connection went without.
+
+        They were dropped because its peer was slow, or because it ended first.
+        """
+        return 0 if self._session is None else self._session.dropped
+
+    @property
     def close_report(self) -> CloseReport | None:
         """How and why the connection ended; None while that is not certain."""
         return None if self._session is None else self._session.ended

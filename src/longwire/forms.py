@@ -78,6 +78,10 @@ class Forms:
         part = self._part_for(codec)
         return self._masked(part.data, RSV1) if session.client else part.frame
 
+    def copy(self) -> Forms:
+        """Return the same message in no form yet: for another thread."""
+        return Forms(self.opcode, self.payload, self._random_bytes)
+
     def settle(self) -> None:
         """Let no stream go on with this message any more, and none where many do."""
         self._settled = True

@@ -276,10 +276,14 @@ async def test_another_event_loop_is_told_that_it_is_the_wrong_one(verb: str) ->
         assert ws.state is State.OPEN
 
 
-async def test_a_broadcast_from_a_thread_is_told_how_to_do_it() -> None:
+async def test_who_uses_a_wrong_event_loop_is_told_what_to_do() -> None:
     async with link() as (ws, _reader, _writer):
-        with pytest.raises(RuntimeError, match="call_soon_threadsafe"):
-            await asyncio.to_thread(longwire.broadcast, [ws], "x")
+
+        async def misuse() -> None:
+            await ws.send("x")
+
+        with pytest.raises(RuntimeError, match="send_threadsafe"):
+            await asyncio.to_thread(asyncio.run, misuse())
 
 
 # --- the peer leaves at a bad moment ---------------------------------------------

@@ -3,67 +3,229 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from ..connection import BytesLike, Data, opcode_for
 from ..errors import ConcurrencyError
 from ..forms import Forms
-from .connection import Connection, elsewhere
+from ..options import check_slow
+from ..outbox import GIVEN_UP, REFUSED, SENT
+from .connection import Connection
+from .threads import Mailbox
+from .usage import elsewhere
 
-__all__ = ["broadcast"]
+__all__ = ["BroadcastResult", "broadcast", "broadcast_wait"]
+
+Message = Data | bytearray | memoryview
+
+
+@dataclasses.dataclass(slots=True)
+class BroadcastResult:
+    """What became of one message, in numbers of connections."""
+
+    sent: int = 0
+    """Written, as far as their peers had room."""
+    waiting: int = 0
+    """It waits until they have room, unless it is dropped before."""
+    refused: int = 0
+    """It was dropped at once: there was no room, and none could be made."""
+    given_up: int = 0
+    """Closed, for they were too slow."""
+    skipped: int = 0
+    """Not open."""
+    failed: int = 0
+    """Failed otherwise: see the log."""
+    elsewhere: int = 0
+    """Of other event loops, which were given the message to send."""
+    dropped: int = 0
+    """Older messages that were dropped to make room for it."""
 
 
 def broadcast(
     connections: Iterable[Connection],
-    message: Data | bytearray | memoryview,
+    message: Message,
     *,
     text: bool | None = None,
     raise_exceptions: bool = False,
-) -> None:
+    slow: str | None = None,
+    key: Hashable = None,
+) -> BroadcastResult:
     """Send ``message`` to all of ``connections`` that are open.
 
-    str goes out as Text, bytes-like as Binary, unless ``text`` says which to use. Never
-    waits: what a slow client does not take is kept for it, up to
-    ``Limits.unsent_bytes``, where its connection is given up. Connections that are
-    closing or closed are skipped.
+    str goes out as Text, bytes-like as Binary, unless ``text`` says which to use.
+    Connections that are closing or closed are skipped.
+
+    Never waits. For a connection that is slow, or sends a message in fragments, the
+    message waits; ``slow`` says what is done when that is too much, for this message,
+    instead of what its ``Limits.slow`` says. ``"disconnect"`` closes a connection of
+    which ``Limits.unsent_bytes`` were not taken. ``"drop_oldest"`` drops the oldest of
+    those that wait when there are more than ``Limits.unsent_messages``.
+    ``"latest_only"`` does so too, and drops the one that waits with the same ``key``.
+
+    May be called from any thread: connections of another event loop get it from that
+    loop, in the order of the calls of each thread. A thread without an event loop is
+    made to wait while too much waits for a loop.
 
     One connection's failure does not keep the message from the others: it is logged,
-    or, with ``raise_exceptions``, raised at the end in an ExceptionGroup. A connection
-    in the middle of a fragmented message fails. Raises TypeError for a message of
-    another type, ConcurrencyError outside of the connections' event loop.
+    or, with ``raise_exceptions``, raised at the end in an ExceptionGroup. Raises
+    TypeError for a message of another type, ValueError for another ``slow``.
     """
+    if slow is not None:
+        check_slow(slow)
+    if key is not None and slow not in (None, "latest_only"):
+        raise ValueError(f"key is for 'latest_only'; slow is {slow!r}")
+    hash(key)
+    casting = _Casting(_form(message, text), slow, key, raise_exceptions)
+    loop = asyncio._get_running_loop()
+    others: dict[asyncio.AbstractEventLoop, list[Connection]] = {}
+    for connection in list(connections):
+        session = connection._session
+        if session is None or not session.is_open:
+            casting.result.skipped += 1
+        elif connection._loop is loop:
+            casting.send(connection)
+        else:
+            others.setdefault(connection._loop, []).append(connection)
+    casting.forms.settle()
+    for other, members in others.items():
+        casting.send_elsewhere(other, members)
+    casting.raise_failures()
+    return casting.result
+
+
+async def broadcast_wait(
+    connections: Iterable[Connection],
+    message: Message,
+    *,
+    text: bool | None = None,
+    raise_exceptions: bool = False,
+    timeout: float | None = None,
+) -> BroadcastResult:
+    """Send ``message`` to all of ``connections``, waiting for those that are slow.
+
+    As :func:`broadcast`, but returns when all have had room for the message. After
+    ``timeout`` seconds, if that is not None, the others go without it, and are counted
+    as ``refused``. Cancelling it leaves them out too. Connections of another event
+    loop raise ConcurrencyError.
+    """
+    casting = _Casting(_form(message, text), "disconnect", None, raise_exceptions)
+    loop = asyncio.get_running_loop()
+    late: list[Connection] = []
+    members = list(connections)
+    if any(each._session is not None and each._loop is not loop for each in members):
+        raise elsewhere()
+    for connection in members:
+        session = connection._session
+        if session is None or not session.is_open:
+            casting.result.skipped += 1
+        elif session.fragmenting or not session.writable or session.outbox is not None:
+            late.append(connection)
+        else:
+            casting.send(connection)
+    casting.forms.settle()
+    if late:
+        tasks = [asyncio.ensure_future(casting.send_later(each)) for each in late]
+        try:
+            await asyncio.wait(tasks, timeout=timeout)
+        finally:
+            for task in tasks:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    casting.raise_failures()
+    return casting.result
+
+
+def _form(message: Message, text: bool | None) -> Forms:
     if not isinstance(message, (str, *BytesLike)):
         kind = type(message).__name__
         raise TypeError(f"a message to many must be str or bytes-like, not {kind}")
-    opcode = opcode_for(message, text)
     payload = message.encode() if isinstance(message, str) else bytes(message)
-    forms = Forms(opcode, payload, os.urandom)
-    failures: list[Exception] = []
-    loop = asyncio._get_running_loop()
-    for connection in connections:
-        session = connection._session
-        if session is None or not session.is_open:
-            continue
-        if connection._loop is not loop:
-            raise elsewhere()
+    return Forms(opcode_for(message, text), payload, os.urandom)
+
+
+class _Casting:
+    """One broadcast under way."""
+
+    def __init__(
+        self, forms: Forms, slow: str | None, key: Hashable, raising: bool
+    ) -> None:
+        self.forms = forms
+        self.slow = slow
+        self.key = key
+        self.raising = raising
+        self.result = BroadcastResult()
+        self.failures: list[Exception] = []
+
+    def send(self, connection: Connection) -> None:
+        """Send it to a connection of this loop."""
+        result = self.result
+        session = connection._live
+        before = session.dropped
         try:
-            if session.fragmenting:
-                raise ConcurrencyError("a fragmented message is being sent")
-            frame = forms.frame_for(session)
-            if frame is not None:
-                connection.send_frame(frame)
-            else:
-                session.send(opcode, payload, True, True)
-                connection._react()
+            done = connection.offer(self.forms, self.slow, self.key)
         except Exception as exc:
-            if session.protocol.codec is not None:
-                session.protocol.codec.forget()  # who knows what the peer gets
-            if raise_exceptions:
-                exc.add_note(f"on {connection!r}")
-                failures.append(exc)
-            else:
-                connection.logger.warning("broadcast left this connection out: %s", exc)
-    forms.settle()
-    if failures:
-        raise ExceptionGroup("broadcast failed on some connections", failures)
+            self.fail(connection, exc)
+            return
+        if done == SENT:
+            result.sent += 1
+        elif done == GIVEN_UP:
+            result.given_up += 1
+        elif done == REFUSED:
+            result.refused += 1
+            result.dropped += session.dropped - before - 1
+        else:
+            result.waiting += 1
+            result.dropped += session.dropped - before
+
+    async def send_later(self, connection: Connection) -> None:
+        """Send it once the connection has room."""
+        session = connection._live
+        try:
+            await connection._wait_for_turn(session)
+        except asyncio.CancelledError:
+            self.result.refused += 1
+            session.dropped += 1
+            raise
+        if session.is_open:
+            self.send(connection)
+        else:
+            self.result.skipped += 1
+
+    def send_elsewhere(
+        self, loop: asyncio.AbstractEventLoop, members: list[Connection]
+    ) -> None:
+        """Have another event loop send it to its connections."""
+        forms = self.forms.copy()  # what is shared is one loop's own
+        casting = _Casting(forms, self.slow, self.key, False)
+        try:
+            Mailbox.of(loop).put(casting.arrive, members)
+        except ConcurrencyError as exc:
+            for connection in members:
+                self.fail(connection, exc)
+        except RuntimeError:
+            self.result.skipped += len(members)  # that loop is closed, so are they
+        else:
+            self.result.elsewhere += len(members)
+
+    def arrive(self, members: list[Connection]) -> None:
+        """Send it to connections of the loop that this now runs on."""
+        for connection in members:
+            if connection._live.is_open:
+                self.send(connection)
+        self.forms.settle()
+
+    def fail(self, connection: Connection, exc: Exception) -> None:
+        """Note that one connection goes without it."""
+        self.result.failed += 1
+        if self.raising:
+            exc.add_note(f"on {connection!r}")
+            self.failures.append(exc)
+        else:
+            connection.logger.warning("broadcast left this connection out: %s", exc)
+
+    def raise_failures(self) -> None:
+        """Raise them together, if they are to be raised."""
+        if self.failures:
+            raise ExceptionGroup("broadcast failed on some connections", self.failures)

@@ -7,12 +7,15 @@ How bytes come to the session and leave it is in ``link.py``.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 from asyncio import get_running_loop
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Awaitable,
     Iterable,
+    Iterator,
     Mapping,
 )
 from typing import Any, Literal, Self, overload
@@ -28,6 +31,7 @@ from ..errors import ConnectionClosed, InvalidState
 from ..messages import Cause, Opcode, State
 from ..session import Session
 from .link import Link
+from .threads import ThreadSender
 from .usage import UNBROKEN, busy, elsewhere
 
 __all__ = ["Connection", "elsewhere"]
@@ -43,6 +47,8 @@ class Connection(Link):
     them for this connection. Made by ``connect`` and ``serve``; subclass it and pass
     the class as ``create_connection``.
     """
+
+    _thread_sender: ThreadSender | None = None
 
     # --- receiving ---------------------------------------------------------------
 
@@ -189,15 +195,30 @@ class Connection(Link):
     async def _wait_for_turn(self, session: Session) -> None:
         # Who waits here has put nothing in the output: it holds one message more than
         # its limit, however many senders there are and however many give up.
-        while session.is_open and (session.fragmenting or not session.writable):
-            await self._wait_for_state()
+        if session.fragmenting or not session.writable:
+            with self._in_line(session):
+                while session.is_open and (session.fragmenting or not session.writable):
+                    await self._wait_for_state()
 
     async def _drain(self, session: Session) -> None:
-        while not session.writable and session.ended is None:
-            await self._wait_for_state()
-        if not session.writable:
+        with self._in_line(session):
+            while not session.writable and session.ended is None:
+                await self._wait_for_state()
+            lost = not session.writable
+        if lost:
             # The peer will not get it: better said than left to the next send().
             raise session.exception()
+
+    @contextlib.contextmanager
+    def _in_line(self, session: Session) -> Iterator[None]:
+        """Wait to send, so that messages for many do not always come first."""
+        session.wait_to_send()
+        try:
+            yield
+        finally:
+            session.stop_waiting_to_send()
+            if session.flags:
+                self._react()
 
     async def _raise_closed(self, session: Session) -> None:
         """Raise ConnectionClosed, once it is known how the connection ends."""
@@ -213,6 +234,24 @@ class Connection(Link):
         finally:
             if future.cancelled() and future in self._waiting:
                 self._waiting.remove(future)
+
+    def send_threadsafe(
+        self,
+        message: Message | Iterable[Message],
+        text: bool | None = None,
+        *,
+        compress: bool = True,
+    ) -> concurrent.futures.Future[None]:
+        """Send a message from another thread; arguments are those of ``send()``.
+
+        Returns a future that is done when ``send()`` is, with what that raises.
+        Messages go out in the order in which each thread sends them. While 1,024 of
+        them wait, a thread has to wait; one that runs an event loop gets a
+        ConcurrencyError.
+        """
+        if self._session is None:
+            raise InvalidState("the opening handshake is not complete")
+        return ThreadSender.of(self).put(message, text, compress)
 
     # --- pings -------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 from ..connection import BytesLike, Data, as_wanted
@@ -112,15 +112,20 @@ class Messaging:
         data = session.take_due_output()
         if data:
             self._put(data)
+            if session.outbox is not None:
+                self._flush()
         elif self._flush_soon is None and session.protocol.output_size:
             self._flush_soon = self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         """Write all of the output now."""
         self._flush_soon = None
-        data = self._live.take_output()
-        if data:
+        session = self._live
+        data = session.take_output()
+        while data:
             self._put(data)
+            # What waits for the peer to take more follows, if it has taken all.
+            data = b"" if session.outbox is None else session.take_output()
 
     def _put(self, data: bytes) -> None:
         if self._taps is not None:
@@ -208,11 +213,12 @@ class Messaging:
         if self._unbroken >= UNBROKEN or not session.writable:
             await self._pause(session)
 
-    def send_frame(self, frame: bytes) -> None:
-        """Send a message encoded elsewhere, without waiting; for broadcast."""
+    def offer(self, message: Any, slow: str | None, key: Hashable) -> int:
+        """Send a message for many, or do with it what ``slow`` says; for broadcast."""
         session = self._live
-        session.send_encoded(frame, self._wire.unsent, self._now())
+        result = session.offer(message, slow, key, self._wire.unsent, self._now())
         self._react()
+        return result
 
 
 class _Messages:

@@ -179,12 +179,14 @@ cdef class Messaging(Receiver):
                 self._reactor.cork(self)
             return 0
         if self._corked:
-            if session.protocol.output_size >= _CORK:
+            if session.protocol.output_size >= _CORK or session.outbox is not None:
                 self.flush()
             return 0
         data = session.take_due_output()
         if data:
             self.put(data)
+            if session.outbox is not None:
+                self.flush()
         elif self._flush_soon is None and session.protocol.output_size:
             self._flush_soon = self._loop.call_soon(self._flush)
         return 0
@@ -196,8 +198,10 @@ cdef class Messaging(Receiver):
 
     cdef int flush(self) except -1:
         cdef bytes data = self._session.take_output()
-        if data:
+        while data:
             self.put(data)
+            # What waits for the peer to take more follows, if it has taken all.
+            data = b"" if self._session.outbox is None else self._session.take_output()
         return 0
 
     cdef int put(self, bytes data) except -1:
@@ -268,15 +272,12 @@ cdef class Messaging(Receiver):
         self._unbroken += 1
         return 0
 
-    def send_frame(self, bytes frame):
-        """Send a message encoded elsewhere, without waiting; for broadcast."""
+    def offer(self, message, slow, key):
+        """Send a message for many, or do with it what ``slow`` says; for broadcast."""
         cdef Session session = self._live
-        session.send_encoded(frame, self._wire.unsent, self._now())
-        if session.flags == OUTPUT:
-            session.flags = 0
-            self.write_due(session)
-        else:
-            self.react()
+        cdef int done = session.offer(message, slow, key, self._wire.unsent, self._now())
+        self.react()
+        return done
 
 
 cdef class Operation:

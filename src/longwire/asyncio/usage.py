@@ -15,7 +15,7 @@ def elsewhere() -> ConcurrencyError:
     """Return the error of who uses a connection outside of its event loop."""
     return ConcurrencyError(
         "the connection belongs to another event loop; from a thread, use "
-        "asyncio.run_coroutine_threadsafe() or loop.call_soon_threadsafe()"
+        "send_threadsafe(), broadcast() or loop.call_soon_threadsafe()"
     )
 
 
