@@ -32,6 +32,21 @@ class Verdict(enum.Enum):
 class Heartbeat:
     """The pings of one connection: ours by keepalive and those the user sends."""
 
+    __slots__ = (
+        "_ahead",
+        "_beat",
+        "_extended",
+        "_taken",
+        "_waiting",
+        "interval",
+        "latency",
+        "loop_stall",
+        "ping_at",
+        "pong_by",
+        "random_bytes",
+        "timeout",
+    )
+
     def __init__(
         self, keepalive: Keepalive, random_bytes: Callable[[int], bytes], now: float
     ) -> None:

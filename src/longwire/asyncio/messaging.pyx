@@ -22,7 +22,7 @@ from ..errors import ConnectionClosedOK, InvalidState
 from ..session import CORK
 from .usage import UNBROKEN, busy, elsewhere
 
-__all__ = ["Messaging"]
+__all__ = ["Messaging", "serving"]
 
 cdef extern from "Python.h":
     ctypedef enum PySendResult:
@@ -315,12 +315,7 @@ cdef class Operation:
 
     def throw(self, kind, value=None, traceback=None):
         """Raise an exception where it waits."""
-        if value is None:
-            value = kind() if isinstance(kind, type) else kind
-        elif not isinstance(value, BaseException):
-            value = kind(value)
-        if traceback is not None:
-            value = value.with_traceback(traceback)
+        value = as_exception(kind, value, traceback)
         if self.state == DELEGATING:
             try:
                 return self.delegate.throw(value)
@@ -488,6 +483,94 @@ cdef class Sending(Operation):
         return self.follow()
 
 
+cdef class Serving(Operation):
+    """Open, handle, leave: the one task of a server's connection.
+
+    While the handler runs, nothing of ours lies between it and its task: two frames
+    less to keep for each connection, and to go through for each message.
+    """
+
+    cdef int stage
+
+    cdef step(self):
+        return self.run(None)
+
+    def throw(self, kind, value=None, traceback=None):
+        """Raise an exception where it waits."""
+        return self.run(as_exception(kind, value, traceback))
+
+    def close(self):
+        """End without having been through."""
+        if self.state == DELEGATING:
+            self.state = DONE
+            self.delegate.close()
+            self.owner._left()
+        self.state = DONE
+
+    @property
+    def cr_frame(self):
+        """The frame of who is at work, the handler's as a rule."""
+        return getattr(self.delegate, "cr_frame", None)
+
+    @property
+    def cr_await(self):
+        """What that one waits for."""
+        return getattr(self.delegate, "cr_await", None)
+
+    cdef run(self, thrown):
+        """Go on until somebody waits, or the end."""
+        cdef object value, failure
+        if self.state == NEW:
+            self.state = DELEGATING
+            self.delegate = self.owner._come_in()
+        elif self.state == DONE:
+            return Operation.step(self)
+        while True:
+            failure = None
+            try:
+                if thrown is None:
+                    value = self.follow()
+                else:
+                    failure, thrown = thrown, None
+                    value = self.delegate.throw(failure)
+                    failure = None
+                if self.state == DELEGATING:
+                    return value
+            except StopIteration as stop:
+                # Only throw() tells of a result in this way.
+                value = stop.value
+                failure = None
+            except BaseException as exc:
+                value = None
+                failure = exc
+            if not self.go_on(value, failure):
+                self.state = DONE
+                self.delegate = None
+                self.owner._left()
+                if failure is not None:
+                    raise failure
+                return None
+
+    cdef bint go_on(self, value, failure) except -1:
+        """Begin what comes next; return whether there is anything."""
+        self.state = DELEGATING
+        self.stage += 1
+        if self.stage == 1 and failure is None and value is not None:
+            self.delegate = value
+        elif self.stage == 2:
+            self.delegate = self.owner._leave(failure)
+        else:
+            return False
+        return True
+
+
+def serving(Messaging connection):
+    """Return the coroutine of a server's connection: open, handle, leave."""
+    cdef Serving operation = Serving.__new__(Serving)
+    operation.owner = connection
+    return operation
+
+
 cdef class Messages:
     """What ``async for`` iterates over."""
 
@@ -628,7 +711,17 @@ cdef class Waiter:
 cdef dict names = {
     "Receiving": "Connection.recv",
     "Sending": "Connection.send",
+    "Serving": "ServerConnection._serve",
 }
+
+
+cdef object as_exception(kind, value, traceback):
+    """Return the exception that was given to ``throw()``, in one of its ways."""
+    if value is None:
+        value = kind() if isinstance(kind, type) else kind
+    elif not isinstance(value, BaseException):
+        value = kind(value)
+    return value if traceback is None else value.with_traceback(traceback)
 
 
 cdef object owned(PyObject* result):
@@ -695,6 +788,7 @@ cdef void use_slots(kind):
 
 use_slots(Receiving)
 use_slots(Sending)
+use_slots(Serving)
 
 
 # Who asks, inspect.iscoroutinefunction() or a mock, is to be told that these are to be

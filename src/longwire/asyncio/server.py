@@ -371,7 +371,7 @@ class Server:
             ws.transport.pause_reading()
         task = asyncio.get_running_loop().create_task(ws._serve())
         self._tasks[ws] = task
-        task.add_done_callback(lambda task: self._release(ws, address, task))
+        task.add_done_callback(ws._task_ended)
 
     def _has_opened(self, ws: ServerConnection) -> None:
         self._open.add(ws)
@@ -379,10 +379,9 @@ class Server:
             # Closed between the answer and now.
             ws._start_close(1001, "")
 
-    def _release(
-        self, ws: ServerConnection, address: str, task: asyncio.Task[None]
-    ) -> None:
+    def _release(self, ws: ServerConnection, task: asyncio.Task[None]) -> None:
         """A connection's task has ended."""
+        address = ws._address
         del self._tasks[ws]
         self._open.discard(ws)
         if ws._crowded:

@@ -10,7 +10,7 @@ import asyncio
 import email.utils
 import inspect
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..accepting import CLOSING, CROWDED, Acceptor, Refused, ServerSettings
@@ -23,6 +23,7 @@ from .connection import Connection
 from .driver import Stream, run
 from .link import CLOSING as CLOSE_TIMEOUT
 from .link import INTERVAL, PATIENCE
+from .messaging import serving
 
 if TYPE_CHECKING:
     from .server import Server
@@ -100,25 +101,33 @@ class ServerConnection(Connection):
 
     # --- what the server asks for ------------------------------------------------
 
-    async def _serve(self) -> None:
-        """Open, handle, close: the one task of a connection."""
+    def _serve(self) -> Coroutine[Any, Any, None]:
+        """Return the coroutine of the connection's one task: open, handle, leave."""
+        return serving(self)
+
+    async def _come_in(self) -> Coroutine[Any, Any, None] | None:
+        """Do the opening handshake; return the handler's coroutine, None if refused."""
+        opened = await self._open()
+        if opened is None:
+            return None
+        self.opened(opened)
+        self.server._has_opened(self)
+        return self._handle()
+
+    def _left(self) -> None:
+        """The task ends, for whatever reason."""
         wire = self.wire
         assert wire is not None
-        try:
-            opened = await self._open()
-            if opened is None:
-                return
-            self.opened(opened)
-            self.server._has_opened(self)
-            await self._handle()
-        finally:
-            if self._session is None:
-                wire.abort()
-                self.failed_to_open()
-            else:
-                # Nothing left to do after a proper end; after a cancellation or an
-                # interrupt, the timers see to it that TCP ends too.
-                self._start_close(1001, "")
+        if self._session is None:
+            wire.abort()
+            self.failed_to_open()
+        else:
+            # Nothing left to do after a proper end; after a cancellation or an
+            # interrupt, the timers see to it that TCP ends too.
+            self._start_close(1001, "")
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self.server._release(self, task)
 
     def _interrupt(self, why: str) -> None:
         """Answer 503 if the opening handshake is still under way."""
@@ -232,27 +241,35 @@ class ServerConnection(Connection):
         handler = vars(self).get("handler", self.server.handler)
         return getattr(handler, "__qualname__", type(handler).__name__)
 
-    async def _handle(self) -> None:
-        """Run the handler and close for how it ended."""
-        handler = self.server.handler
+    def _handle(self) -> Coroutine[Any, Any, None]:
+        """Return the handler's coroutine, or one that raises what calling it raised."""
         try:
-            result = handler(self)
-            if not inspect.isawaitable(result):
-                kind = type(result).__name__
-                raise TypeError(f"handler returned {kind}; it must be a coroutine")
-            await result
-        except asyncio.CancelledError as exc:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Not we are cancelled: the handler awaited something that was.
-            await self._fail(exc)
+            result = self.server.handler(self)
         except Exception as exc:
-            await self._fail(exc)
-        else:
+            return _raise(exc)
+        if isinstance(result, Coroutine):
+            return result
+        if inspect.isawaitable(result):
+            return _wait_for(result)
+        kind = type(result).__name__
+        return _raise(TypeError(f"handler returned {kind}; it must be a coroutine"))
+
+    async def _leave(self, exc: BaseException | None) -> None:
+        """The handler has returned, or raised ``exc``: close for how it ended."""
+        if exc is None:
             if self._live.is_open:
                 self.server._warn_if_one_shot(self)
             await self.close()
+        elif isinstance(exc, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise exc
+            # Not we are cancelled: the handler awaited something that was.
+            await self._fail(exc)
+        elif isinstance(exc, Exception):
+            await self._fail(exc)
+        else:
+            raise exc
 
     async def _fail(self, exc: BaseException) -> None:
         """The handler raised."""
@@ -263,6 +280,14 @@ class ServerConnection(Connection):
         self.logger.error("connection handler failed", exc_info=exc)
         self._start_close(1011, "", exc)
         await self.wait_closed()
+
+
+async def _wait_for(result: Awaitable[None]) -> None:
+    await result
+
+
+async def _raise(exc: Exception) -> None:
+    raise exc
 
 
 def _date() -> str:

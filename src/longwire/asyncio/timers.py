@@ -35,15 +35,15 @@ class Timed(Protocol):
 class Timers:
     """The wheel of one loop; get it by :meth:`of`."""
 
-    _wheels: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Timers] = (
-        weakref.WeakKeyDictionary()
-    )
+    _wheels: weakref.WeakKeyDictionary[
+        asyncio.AbstractEventLoop, weakref.ref[Timers]
+    ] = weakref.WeakKeyDictionary()
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # The wheel must not keep its loop alive, nor the connections, which do: it is
-        # the value, the loop the key.
+        # The loop's own handle keeps the wheel, for as long as anybody is in it: with
+        # the loop all of them can go.
         self._loop = weakref.ref(loop)
-        self._buckets: dict[int, weakref.WeakSet[Timed]] = {}
+        self._buckets: dict[int, set[Timed]] = {}
         self._order: list[int] = []
         self._handle: weakref.ref[asyncio.TimerHandle] | None = None  # it has the loop
         self._waiting_for = 0
@@ -51,11 +51,12 @@ class Timers:
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> Timers:
         """Return the wheel of ``loop``, made at the first call."""
-        try:
-            return cls._wheels[loop]
-        except KeyError:
-            wheel = cls._wheels[loop] = cls(loop)
-            return wheel
+        found = cls._wheels.get(loop)
+        wheel = None if found is None else found()
+        if wheel is None:
+            wheel = cls(loop)
+            cls._wheels[loop] = weakref.ref(wheel)
+        return wheel
 
     def arm(self, timed: Timed) -> None:
         """See to it that ``timed`` is asked at its next deadline, or before."""
@@ -68,7 +69,7 @@ class Timers:
         self.disarm(timed)
         members = self._buckets.get(bucket)
         if members is None:
-            members = self._buckets[bucket] = weakref.WeakSet()
+            members = self._buckets[bucket] = set()
             heapq.heappush(self._order, bucket)
         members.add(timed)
         timed.bucket = bucket

