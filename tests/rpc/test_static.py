@@ -11,7 +11,7 @@ from tests.support.needs import needs
 
 needs("msgspec")
 
-from longwire import rpc  # noqa: E402
+from longwire import rpc
 
 pytestmark = pytest.mark.once
 

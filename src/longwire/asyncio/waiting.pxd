@@ -1,0 +1,14 @@
+cdef class Waiter:
+    cdef public object _asyncio_future_blocking
+    cdef object _loop
+    cdef object callback
+    cdef object context
+    cdef list others
+    cdef object message
+    cdef int state
+
+    @staticmethod
+    cdef Waiter of(loop)
+    cdef int wake(self, bint direct) except -1
+    cdef int call_back(self, bint direct) except -1
+    cdef int run(self, callback, context) except -1
