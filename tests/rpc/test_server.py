@@ -502,6 +502,7 @@ async def test_routes_are_described_with_their_types():
             "schema": {"type": "integer"},
             "required": True,
             "variadic": None,
+            "by": "both",
         }
     ]
     assert routes["basket.add"]["params"][0]["schema"] == {"$ref": "#/types/Order"}

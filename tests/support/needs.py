@@ -57,6 +57,11 @@ def _node_ws() -> str | None:
     return str(NODE_MODULES) if found else None
 
 
+def _typescript() -> str | None:
+    program = ROOT / "js" / "node_modules" / ".bin" / "tsc"
+    return str(program) if program.exists() and shutil.which("node") else None
+
+
 NEEDS = {
     "chromium": Need(
         _program("chromium", "chromium-browser", "google-chrome"),
@@ -65,6 +70,7 @@ NEEDS = {
     "node": Need(_program("node"), "apt install nodejs"),
     # The value is the folder to put into NODE_PATH.
     "ws": Need(_node_ws, "npm install --prefix .tools/node ws@8"),
+    "tsc": Need(_typescript, "make js"),
     "curl": Need(_program("curl"), "apt install curl"),
     # Only asked whether it is there: no package adds it to a curl without.
     "curl-websocket": Need(

@@ -1,4 +1,4 @@
-"""The command line: ``longwire connect``, ``longwire echo`` and ``longwire demo``.
+"""The command line: ``longwire connect``, ``echo``, ``demo`` and ``rpc``.
 
 The commands need click, rich and prompt_toolkit, which the extra ``cli`` brings; the
 library itself imports none of them, and nothing of ours imports this package.
@@ -21,6 +21,7 @@ def main() -> int:
     """
     try:
         from .commands import longwire
+        from .rpc import rpc_group  # noqa: F401 - adds its commands
     except ModuleNotFoundError as exc:
         missing = (exc.name or "").partition(".")[0]
         if missing not in _NEEDED:

@@ -24,7 +24,13 @@ from .input import prompt_lines, stdin_lines
 from .output import JsonOutput, LineOutput, Output, TerminalOutput
 from .serving import CannotListen, serve_until_stopped, url
 
-__all__ = ["longwire"]
+__all__ = [
+    "header",
+    "insecure_context",
+    "longwire",
+    "one_line_for_failures",
+    "seconds",
+]
 
 PORT = 8765
 MAX_SIZE = 16 << 20
@@ -137,7 +143,7 @@ def connect_command(
     that the connection was closed properly, 1 that it was not, or never opened.
     """
     interactive = not as_json and _is_terminal(sys.stdin) and _is_terminal(sys.stdout)
-    with _one_line_for_failures(f"cannot connect to {escape(uri)}"):
+    with one_line_for_failures(f"cannot connect to {escape(uri)}"):
         opening = _opening(uri, **options)
 
     async def run() -> bool:
@@ -150,7 +156,7 @@ def connect_command(
         lines = stdin_lines()
         return await converse(uri, opening, lines, output, binary=binary, wait=wait)
 
-    with _one_line_for_failures(f"cannot connect to {escape(uri)}"):
+    with one_line_for_failures(f"cannot connect to {escape(uri)}"):
         if not asyncio.run(run()):
             sys.exit(1)
 
@@ -174,10 +180,7 @@ def _opening(
     """Return the connection that the options ask for, not opened yet."""
     network: dict[str, Any] = {}
     if insecure and uri.lower().startswith("wss:"):
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        network["ssl"] = context
+        network["ssl"] = insecure_context()
     return connect(
         uri,
         additional_headers=list(headers),
@@ -190,8 +193,16 @@ def _opening(
     )
 
 
+def insecure_context() -> ssl.SSLContext:
+    """Return a TLS context for clients that trusts any certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 @contextlib.contextmanager
-def _one_line_for_failures(what: str) -> Iterator[None]:
+def one_line_for_failures(what: str) -> Iterator[None]:
     """Turn the failures of a command into one line on stderr and exit status 1."""
     try:
         yield
@@ -262,7 +273,7 @@ def echo_command(
     if ssl_key is not None and ssl_cert is None:
         raise click.UsageError("--ssl-key needs --ssl-cert.")
     _log(verbose)
-    with _one_line_for_failures("cannot use the certificate"):
+    with one_line_for_failures("cannot use the certificate"):
         context = _server_context(ssl_cert, ssl_key)
 
     def make_server(addresses: Sequence[str], port: int) -> Server:
@@ -327,5 +338,5 @@ def _log(verbose: int) -> None:
 
 
 def _run_server(server: Coroutine[Any, Any, None]) -> None:
-    with _one_line_for_failures("the server failed"):
+    with one_line_for_failures("the server failed"):
         asyncio.run(server)

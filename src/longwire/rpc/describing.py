@@ -22,8 +22,9 @@ def described(routes: Routes) -> dict[str, Any]:
 
     Each route has ``name``, ``doc``, ``stream``, ``params`` and ``returns``: the schema
     of the result, or of the items of a stream. A param has ``name``, ``schema``,
-    ``required`` and ``variadic``, ``"list"`` or ``"dict"`` for those like ``*args`` and
-    ``**kwargs``. ``types`` has what the schemas refer to.
+    ``required``, ``by``: ``"position"``, ``"name"`` or ``"both"``, and ``variadic``:
+    ``"list"`` or ``"dict"`` for those like ``*args`` and ``**kwargs``, else None.
+    ``types`` has what the schemas refer to.
     """
     kinds: list[Any] = []
     for route in routes:
@@ -44,6 +45,7 @@ def _route(route: Route, schemas: Any) -> dict[str, Any]:
             "schema": next(schemas),
             "required": parameter.is_required,
             "variadic": _VARIADIC.get(parameter.kind),
+            "by": _BY.get(parameter.kind, "both"),
         }
         for parameter in route.signature
     ]
@@ -56,6 +58,12 @@ def _route(route: Route, schemas: Any) -> dict[str, Any]:
     }
 
 
+_BY = {
+    inspect.Parameter.POSITIONAL_ONLY: "position",
+    inspect.Parameter.VAR_POSITIONAL: "position",
+    inspect.Parameter.KEYWORD_ONLY: "name",
+    inspect.Parameter.VAR_KEYWORD: "name",
+}
 _VARIADIC = {
     inspect.Parameter.VAR_POSITIONAL: "list",
     inspect.Parameter.VAR_KEYWORD: "dict",
