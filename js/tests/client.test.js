@@ -445,6 +445,18 @@ describe("heartbeats", () => {
     assert.equal((await nextReport(client)).cause, "silence");
   });
 
+  test("nothing is probed while the connection is closing", async (t) => {
+    let probes = 0;
+    const heartbeat = { interval: 20, timeout: 20, probe: () => { probes++; } };
+    const client = makeClient(t, await startMute(t), { heartbeat, closeTimeout: 100 }).connect();
+    await soon(client.onEvent("open"), "open");
+
+    client.close();
+
+    assert.equal((await nextReport(client)).cause, "timeout");
+    assert.equal(probes, 0);
+  });
+
   test("without a probe the other side is expected to speak", async (t) => {
     const heartbeat = { interval: 20, timeout: 20 };
     const client = makeClient(t, await startMute(t), { heartbeat }).connect();

@@ -656,6 +656,8 @@ describe("events of the server", () => {
     /** @type {unknown[]} */
     const events = [];
     const id = rpc.addServerEventListener((event) => events.push(event.params));
+    const other = rpc.addServerEventListener((event) => events.push(event.method));
+    assert.notEqual(other, id);
     rpc.addRoute("taken", () => 1);
 
     connection.send(call(undefined, "taken", [0]));
@@ -665,7 +667,7 @@ describe("events of the server", () => {
     connection.send(call(undefined, "tick", [2]));
     await connection.silence();
 
-    assert.deepEqual(events, [[1]]);
+    assert.deepEqual(events, [[1], "tick", "tick"]);
   });
 });
 
