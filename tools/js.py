@@ -1,10 +1,11 @@
 """Builds and tests the JavaScript side with what js/package-lock.json pins.
 
+    python tools/js.py install  what the words below, and some tests of ours, need
     python tools/js.py build    into js/dist and src/longwire/rpc/static
     python tools/js.py test     are the built files those of the sources? types; tests
 
-Installs what is needed into js/node_modules first. Status 69 where there is no Node of
-version 20 or newer with npm.
+Each installs what is needed into js/node_modules first. Status 69 where there is no
+Node of version 20 or newer with npm.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ def main(word: str) -> int:
     if what is not None:
         return unavailable(f"1 left out, {what}")
     install()
+    if word == "install":
+        return 0
     if word == "build":
         run("node", "build.js")
         return 0
@@ -86,6 +89,6 @@ def main(word: str) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in ("build", "test"):
+    if len(sys.argv) != 2 or sys.argv[1] not in ("install", "build", "test"):
         raise SystemExit(__doc__)
     sys.exit(main(sys.argv[1]))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up what the tests talk to beyond Python: headless Chromium, Node's `ws`, nginx,
-# Redis.
+# Sets up what the tests talk to beyond Python: headless Chromium, Node's `ws`, what js/
+# needs of npm, nginx, Redis.
 # Never fails: a test that misses its peer is left out, and the run says so.
 set -u
 cd "$(dirname "$0")/.."
@@ -27,6 +27,11 @@ if command -v npm >/dev/null; then
             echo "peers: npm could not install ws"
     fi
 fi
+
+python=.venv/bin/python
+[ -x $python ] || python=python3
+$python tools/js.py install >/dev/null ||
+    echo "peers: npm could not install what js/ needs"
 
 command -v curl >/dev/null && command -v openssl >/dev/null ||
     tools/debian.sh curl openssl || echo "peers: install curl and openssl"
