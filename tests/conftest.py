@@ -12,6 +12,7 @@ import pytest
 from longwire import build
 from tests.support import needs
 from tests.support.certificates import Certificates
+from tests.support.loops import new_loop
 from tests.support.running import SECONDS, run_async
 
 PURE_RUN = os.environ.get("LONGWIRE_PURE", "0") not in ("", "0")
@@ -23,13 +24,18 @@ def pytest_report_header() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run ``async def test_...`` on a fresh loop; ``timeout`` marks change the 30 s."""
+    """Run ``async def test_...`` on a fresh loop; ``timeout`` marks change the 30 s.
+
+    A fixture ``make_loop`` says which sort of loop, else the environment does.
+    """
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = pyfuncitem._fixtureinfo.argnames
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     mark = pyfuncitem.get_closest_marker("timeout")
-    run_async(pyfuncitem.obj, arguments, mark.args[0] if mark else SECONDS)
+    make_loop = pyfuncitem.funcargs.get("make_loop", new_loop)
+    seconds = mark.args[0] if mark else SECONDS
+    run_async(pyfuncitem.obj, arguments, seconds, make_loop)
     return True
 
 

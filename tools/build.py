@@ -40,7 +40,7 @@ def compiled_sources() -> list[Path]:
 
 def hashes() -> dict[str, str]:
     """The hash of every file that takes part in a build, by its path."""
-    files = [*compiled_sources(), *PACKAGE.rglob("*.pxd")]
+    files = [*compiled_sources(), *PACKAGE.rglob("*.pxd"), *PACKAGE.rglob("*.h")]
     files += [ROOT / "setup.py", ROOT / "pyproject.toml"]
     return {
         str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -12,7 +12,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import gc
-import os
 import queue
 import socket
 import threading
@@ -22,6 +21,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import longwire
 from longwire import CloseReport
+from tests.support.loops import new_loop
 from tests.support.rawpeer import SECONDS, RawPeer, knock, listener
 from tests.support.running import describe
 
@@ -146,15 +146,6 @@ class Endpoint:
         self.wait_closed()
         assert self.raw.close_report is not None
         return self.raw.close_report  # type: ignore[no-any-return]
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """Return a loop: asyncio's, or uvloop's where LONGWIRE_TEST_LOOP=uvloop says so."""
-    if os.environ.get("LONGWIRE_TEST_LOOP") == "uvloop":
-        import uvloop
-
-        return uvloop.new_event_loop()
-    return asyncio.new_event_loop()
 
 
 class AsyncioFrontEnd:

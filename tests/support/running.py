@@ -7,6 +7,8 @@ import gc
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from tests.support.loops import Loop, new_loop
+
 SECONDS = 30.0
 
 
@@ -18,6 +20,7 @@ def run_async(
     test: Callable[..., Coroutine[Any, Any, None]],
     arguments: dict[str, Any],
     seconds: float = SECONDS,
+    make_loop: Callable[[], Loop] = new_loop,
 ) -> None:
     """Run ``test(**arguments)``; fail on timeout, leaked tasks, lost exceptions."""
     complaints: list[str] = []
@@ -25,7 +28,7 @@ def run_async(
     def complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         complaints.append(describe(context))
 
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=make_loop) as runner:
         runner.get_loop().set_exception_handler(complain)
         leaked = runner.run(_watch(test, arguments, seconds))
     # Futures complain about an exception nobody looked at when they are collected.

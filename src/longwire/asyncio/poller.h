@@ -30,9 +30,9 @@ typedef struct {
 #define LW_POLLER "epoll"
 #include <sys/epoll.h>
 
-static int lw_poller_open(void) { return epoll_create1(EPOLL_CLOEXEC); }
+static inline int lw_poller_open(void) { return epoll_create1(EPOLL_CLOEXEC); }
 
-static int lw_poller_control(int poller, int operation, int fd, int interest,
+static inline int lw_poller_control(int poller, int operation, int fd, int interest,
                              uint64_t tag) {
     struct epoll_event event;
     event.events = (interest & LW_READ ? EPOLLIN : 0) |
@@ -41,23 +41,23 @@ static int lw_poller_control(int poller, int operation, int fd, int interest,
     return epoll_ctl(poller, operation, fd, &event);
 }
 
-static int lw_poller_add(int poller, int fd, int interest, uint64_t tag) {
+static inline int lw_poller_add(int poller, int fd, int interest, uint64_t tag) {
     return lw_poller_control(poller, EPOLL_CTL_ADD, fd, interest, tag);
 }
 
-static int lw_poller_change(int poller, int fd, int before, int interest,
+static inline int lw_poller_change(int poller, int fd, int before, int interest,
                             uint64_t tag) {
     (void)before;
     return lw_poller_control(poller, EPOLL_CTL_MOD, fd, interest, tag);
 }
 
-static int lw_poller_remove(int poller, int fd, int interest) {
+static inline int lw_poller_remove(int poller, int fd, int interest) {
     (void)interest;
     return lw_poller_control(poller, EPOLL_CTL_DEL, fd, 0, 0);
 }
 
 /* Returns how many of at most `most` events were stored; never waits. */
-static int lw_poller_take(int poller, lw_event *to, int most) {
+static inline int lw_poller_take(int poller, lw_event *to, int most) {
     struct epoll_event found[256];
     int i, count;
     if (most > 256) most = 256;
@@ -74,7 +74,7 @@ static int lw_poller_take(int poller, lw_event *to, int most) {
     return count;
 }
 
-static int lw_accept(int listener, struct sockaddr *address, socklen_t *length) {
+static inline int lw_accept(int listener, struct sockaddr *address, socklen_t *length) {
     return accept4(listener, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
@@ -84,14 +84,14 @@ static int lw_accept(int listener, struct sockaddr *address, socklen_t *length) 
 #include <sys/event.h>
 #include <sys/time.h>
 
-static int lw_poller_open(void) {
+static inline int lw_poller_open(void) {
     int poller = kqueue();
     if (poller >= 0) fcntl(poller, F_SETFD, FD_CLOEXEC);
     return poller;
 }
 
 /* kqueue has one filter for each direction, and wants to hear of changes only. */
-static int lw_poller_change(int poller, int fd, int before, int interest,
+static inline int lw_poller_change(int poller, int fd, int before, int interest,
                             uint64_t tag) {
     struct kevent changes[2];
     int count = 0;
@@ -108,15 +108,15 @@ static int lw_poller_change(int poller, int fd, int before, int interest,
     return count ? kevent(poller, changes, count, NULL, 0, NULL) : 0;
 }
 
-static int lw_poller_add(int poller, int fd, int interest, uint64_t tag) {
+static inline int lw_poller_add(int poller, int fd, int interest, uint64_t tag) {
     return lw_poller_change(poller, fd, 0, interest, tag);
 }
 
-static int lw_poller_remove(int poller, int fd, int interest) {
+static inline int lw_poller_remove(int poller, int fd, int interest) {
     return lw_poller_change(poller, fd, interest, 0, 0);
 }
 
-static int lw_poller_take(int poller, lw_event *to, int most) {
+static inline int lw_poller_take(int poller, lw_event *to, int most) {
     struct kevent found[256];
     struct timespec none = {0, 0};
     int i, count;
@@ -132,7 +132,7 @@ static int lw_poller_take(int poller, lw_event *to, int most) {
     return count;
 }
 
-static int lw_accept(int listener, struct sockaddr *address, socklen_t *length) {
+static inline int lw_accept(int listener, struct sockaddr *address, socklen_t *length) {
     int fd = accept(listener, address, length);
     if (fd >= 0) {
         fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -150,7 +150,7 @@ static int lw_accept(int listener, struct sockaddr *address, socklen_t *length) 
 #endif
 
 /* Writes pieces one after the other; returns how many bytes the kernel took. */
-static ssize_t lw_send_pieces(int fd, struct iovec *pieces, int count) {
+static inline ssize_t lw_send_pieces(int fd, struct iovec *pieces, int count) {
     struct msghdr message = {0};
     message.msg_iov = pieces;
     message.msg_iovlen = count;

@@ -1,6 +1,16 @@
 from libc.stdint cimport uint64_t
 
 
+cdef extern from "poller.h" nogil:
+    ctypedef struct lw_event:
+        uint64_t tag
+        int events
+
+
+cdef enum:
+    EVENTS = 64  # taken from the poller at one time
+
+
 cdef class Receiver:
     cdef bint is_due
 
@@ -21,6 +31,9 @@ cdef class Reactor:
     cdef list _due
     cdef bint _direct
     cdef bint _foreign
+    cdef lw_event _events[EVENTS]
+    cdef int _found
+    cdef int _next
 
     cdef int enter(self, Descriptor member, int interest) except -1
     cdef int leave(self, Descriptor member) except -1
@@ -28,6 +41,7 @@ cdef class Reactor:
     cdef int cork(self, Receiver receiver) except -1
     cdef int _work(self) except -1
     cdef int _flush(self) except -1
+    cdef int _complain(self, whose, exc) except -1
     cdef int _tend(self, Descriptor member, int events) except -1
 
 
@@ -55,6 +69,7 @@ cdef class Socket(Descriptor):
     cdef Py_ssize_t _high
     cdef Py_ssize_t _low
     cdef object _sock
+    cdef bint _lent
     cdef object _sockname
 
     cpdef write(self, bytes data)
@@ -71,3 +86,4 @@ cdef class Socket(Descriptor):
 cdef class Listener(Descriptor):
     cdef object _accepted
     cdef object _again
+    cdef bint _told

@@ -20,14 +20,14 @@ from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport (
     EAGAIN,
-    ECONNABORTED,
+    EBADF,
     EINTR,
+    EINVAL,
     EMFILE,
     ENFILE,
     ENOBUFS,
     ENOMEM,
-    EPERM,
-    EPROTO,
+    ENOTSOCK,
     errno,
 )
 from libc.stdint cimport uint64_t
@@ -35,9 +35,6 @@ from libc.stdint cimport uint64_t
 cdef extern from "poller.h" nogil:
     const char* LW_POLLER
     int LW_READ, LW_WRITE, LW_BROKEN, LW_NOSIGNAL
-    ctypedef struct lw_event:
-        uint64_t tag
-        int events
     ctypedef unsigned int socklen_t
     struct sockaddr:
         pass
@@ -73,7 +70,6 @@ PAUSE = 1.0
 
 cdef double _BATCH = BATCH
 cdef enum:
-    EVENTS = 64  # taken from the poller at one time
     ACCEPTS = 64  # connections accepted at one time from one socket
     PIECES = 64  # written by one system call
     # Connections written to one after the other: a peer that is woken by the first
@@ -145,7 +141,12 @@ cdef class Reactor:
         member.tag = (<uint64_t>self._generation << 32) | <uint64_t>fd
         self._members[fd] = member
         self._count += 1
-        self.change(member, interest)
+        try:
+            self.change(member, interest)
+        except BaseException:
+            member.interest = 0
+            self.leave(member)
+            raise
         return 0
 
     cdef int leave(self, Descriptor member) except -1:
@@ -210,35 +211,60 @@ cdef class Reactor:
         """Have everything written that was to wait."""
         cdef list due
         cdef Receiver receiver
+        cdef Py_ssize_t i
         if len(self._due) == 0:
             return 0
         due, self._due = self._due, []
-        for receiver in due:
+        for i in range(len(due)):
+            receiver = due[i]
             receiver.is_due = False
-        for receiver in due:
-            receiver.flush()
+            try:
+                receiver.flush()
+            except (KeyboardInterrupt, SystemExit):
+                # The others' output is not to be forgotten for it.
+                self._due = due[i + 1 :] + self._due
+                self.loop.call_soon(self._flush_rest)
+                raise
+            except BaseException as exc:
+                self._complain(receiver, exc)
+        return 0
+
+    def _flush_rest(self):
+        self._flush()
+
+    cdef int _complain(self, whose, exc) except -1:
+        """Tell the loop of a failure that is one connection's alone."""
+        self.loop.call_exception_handler(
+            {"message": f"{whose!r} failed", "exception": exc}
+        )
         return 0
 
     cdef int _work(self) except -1:
-        cdef lw_event events[EVENTS]
+        cdef lw_event event
         cdef Descriptor member
         cdef Py_ssize_t fd
-        cdef int found, i
         cdef double start = _monotonic()
         self.now = start
         while self._poller >= 0:
-            found = lw_poller_take(self._poller, events, EVENTS)
-            if found < 0:
-                raise OSError(errno, os.strerror(errno))
-            if found == 0:
-                return 0
-            for i in range(found):
-                fd = <Py_ssize_t>(events[i].tag & 0xFFFFFFFF)
+            # What the last batch had no time for comes first: the poller would begin
+            # with the same ones each time, and who floods us would keep out the rest.
+            if self._next == self._found:
+                self._next = 0
+                self._found = lw_poller_take(self._poller, self._events, EVENTS)
+                if self._found < 0:
+                    self._found = 0
+                    raise OSError(errno, os.strerror(errno))
+                if self._found == 0:
+                    return 0
+            while self._next < self._found:
+                event = self._events[self._next]
+                self._next += 1
+                fd = <Py_ssize_t>(event.tag & 0xFFFFFFFF)
                 # What an event before it has closed is not there any more.
                 member = self._members[fd] if fd < len(self._members) else None
-                if member is None or member.tag != events[i].tag:
+                if member is None or member.tag != event.tag:
                     continue
-                self._tend(member, events[i].events)
+                self._tend(member, event.events)
                 self.now = _monotonic()
                 if self.now - start > _BATCH:
                     return 0
@@ -254,9 +280,7 @@ cdef class Reactor:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:
-            self.loop.call_exception_handler(
-                {"message": f"{member!r} failed", "exception": exc}
-            )
+            self._complain(member, exc)
             member.give_up(exc)
         return 0
 
@@ -304,10 +328,16 @@ cdef class Socket(Descriptor):
         self._low = 16384
         self.reactor = Reactor.of(loop)
         self.fd = fd
-        self.reactor.enter(self, LW_READ)
+        try:
+            self.reactor.enter(self, LW_READ)
+        except BaseException:
+            self.fd = -1  # still the caller's, to be closed once
+            raise
 
     def __dealloc__(self):
-        if self.fd >= 0:
+        # A socket object that was asked for has the descriptor too, and closes it
+        # itself: it may have done so already, and the number be another's by now.
+        if self.fd >= 0 and not self._lent:
             close(self.fd)
             warn_unclosed(self.fd)
 
@@ -327,10 +357,13 @@ cdef class Socket(Descriptor):
         cdef char* buffer = PyByteArray_AS_STRING(reactor._buffer)
         cdef ssize_t size = recv(self.fd, buffer, READ_SIZE, 0)
         cdef bytes data
+        cdef Receiver receiver
         if size > 0:
             data = PyBytes_FromStringAndSize(buffer, size)
-            if self.receiver is not None:
-                self.receiver.take_bytes(data, reactor.now, reactor._direct)
+            # Held here: a handler may abort, and it is ours no more.
+            receiver = self.receiver
+            if receiver is not None:
+                receiver.take_bytes(data, reactor.now, reactor._direct)
             else:
                 self.data_received(data)
         elif size == 0:
@@ -532,6 +565,7 @@ cdef class Socket(Descriptor):
         if self._sock is not None:
             self._sock.detach()
             self._sock = None
+        self._lent = False
         close(fd)
         if not self.reactor.loop.is_closed():
             self.reactor.loop.call_soon(self.connection_lost, exc)
@@ -572,6 +606,7 @@ cdef class Socket(Descriptor):
             return None
         if self._sock is None:
             self._sock = socket.socket(fileno=self.fd)
+            self._lent = True
         return self._sock
 
 
@@ -598,21 +633,31 @@ cdef class Listener(Descriptor):
                 return 0  # stopped by the last one accepted
             fd = lw_accept(self.fd, NULL, NULL)
             if fd >= 0:
+                self._told = False
                 self._accepted(fd)
             elif errno == EAGAIN:
                 return 0
             elif errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
                 self._back_off(errno)
                 return 0
-            elif errno not in (ECONNABORTED, EINTR, EPERM, EPROTO):
-                raise _os_error(errno)
-            # Else the one who came is gone already, or a firewall's.
+            elif errno in (EBADF, EINVAL, ENOTSOCK):
+                # Somebody took the socket from us: that does not get better, and the
+                # poller would never be quiet about it.
+                self._lose(errno)
+            # Else the one who came is gone already, or an error of the network's.
         return 0
 
     def _back_off(self, error):
         self.reactor.change(self, 0)
         self._again = self.reactor.loop.call_later(PAUSE, self._go_on)
-        self.exhausted(_os_error(error))
+        if not self._told:
+            # Once for each time that it lasts, not for each attempt.
+            self._told = True
+            self.exhausted(_os_error(error))
+
+    def _lose(self, error):
+        self.stop()
+        raise _os_error(error)
 
     def _go_on(self):
         self._again = None
@@ -634,11 +679,8 @@ cdef class Listener(Descriptor):
 
 cdef void warn_unclosed(int fd) noexcept:
     """Say that a loop went away with a connection open, as asyncio does."""
-    try:
-        warnings.warn(f"unclosed connection, descriptor {fd}", ResourceWarning)
-    except Warning:
-        # They were made errors, and there is nobody to raise it to.
-        pass
+    # Where warnings are errors, there is nobody to raise it to: it is shown.
+    warnings.warn(f"unclosed connection, descriptor {fd}", ResourceWarning)
 
 
 cdef object _os_error(int error):
