@@ -28,7 +28,7 @@ import report
 import results
 from measuring import Bench, Wishes
 from processes import Results
-from scenarios import SCENARIOS, Scenario
+from scenarios import KNOWN, SCENARIOS, Scenario
 
 CORE = "core"
 PEERS = ("websockets", "picows", "aiofastnet", "aiohttp", "uvloop", "wsproto")
@@ -55,8 +55,14 @@ def run_core(store: bool) -> None:
     subprocess.run(command + ["--store"] * store, check=True)
 
 
-def names(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
+def servers(text: str) -> tuple[str, ...]:
+    """The names in a list with commas."""
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in KNOWN:
+            there = ", ".join(KNOWN)
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {there}")
+    return names
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("scenarios", nargs="*", metavar="SCENARIO", help="a name or a pattern")
     add("--list", action="store_true", help="name the scenarios")
-    add("--servers", type=names, help="others than usual, such as longwire@uvloop,c")
+    add("--servers", type=servers, help="others than usual, such as longwire@uvloop,c")
     add("--rounds", type=int, help="more or fewer than usual")
     add("--seconds", type=float, help="of each measurement")
     add("--connections", type=int, help="not more than these")

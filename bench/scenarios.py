@@ -18,6 +18,9 @@ TRANSPORT = ("longwire-transport",) if list(SRC.glob("asyncio/reactor.*")) else 
 STOCK = ("longwire", "websockets", "picows", "picows.websockets", "aiohttp")
 LOOPS = ("", "@uvloop")
 ALL = ("c", *TRANSPORT, *(f"{name}{loop}" for name in STOCK for loop in LOOPS))
+# What may be asked for: the variants of longwire are not all in the usual run.
+VARIANTS = ("longwire-transport", "longwire-pure")
+KNOWN = ("c", *(f"{name}{loop}" for name in (*STOCK, *VARIANTS) for loop in LOOPS))
 # Where opening the connections is most of the time, the nearest ones only.
 FEW = ("c", "longwire", "longwire@uvloop", "websockets", "picows", "picows.websockets")
 # The core of picows has no permessage-deflate.

@@ -9,7 +9,7 @@
 #include "websocket.h"
 
 enum { READ_SIZE = 1 << 18, AT_ONCE = 64, SAMPLES = 1 << 20, VARIANTS = 64 };
-enum { SILENCE_MS = 20000, OFFERED_BITS = 15 };
+enum { OFFERED_BITS = 15 };
 
 enum state { CONNECTING, ANSWER, OPEN, LEAVING, CLOSED };
 
@@ -58,7 +58,7 @@ struct connection {
 };
 
 static long port, connections = 1, flight = 1, size = 32, fragment, active, pid;
-static long may_deflate, use_tls, repeat = 1, warmup = 1;
+static long may_deflate, use_tls, repeat = 1, warmup = 1, patience = 20;
 static const char *seconds_text = "0.5", *mode_name = "echo", *target = "/";
 static uint64_t duration;
 
@@ -482,7 +482,7 @@ static size_t take_answer(struct connection *c, const byte *data, size_t have) {
     end[4] = 0;
     const char *token = find_header(head, "Sec-WebSocket-Accept");
     if (strncmp(head, "HTTP/1.1 101", 12) || !token || strncmp(token, c->token, 28))
-        die("connection %d: refused: %.60s", c->index, head);
+        die("connection %d: refused: %.*s", c->index, (int)strcspn(head, "\r"), head);
     read_extensions(c, head);
     c->head_have = 0;
     c->state = OPEN;
@@ -532,9 +532,9 @@ static void on_readable(struct connection *c) {
 
 static void turn(void) {
     struct epoll_event events[512];
-    int count = epoll_wait(poller, events, 512, SILENCE_MS);
+    int count = epoll_wait(poller, events, 512, (int)patience * 1000);
     if (count == 0)
-        die("nothing from the server in %d s, %llu answers missing", SILENCE_MS / 1000,
+        die("nothing from the server in %ld s, %llu answers missing", patience,
               (unsigned long long)outstanding);
     for (int i = 0; i < count; i++) {
         struct connection *c = events[i].data.ptr;

@@ -14,7 +14,8 @@
  *     p50, p99     seconds from sending to the answer, where flight=1
  *
  * Whatever comes from the server is checked: each header, each length and each byte of
- * every payload. What differs ends the program with status 1 and a line that says how.
+ * every payload. What differs ends the program with status 1 and a line that says how,
+ * and so do `patience` seconds (20) without a word from the server.
  *
  * Modes:
  *     echo         `active` of the connections (default all) have `flight` messages
@@ -343,6 +344,7 @@ static void read_options(int count, char **given) {
                                        {"active", &active, NULL},
                                        {"seconds", NULL, &seconds_text},
                                        {"repeat", &repeat, NULL},
+                                       {"patience", &patience, NULL},
                                        {"warmup", &warmup, NULL},
                                        {"pid", &pid, NULL},
                                        {"tls", &use_tls, NULL},

@@ -221,6 +221,12 @@ static bool inflate_message(struct connection *c, const byte **data, size_t *siz
 }
 
 static void deflate_message(struct connection *c, const byte **data, size_t *size) {
+    if (!*size) {
+        /* zlib flushes nothing twice: an empty block by hand (section 7.2.3.6). */
+        *data = (const byte *)"";
+        *size = 1;
+        return;
+    }
     z_stream *z = c->deflater;
     if (!z) {
         z = c->deflater = must(calloc(1, sizeof *z));
