@@ -55,7 +55,7 @@ class Coroutines:
 
     async def exchange(self, flight: int, end: float) -> int:
         websocket, done = self.websocket, 0
-        while time.perf_counter() < end:
+        while not done or time.perf_counter() < end:
             for _ in range(flight):
                 await websocket.send(PAYLOAD)
             for _ in range(flight):
@@ -90,7 +90,7 @@ class Aiohttp:
 
     async def exchange(self, flight: int, end: float) -> int:
         websocket, done = self.websocket, 0
-        while time.perf_counter() < end:
+        while not done or time.perf_counter() < end:
             for _ in range(flight):
                 await websocket.send_bytes(PAYLOAD)
             for _ in range(flight):

@@ -244,18 +244,27 @@ static int by_value(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
+/* The kernel counts a process's CPU when it stops running: let it come to rest. */
+static double settled_cpu(void) {
+    struct timespec moment = {.tv_nsec = 5000000};
+    if (!pid)
+        return 0;
+    nanosleep(&moment, NULL);
+    return cpu_of((pid_t)pid);
+}
+
 /* Measure once for `length` ns and print the figures; return how long it took. */
 static uint64_t measure(uint64_t length, bool print) {
     done = received_bytes = 0;
     sample_count = 0;
     measuring = true;
-    double server_cpu = pid ? cpu_of((pid_t)pid) : 0, load_cpu = cpu_of(0);
+    double server_cpu = settled_cpu(), load_cpu = cpu_of(0);
     uint64_t began = now_ns();
     deadline = began + length;
     run_once();
     uint64_t took = now_ns() - began;
-    server_cpu = pid ? cpu_of((pid_t)pid) - server_cpu : 0;
     load_cpu = cpu_of(0) - load_cpu;
+    server_cpu = settled_cpu() - server_cpu;
     measuring = false;
     if (!print)
         return took;
