@@ -77,6 +77,15 @@ const LATE = 2000; // a timer that is later than this was asleep with its page
 
 const now = () => performance.now();
 
+/** Beyond this, timers of browsers and Node do not wait at all. */
+export const FOR_EVER = 2 ** 31 - 1;
+
+/**
+ * @param {() => void} act
+ * @param {number} delay
+ */
+const later = (act, delay) => setTimeout(act, Math.min(delay, FOR_EVER));
+
 /**
  * Return an address a WebSocket takes, made absolute from the page's own.
  *
@@ -177,7 +186,7 @@ export class Client extends Emitter {
       this.#become("CLOSING");
       clearTimeout(this.#pulse);
       clearTimeout(this.#timer);
-      this.#timer = setTimeout(
+      this.#timer = later(
         () => this.#end("timeout", { code, reason }), this.#options.closeTimeout ?? 5000,
       );
     } else if (this.#state === "CONNECTING") {
@@ -247,7 +256,7 @@ export class Client extends Emitter {
     const attempt = ++this.#attempt;
     this.#openedAt = this.#heardAt = this.#received = this.#sent = 0;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#end("timeout"), this.#options.openTimeout ?? 10000);
+    this.#timer = later(() => this.#end("timeout"), this.#options.openTimeout ?? 10000);
     this.#become("CONNECTING");
     if (this.#attempt !== attempt) return; // a listener has closed it
     const url = this.#url;
@@ -315,13 +324,13 @@ export class Client extends Emitter {
     const waiting = this.#probedAt > this.#heardAt;
     const due = waiting ? this.#probedAt + timeout : this.#heardAt + interval;
     if (at < due && !(soon && !waiting)) {
-      this.#pulse = setTimeout(() => this.#beat(), due - at + 1);
+      this.#pulse = later(() => this.#beat(), due - at + 1);
     } else if (waiting && at < due + LATE) {
       this.#end("silence", { reason: `nothing came in for ${Math.round(at - this.#heardAt)} ms` });
     } else {
       // Due, asked for, or the page was asleep and what came meanwhile is yet to be read.
       this.#probedAt = at;
-      this.#pulse = setTimeout(() => this.#beat(), Math.min(interval, timeout) + 1);
+      this.#pulse = later(() => this.#beat(), Math.min(interval, timeout) + 1);
       probe?.();
     }
   }
@@ -370,7 +379,7 @@ export class Client extends Emitter {
     if (duration > this.#delay) this.#failures = 0;
     this.#delay = typeof reconnect === "number" ? reconnect : backoff(reconnect, this.#failures);
     this.#failures++;
-    this.#timer = setTimeout(() => this.#open(), this.#delay);
+    this.#timer = later(() => this.#open(), this.#delay);
     return this.#delay;
   }
 }

@@ -233,28 +233,28 @@ export class Link {
 
   /**
    * @param {Read} read
-   * @param {unknown} message
+   * @param {unknown} frame
    * @returns {Promise<string> | undefined}
    */
-  #called(read, message) {
+  #called(read, frame) {
     const id = read.id;
     const method = /** @type {string} */ (read.method);
     const route = this.#owner.route(method);
-    /** @type {[code: number, message: string] | undefined} */
+    /** @type {[code: number, type: string, message: string] | undefined} */
     const refusal = this.#incoming.has(id)
-      ? [Code.INVALID_REQUEST, `the id ${JSON.stringify(id)} is in use`]
+      ? [Code.INVALID_REQUEST, "InvalidRequest", `the id ${JSON.stringify(id)} is in use`]
       : this.#incoming.size >= this.#owner.maxCalls
-        ? [Code.TOO_BUSY, `${this.#incoming.size} calls are under way already`]
-        : route ? undefined : [Code.METHOD_NOT_FOUND, "Route not found"];
+        ? [Code.TOO_BUSY, "TooBusy", `${this.#incoming.size} calls are under way already`]
+        : route ? undefined : [Code.METHOD_NOT_FOUND, "MethodNotFound", "Route not found"];
     if (id === undefined) {
-      if (!route) this.#owner.event(message);
+      if (!route) this.#owner.event(frame);
       // Nobody is told how it ended; but it counts among the calls under way.
       else if (!refusal) this.#run(route, read, Symbol(method));
       return;
     }
     if (refusal) {
-      const failure = { code: refusal[0], message: refusal[1], type: "InvalidRequest" };
-      return Promise.resolve(this.#text(this.#wire.error(id, failure), id));
+      const [code, type, message] = refusal;
+      return Promise.resolve(this.#text(this.#wire.error(id, { code, type, message }), id));
     }
     return this.#run(/** @type {Route} */ (route), read, id);
   }
@@ -284,10 +284,10 @@ export class Link {
         .call(route, /** @type {string} */ (method), positional(params))
         .then((value) => {
           if (isStream(value) !== (window !== undefined)) {
-            value?.return?.();
+            if (!window) value.return?.();
             throw new RpcError(
               `${method} is ${window ? "not a stream" : "a stream: ask for it as one"}`,
-              { code: Code.STREAM_MISMATCH },
+              { code: Code.STREAM_MISMATCH, type: "StreamMismatch" },
             );
           }
           if (!window) return value;

@@ -7,7 +7,7 @@
  *     for await (const price of rpc.stream("prices", { of: "tea" })) show(price);
  */
 
-import { Client, STATES } from "./client.js";
+import { Client, FOR_EVER, STATES } from "./client.js";
 import { Emitter, shielded } from "./emitter.js";
 import { Code, DisconnectedError, RemoteError, RpcError, TimeoutError } from "./errors.js";
 import { Link, deferred } from "./link.js";
@@ -39,7 +39,7 @@ import { MAX_WINDOW, WIRES } from "./wires.js";
 /**
  * @typedef {object} CallOptions
  * @property {AbortSignal} [signal] gives the call up, and tells the other side
- * @property {number} [timeout] after which it is given up
+ * @property {number} [timeout] after which it is given up; Infinity for never
  * @property {boolean} [noWait] fail rather than wait for a connection
  */
 
@@ -323,7 +323,7 @@ export class Rpc extends Emitter {
       signal.addEventListener("abort", abort);
       call.after.push(() => signal.removeEventListener("abort", abort));
     }
-    if (timeout !== undefined) {
+    if (timeout !== undefined && timeout < FOR_EVER) {
       const timer = setTimeout(() => {
         this.#abandon(call, new TimeoutError(`no answer to ${call.method} within ${timeout} ms`));
       }, timeout);
@@ -382,7 +382,11 @@ export class Rpc extends Emitter {
       raise: (failure) => {
         const known = failure.type !== undefined && Object.hasOwn(errors, failure.type);
         const Class = known ? errors[/** @type {string} */ (failure.type)] : RemoteError;
-        return new Class(failure.message, failure);
+        try {
+          return new Class(failure.message, failure);
+        } catch {
+          return new RemoteError(failure.message, failure); // it takes something else
+        }
       },
     }));
     const waiting = [...this.#queue];
@@ -410,7 +414,8 @@ export class Rpc extends Emitter {
       if (typeof call.resubscribe === "function") shielded(call.resubscribe);
     }
     this.#log("call", call.method);
-    this.#link?.start(call);
+    if (this.#link) this.#link.start(call);
+    else this.#dispatch(call); // who was told has closed the connection
   }
 
   /** @param {CloseReport} report */

@@ -314,6 +314,15 @@ describe("reconnecting", () => {
     assert.deepEqual(await delays(client, 3), [7, 7, 7]);
   });
 
+  test("a delay without end does not become none at all", async (t) => {
+    const client = makeClient(t, await nowhere(), { reconnect: Infinity }).connect();
+    await nextReport(client);
+
+    await sleep(30);
+
+    assert.equal(client.state, "CLOSED");
+  });
+
   test("false is never", async (t) => {
     const client = makeClient(t, await nowhere(), { reconnect: false }).connect();
 
@@ -443,6 +452,18 @@ describe("heartbeats", () => {
 
     assert.equal(probes, 1);
     assert.equal((await nextReport(client)).cause, "silence");
+  });
+
+  test("an interval without end probes nothing", async (t) => {
+    let probes = 0;
+    const heartbeat = { interval: Infinity, probe: () => { probes++; } };
+    const client = makeClient(t, await startMute(t), { heartbeat }).connect();
+    await soon(client.onEvent("open"), "open");
+
+    await sleep(30);
+
+    assert.equal(client.state, "OPEN");
+    assert.equal(probes, 0);
   });
 
   test("nothing is probed while the connection is closing", async (t) => {

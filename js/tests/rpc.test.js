@@ -240,6 +240,17 @@ describe("calling", () => {
     assert.ok(await failure(rpc.call("a")) instanceof TimeoutError);
   });
 
+  test("Infinity is no limit of time, whatever the usual one is", async (t) => {
+    const { rpc, connection } = await pair(t, { timeout: 10 });
+    const calling = rpc.call("slow", [], { timeout: Infinity });
+    const { id } = await connection.next();
+
+    await sleep(30);
+    connection.send(result(id, "at last"));
+
+    assert.equal(await calling, "at last");
+  });
+
   test("a call is given up with the reason of its signal", async (t) => {
     const { rpc, connection } = await pair(t);
     const controller = new AbortController();
@@ -403,6 +414,21 @@ describe("errors of the other side", () => {
     assert.deepEqual([error.message, error.data, error.type], ["sold out", { left: 0 }, "OutOfStock"]);
   });
 
+  test("arrive as what they are where their class takes something else", async (t) => {
+    class Picky extends Error {
+      /** @param {{ text: string }} options */
+      constructor({ text }) {
+        super(text.trim());
+      }
+    }
+    const sent = { code: -32000, message: "sold out", data: { type: "Picky" } };
+
+    const error = await answered(sent, { errors: { Picky: /** @type {any} */ (Picky) } })(t);
+
+    assert.ok(error instanceof RemoteError);
+    assert.equal(error.message, "sold out");
+  });
+
   for (const type of ["constructor", "__proto__", "toString", 7, null]) {
     test(`of the type ${type} are not taken for what every object has`, async (t) => {
       const error = await answered({ code: 1, message: "x", data: { type } }, { errors: { OutOfStock } })(t);
@@ -546,7 +572,10 @@ describe("being called", () => {
       connection.send(call(1, name));
 
       const { error } = await connection.next();
-      assert.deepEqual([error.code, error.message], [Code.METHOD_NOT_FOUND, "Route not found"]);
+      assert.deepEqual(
+        [error.code, error.data.type, error.message],
+        [Code.METHOD_NOT_FOUND, "MethodNotFound", "Route not found"],
+      );
     });
   }
 

@@ -184,6 +184,24 @@ describe("after a reconnect", () => {
     assert.equal((await soon(stream.next(), "an item")).value, "back");
   });
 
+  test("who is told may end it all", async (t) => {
+    const { rpc, connection } = await pair(t);
+    const destroyed = rpc.defer();
+    const stream = rpc.stream("prices", [], {
+      resubscribe: () => {
+        rpc.destroy();
+        destroyed.resolve();
+      },
+    });
+    await connection.next();
+    connection.cut();
+    await soon(destroyed.promise, "destroy()");
+
+    rpc.destroy();
+
+    assert.ok(await failure(stream.next()) instanceof DisconnectedError);
+  });
+
   test("what was not taken counts in the new window", async (t) => {
     const { peer, rpc, connection } = await pair(t);
     const stream = rpc.stream("prices", [], { window: 4, resubscribe: true });

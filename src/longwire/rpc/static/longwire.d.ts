@@ -256,6 +256,8 @@ export type ClientOptions = {
     maxBuffered?: number;
 };
 export type Address = string | URL | (() => string | URL | Promise<string | URL>);
+/** Beyond this, timers of browsers and Node do not wait at all. */
+declare const FOR_EVER: number;
 /**
  * Return an address a WebSocket takes, made absolute from the page's own.
  *
@@ -583,7 +585,7 @@ export type CallOptions = {
      */
     signal?: AbortSignal;
     /**
-     * after which it is given up
+     * after which it is given up; Infinity for never
      */
     timeout?: number;
     /**

@@ -155,6 +155,8 @@ var STATES = Object.freeze(
 var GOING_AWAY_WITHOUT_A_WORD = 1006;
 var LATE = 2e3;
 var now = () => performance.now();
+var FOR_EVER = 2 ** 31 - 1;
+var later = (act, delay) => setTimeout(act, Math.min(delay, FOR_EVER));
 function absolute(url) {
   const found = new URL(url, globalThis.location?.href);
   found.protocol = found.protocol.replace(/^http/, "ws");
@@ -245,7 +247,7 @@ var Client = class extends Emitter {
       this.#become("CLOSING");
       clearTimeout(this.#pulse);
       clearTimeout(this.#timer);
-      this.#timer = setTimeout(
+      this.#timer = later(
         () => this.#end("timeout", { code, reason }),
         this.#options.closeTimeout ?? 5e3
       );
@@ -308,7 +310,7 @@ var Client = class extends Emitter {
     const attempt = ++this.#attempt;
     this.#openedAt = this.#heardAt = this.#received = this.#sent = 0;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#end("timeout"), this.#options.openTimeout ?? 1e4);
+    this.#timer = later(() => this.#end("timeout"), this.#options.openTimeout ?? 1e4);
     this.#become("CONNECTING");
     if (this.#attempt !== attempt) return;
     const url = this.#url;
@@ -369,12 +371,12 @@ var Client = class extends Emitter {
     const waiting = this.#probedAt > this.#heardAt;
     const due = waiting ? this.#probedAt + timeout : this.#heardAt + interval;
     if (at < due && !(soon && !waiting)) {
-      this.#pulse = setTimeout(() => this.#beat(), due - at + 1);
+      this.#pulse = later(() => this.#beat(), due - at + 1);
     } else if (waiting && at < due + LATE) {
       this.#end("silence", { reason: `nothing came in for ${Math.round(at - this.#heardAt)} ms` });
     } else {
       this.#probedAt = at;
-      this.#pulse = setTimeout(() => this.#beat(), Math.min(interval, timeout) + 1);
+      this.#pulse = later(() => this.#beat(), Math.min(interval, timeout) + 1);
       probe?.();
     }
   }
@@ -424,7 +426,7 @@ var Client = class extends Emitter {
     if (duration > this.#delay) this.#failures = 0;
     this.#delay = typeof reconnect === "number" ? reconnect : backoff(reconnect, this.#failures);
     this.#failures++;
-    this.#timer = setTimeout(() => this.#open(), this.#delay);
+    this.#timer = later(() => this.#open(), this.#delay);
     return this.#delay;
   }
 };
@@ -747,25 +749,25 @@ var Link = class {
   // --- calls of the other side -------------------------------------------------
   /**
    * @param {Read} read
-   * @param {unknown} message
+   * @param {unknown} frame
    * @returns {Promise<string> | undefined}
    */
-  #called(read, message) {
+  #called(read, frame) {
     const id = read.id;
     const method = (
       /** @type {string} */
       read.method
     );
     const route = this.#owner.route(method);
-    const refusal = this.#incoming.has(id) ? [Code.INVALID_REQUEST, `the id ${JSON.stringify(id)} is in use`] : this.#incoming.size >= this.#owner.maxCalls ? [Code.TOO_BUSY, `${this.#incoming.size} calls are under way already`] : route ? void 0 : [Code.METHOD_NOT_FOUND, "Route not found"];
+    const refusal = this.#incoming.has(id) ? [Code.INVALID_REQUEST, "InvalidRequest", `the id ${JSON.stringify(id)} is in use`] : this.#incoming.size >= this.#owner.maxCalls ? [Code.TOO_BUSY, "TooBusy", `${this.#incoming.size} calls are under way already`] : route ? void 0 : [Code.METHOD_NOT_FOUND, "MethodNotFound", "Route not found"];
     if (id === void 0) {
-      if (!route) this.#owner.event(message);
+      if (!route) this.#owner.event(frame);
       else if (!refusal) this.#run(route, read, Symbol(method));
       return;
     }
     if (refusal) {
-      const failure = { code: refusal[0], message: refusal[1], type: "InvalidRequest" };
-      return Promise.resolve(this.#text(this.#wire.error(id, failure), id));
+      const [code, type, message] = refusal;
+      return Promise.resolve(this.#text(this.#wire.error(id, { code, type, message }), id));
     }
     return this.#run(
       /** @type {Route} */
@@ -801,10 +803,10 @@ var Link = class {
         positional(params)
       ).then((value) => {
         if (isStream(value) !== (window !== void 0)) {
-          value?.return?.();
+          if (!window) value.return?.();
           throw new RpcError(
             `${method} is ${window ? "not a stream" : "a stream: ask for it as one"}`,
-            { code: Code.STREAM_MISMATCH }
+            { code: Code.STREAM_MISMATCH, type: "StreamMismatch" }
           );
         }
         if (!window) return value;
@@ -1330,7 +1332,7 @@ var Rpc = class extends Emitter {
       signal.addEventListener("abort", abort);
       call.after.push(() => signal.removeEventListener("abort", abort));
     }
-    if (timeout !== void 0) {
+    if (timeout !== void 0 && timeout < FOR_EVER) {
       const timer = setTimeout(() => {
         this.#abandon(call, new TimeoutError(`no answer to ${call.method} within ${timeout} ms`));
       }, timeout);
@@ -1388,7 +1390,11 @@ var Rpc = class extends Emitter {
           /** @type {string} */
           failure.type
         ] : RemoteError;
-        return new Class(failure.message, failure);
+        try {
+          return new Class(failure.message, failure);
+        } catch {
+          return new RemoteError(failure.message, failure);
+        }
       }
     });
     const waiting = [...this.#queue];
@@ -1415,7 +1421,8 @@ var Rpc = class extends Emitter {
       if (typeof call.resubscribe === "function") shielded(call.resubscribe);
     }
     this.#log("call", call.method);
-    this.#link?.start(call);
+    if (this.#link) this.#link.start(call);
+    else this.#dispatch(call);
   }
   /** @param {CloseReport} report */
   #closed(report) {
