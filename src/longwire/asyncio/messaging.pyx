@@ -16,6 +16,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF
 
 from longwire.asyncio.waiting cimport Waiter
+from longwire.core.protocol cimport Protocol
 from longwire.session cimport Session
 
 from ..connection import BytesLike, as_wanted
@@ -165,17 +166,13 @@ cdef class Messaging(Receiver):
 
     cdef int write_due(self, Session session) except -1:
         cdef bytes data
+        if session.protocol.output_size >= _CORK:
+            return self.flush()
         if self._reactor is not None and self._reactor.working:
             # It leaves with what else this round of reads causes.
-            if session.protocol.output_size >= _CORK:
-                self.flush()
-            else:
-                self._reactor.cork(self)
-            return 0
+            return self._reactor.cork(self)
         if self._corked:
-            if session.protocol.output_size >= _CORK or session.outbox is not None:
-                self.flush()
-            return 0
+            return 0 if session.outbox is None else self.flush()
         data = session.take_due_output()
         if data:
             self.put(data)
@@ -191,10 +188,13 @@ cdef class Messaging(Receiver):
         self.flush()
 
     cdef int flush(self) except -1:
-        cdef bytes data = self._session.take_output()
+        cdef Protocol protocol = self._session.protocol
+        cdef bytes data
+        if protocol.output_large and self._native is not None and self._taps is None:
+            self._native.write_pieces(protocol.take_pieces())
+        data = self._session.take_output()
         while data:
             self.put(data)
-            # What waits for the peer to take more follows, if it has taken all.
             data = b"" if self._session.outbox is None else self._session.take_output()
         return 0
 

@@ -73,7 +73,7 @@ cdef class Socket(Descriptor):
     cdef object _sockname
 
     cpdef write(self, bytes data)
-    cdef int write_pieces(self, list pieces, Py_ssize_t size) except -1
+    cdef int write_pieces(self, list given) except -1
     cdef int _enqueue(self, bytes data, Py_ssize_t done) except -1
     cdef int _flush(self) except -1
     cdef int _sent(self, Py_ssize_t size) except -1

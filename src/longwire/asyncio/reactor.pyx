@@ -418,11 +418,30 @@ cdef class Socket(Descriptor):
             done = 0
         self._enqueue(data, done)
 
-    cdef int write_pieces(self, list pieces, Py_ssize_t size) except -1:
-        """Send ``pieces``, of ``size`` bytes in all, without joining them."""
-        for data in pieces:
-            self._enqueue(<bytes?>data, 0)
-        self._flush()
+    cdef int write_pieces(self, list given) except -1:
+        """Send bytes objects one after the other, as ``write`` does, not joined."""
+        cdef iovec pieces[PIECES]
+        cdef ssize_t done = 0
+        cdef int count = 0
+        cdef bytes data
+        if self.fd < 0 or self._broken or self.closing:
+            return 0
+        if self._queue is None and len(given) <= PIECES:
+            for data in given:
+                pieces[count].iov_base = PyBytes_AS_STRING(data)
+                pieces[count].iov_len = PyBytes_GET_SIZE(data)
+                count += 1
+            done = lw_send_pieces(self.fd, pieces, count)
+            if done < 0:
+                if errno != EAGAIN and errno != EINTR:
+                    return self._fail_writing(errno)
+                done = 0
+        for data in given:
+            if done >= PyBytes_GET_SIZE(data):
+                done -= PyBytes_GET_SIZE(data)
+            else:
+                self._enqueue(data, done)
+                done = 0
         return 0
 
     cdef int _enqueue(self, bytes data, Py_ssize_t done) except -1:

@@ -27,6 +27,7 @@ cdef class Protocol:
     cdef readonly Py_ssize_t buffered
     cdef readonly bint mid_message
     cdef readonly Py_ssize_t output_size
+    cdef readonly bint output_large
     cdef readonly tuple close_sent
     cdef readonly tuple close_received
     cdef readonly bint close_received_first
@@ -76,6 +77,8 @@ cdef class Protocol:
     cpdef lost(self)
     @cython.locals(output=list, data=bytes)
     cpdef bytes take_output(self)
+    @cython.locals(pieces=list)
+    cpdef list take_pieces(self)
     cdef _move(self, int event)
     cdef _put_control(self, int opcode, payload)
     @cython.locals(at=Py_ssize_t)

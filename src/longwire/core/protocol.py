@@ -62,6 +62,7 @@ class Protocol:
         self.buffered = 0
         self.mid_message = False
         self.output_size = 0
+        self.output_large = False  # some of it was better not joined to the rest
         self.close_sent: tuple[int, str] | None = None
         self.close_received: tuple[int, str] | None = None
         self.close_received_first = False
@@ -275,7 +276,17 @@ class Protocol:
         output.clear()
         self.bytes_sent += len(data)
         self.output_size = 0
+        self.output_large = False
         return data
+
+    def take_pieces(self) -> list[bytes]:
+        """Return the same in pieces, of which the large ones were not copied."""
+        pieces = self._output
+        self._output = []
+        self.bytes_sent += self.output_size
+        self.output_size = 0
+        self.output_large = False
+        return pieces
 
     def _move(self, event: int) -> None:
         self._phase = states.after(self._phase, event)
@@ -322,6 +333,8 @@ class Protocol:
     def _put(self, data: bytes) -> None:
         self._output.append(data)
         self.output_size += len(data)
+        if len(data) >= _LARGE:
+            self.output_large = True
 
     def _next_key(self) -> int:
         """Return where in ``_keys`` a masking key is that was never used."""
