@@ -3,9 +3,10 @@
 import asyncio
 import os
 import random
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-from longwire import rpc
+from longwire import Request, Response, ServerConnection, rpc
 
 FILES = {
     "/": ("text/html", Path(__file__).with_suffix(".html")),
@@ -26,13 +27,13 @@ def buy(what: str) -> int:
     return stock[what]
 
 
-async def prices(of: str):
+async def prices(of: str) -> AsyncIterator[float]:
     while True:
         yield round(random.uniform(3, 4), 2)
         await asyncio.sleep(0.5)
 
 
-def files(connection, request):
+def files(connection: ServerConnection, request: Request) -> Response | None:
     if request.path not in FILES:
         return None  # the WebSocket
     kind, file = FILES[request.path]
@@ -42,10 +43,10 @@ def files(connection, request):
     return response
 
 
-async def main():
+async def main() -> None:
     port = int(os.environ.get("PORT", "8765"))
-    async with server.serve("localhost", port, process_request=files) as listening:
-        await listening.serve_forever()
+    listening = server.serve("localhost", port, process_request=files)
+    await listening.serve_forever()
 
 
 server = rpc.Server({"buy": buy, "prices": prices})

@@ -49,8 +49,8 @@ def _route(route: Mapping[str, Any]) -> str:
     kind = "items" if route["stream"] else "result"
     params = _params(route["params"])
     comment = _comment(route["doc"], "  ")
-    returns = _type(route["returns"])
-    return f"{comment}  {_key(route['name'])}: {{ params: {params}; {kind}: {returns} }};\n"
+    members = f"params: {params}; {kind}: {_type(route['returns'])}"
+    return f"{comment}  {_key(route['name'])}: {{ {members} }};\n"
 
 
 def _params(params: list[Mapping[str, Any]]) -> str:
