@@ -19,7 +19,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "bench" / "c"
 BUILT = ROOT / "build" / "bench"
-FLAGS = "-O2 -std=c11 -Wall -Wextra -Werror"
+FLAGS = "-O2 -std=c11 -Wall -Wextra"
 # feature: (header, define, libraries, Debian package)
 FEATURES = {
     "tls": ("openssl/ssl.h", "-DWITH_TLS", "-lssl -lcrypto", "libssl-dev"),

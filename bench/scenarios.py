@@ -48,7 +48,7 @@ class Scenario:
     servers: tuple[str, ...] = ALL
     rounds: int = 5
     repeat: int = 1  # measurements in a round, on the same connections
-    seconds: float = 0.4  # that one measurement takes
+    seconds: float = 0.3  # that one measurement takes
     tls: bool = False
 
     @property

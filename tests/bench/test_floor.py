@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from longwire import connect
+from tests.support.needs import ROOT
 
 pytestmark = pytest.mark.once
 
@@ -189,3 +190,34 @@ async def test_a_fault_ends_the_connection(programs, frames):
 
     assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in head
     assert rest == b""
+
+
+@pytest.mark.parametrize("name", ["server", "load"])
+@pytest.mark.parametrize("features", ["", "-DWITH_TLS", "-DWITH_ZLIB"])
+async def test_the_programs_compile_without_a_warning(programs, name, features):
+    source = ROOT / "bench" / "c" / f"{name}.c"
+    flags = f"-std=c11 -O2 -Wall -Wextra -Werror -fsyntax-only {features}"
+    process = await asyncio.create_subprocess_exec(
+        "cc", *flags.split(), source, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+
+    assert errors.decode() == ""
+
+
+async def test_what_was_left_out_of_a_program_is_refused(programs, tmp_path):
+    for name, arguments in {"server": "tls=x", "load": "port=1 deflate=1"}.items():
+        source, program = ROOT / "bench" / "c" / f"{name}.c", tmp_path / name
+        process = await asyncio.create_subprocess_exec("cc", source, "-o", program)
+        await process.wait()
+        process = await asyncio.create_subprocess_exec(
+            program, *arguments.split(), stderr=asyncio.subprocess.PIPE
+        )
+        _, errors = await process.communicate()
+
+        assert (
+            errors.decode()
+            .strip()
+            .endswith(("tls: built without OpenSSL", "deflate: built without zlib"))
+        )
+        assert process.returncode == 1
