@@ -7,7 +7,7 @@ from longwire import rpc
 
 
 async def main() -> None:
-    uri = f"ws://localhost:{os.environ.get('PORT', '8765')}/"
+    uri = f"ws://localhost:{os.environ.get('PORT', '8765')}/rpc"
     async with rpc.Client(uri) as shop:
         try:
             while left := await shop.call("buy", "tea", returns=int):
