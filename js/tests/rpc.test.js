@@ -634,7 +634,10 @@ describe("a stranger at the wire", () => {
     const { rpc, connection } = await pair(t);
     const closed = rpc.onEvent("onclose");
 
-    for (let i = 0; i < 1001; i++) connection.send(result(1e6 + i, 1));
+    for (let i = 0; i < 1000; i++) connection.send(result(1e6 + i, 1));
+    await connection.silence();
+    assert.equal(rpc.state(), "OPEN");
+    connection.send(result(0, 1));
 
     const report = await soon(closed, "onclose");
     assert.deepEqual([report.cause, report.code], ["protocol", 4000]);

@@ -7,10 +7,12 @@ import contextlib
 import http.client
 import json
 import logging
+import os
 
 import pytest
 
 import longwire
+from tests.support.commands import SOURCES, run
 from tests.support.needs import needs
 
 needs("msgspec")  # RPC's, which is not there on every Python
@@ -414,3 +416,15 @@ async def test_only_its_own_pages_are_let_in():
             await open_tab(port, origin="http://elsewhere.example")
 
     assert refused.value.response.status_code == 403
+
+
+# --- what it needs ---------------------------------------------------------------
+
+
+def test_without_msgspec_it_says_what_to_install(tmp_path):
+    (tmp_path / "msgspec.py").write_text("raise ImportError('not here')")
+
+    done = run("demo", PYTHONPATH=f"{tmp_path}{os.pathsep}{SOURCES}")
+
+    assert done.returncode == 1
+    assert done.stderr == b"Error: longwire.rpc needs msgspec: install longwire[rpc]\n"
