@@ -37,10 +37,10 @@ def build() -> Path:
     wanted = {**inplace.hashes(), "flags": FLAGS, "python": sys.version}
     wanted["coverage"] = hashlib.sha256(_source().read_bytes()).hexdigest()
     with inplace.locked():
-        if not RECORD.is_file() or json.loads(RECORD.read_text()) != wanted:
+        recorded = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
+        if changed := {key for key, _ in wanted.items() ^ recorded.items()}:
             print("compiling with sanitizers", flush=True)
-            shutil.rmtree(TREE, ignore_errors=True)
-            _compile()
+            _compile(all(key.endswith((".py", ".pyx", ".pxd")) for key in changed))
         _copy_python()
         RECORD.write_text(json.dumps(wanted, indent=1))
     return TREE
@@ -50,16 +50,20 @@ def _source() -> Path:
     return ROOT / "fuzz" / "coverage.c"
 
 
-def _compile() -> None:
+def _compile(only_changed: bool) -> None:
+    """Compile the modules whose sources are newer, or all of them."""
     environment = {
         **os.environ,
         "LONGWIRE_REQUIRE_COMPILED": "1",
-        "LONGWIRE_FORCE_BUILD": "1",
         "CC": f"gcc {FLAGS}",
         # The runtime is preloaded, GCC's or libFuzzer's; none is to be linked.
         "LDSHARED": "gcc -shared",
     }
-    command = [sys.executable, "setup.py", "-q", "build_ext", "--force"]
+    command = [sys.executable, "setup.py", "-q", "build_ext"]
+    if not only_changed:
+        shutil.rmtree(TREE, ignore_errors=True)
+        environment["LONGWIRE_FORCE_BUILD"] = "1"
+        command.append("--force")
     command += ["--parallel", str(os.cpu_count() or 1)]
     command += ["--build-lib", str(TREE), "--build-temp", "build/temp-sanitized"]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
