@@ -36,6 +36,7 @@ ABOUT = (
     ("aiofastnet", "aiofastnet {}"),
     ("aiohttp", "aiohttp {}"),
     ("uvloop", "uvloop {}"),
+    ("zlib-ng", "zlib-ng {}"),
     ("openssl", "{}"),
     ("load", "load average {}"),
 )

@@ -1,7 +1,8 @@
 """The processes of a measurement: servers, the load, clients; each on its own core.
 
-A name is LIBRARY[@uvloop]. `longwire-transport` is longwire without its native engine,
-`longwire-pure` is longwire without its compiled modules, `c` is the reference server.
+A name is LIBRARY[@uvloop]; `c` is the reference server. `longwire-transport` is longwire
+without its native engine, `longwire-pure` without its compiled modules, `longwire-zlib`
+without zlib-ng, which is there; `longwire-fast` has compression="fast".
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ SRC = HERE.parent / "src"
 VARIANTS = {
     "longwire-pure": {"LONGWIRE_PURE": "1"},
     "longwire-transport": {"LONGWIRE_ENGINE": "transport"},
+    # These two are for servers.py.
+    "longwire-zlib": {"BENCH_COMPRESSION": "zlib"},
+    "longwire-fast": {"BENCH_COMPRESSION": "fast"},
 }
+CHOOSING = {key for variables in VARIANTS.values() for key in variables}
 Figures = dict[str, float]
 Results = dict[str, Figures]  # of one scenario, by server
 
@@ -41,11 +46,7 @@ def environment(name: str) -> dict[str, str]:
     own = VARIANTS.get(name.partition("@")[0], {})
     paths = [str(SRC), os.environ.get("PYTHONPATH", "")]
     # What chooses a variant is not inherited: plain `longwire` is always the same.
-    rest = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in ("LONGWIRE_PURE", "LONGWIRE_ENGINE")
-    }
+    rest = {key: value for key, value in os.environ.items() if key not in CHOOSING}
     return {**rest, **own, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 

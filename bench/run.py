@@ -31,7 +31,15 @@ from processes import Results
 from scenarios import KNOWN, SCENARIOS, Scenario
 
 CORE = "core"
-PEERS = ("websockets", "picows", "aiofastnet", "aiohttp", "uvloop", "wsproto")
+PEERS = (
+    "websockets",
+    "picows",
+    "aiofastnet",
+    "aiohttp",
+    "uvloop",
+    "wsproto",
+    "zlib-ng",
+)
 
 
 def chosen(patterns: list[str]) -> list[Scenario]:

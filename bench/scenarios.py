@@ -19,7 +19,12 @@ STOCK = ("longwire", "websockets", "picows", "picows.websockets", "aiohttp")
 LOOPS = ("", "@uvloop")
 ALL = ("c", *TRANSPORT, *(f"{name}{loop}" for name in STOCK for loop in LOOPS))
 # What may be asked for: the variants of longwire are not all in the usual run.
-VARIANTS = ("longwire-transport", "longwire-pure")
+VARIANTS = (
+    "longwire-transport",
+    "longwire-pure",
+    "longwire-zlib",
+    "longwire-fast",
+)
 KNOWN = ("c", *(f"{name}{loop}" for name in (*STOCK, *VARIANTS) for loop in LOOPS))
 # Where opening the connections is most of the time, the nearest ones only.
 FEW = ("c", "longwire", "longwire@uvloop", "websockets", "picows", "picows.websockets")
@@ -126,7 +131,7 @@ SCENARIOS = [
         "echo-deflate",
         "compressed JSON of 1 KiB both ways, 16 × 1",
         {"mode": "echo", "connections": 16, "size": 1024, "deflate": 1},
-        servers=DEFLATING,
+        servers=(*DEFLATING, "longwire-zlib", "longwire-fast"),
     ),
     broadcast(1000),
     broadcast(5000),

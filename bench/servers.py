@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -57,6 +58,16 @@ def broadcaster(broadcast: Callable[[set[Any], Any], None]) -> Handler:
     return handler
 
 
+def chosen_compression() -> dict[str, Any]:
+    """What processes.VARIANTS asks for."""
+    choice = os.environ.get("BENCH_COMPRESSION")
+    if choice == "zlib":
+        from longwire import Compression
+
+        return {"compression": Compression(backend="zlib")}
+    return {"compression": choice} if choice else {}
+
+
 async def start_coroutines(library: str, mode: str, tls: Tls, keepalive: Any) -> Any:
     if library == "websockets":
         from websockets.asyncio.server import broadcast, serve
@@ -65,7 +76,9 @@ async def start_coroutines(library: str, mode: str, tls: Tls, keepalive: Any) ->
     else:
         from longwire import broadcast, serve  # type: ignore[assignment]
     handlers = {"echo": echo, "sink": sink, "broadcast": broadcaster(broadcast)}
-    options = {"ping_interval": keepalive} if keepalive else {}
+    options: dict[str, Any] = {"ping_interval": keepalive} if keepalive else {}
+    if library == "longwire":
+        options |= chosen_compression()
     return await serve(handlers[mode], "127.0.0.1", 0, ssl=tls, **options)
 
 
