@@ -1,3 +1,4 @@
+from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 
 
@@ -26,7 +27,7 @@ cdef class Reactor:
     cdef list _members
     cdef Py_ssize_t _count
     cdef unsigned int _generation
-    cdef bytearray _buffer
+    cdef PyObject* _spare
     cdef bint working
     cdef list _due
     cdef bint _direct
@@ -35,6 +36,8 @@ cdef class Reactor:
     cdef int _found
     cdef int _next
 
+    cdef PyObject* buffer(self) except NULL
+    cdef bytes take_buffer(self, Py_ssize_t size)
     cdef int enter(self, Descriptor member, int interest) except -1
     cdef int leave(self, Descriptor member) except -1
     cdef int change(self, Descriptor member, int interest) except -1

@@ -16,8 +16,9 @@ import time
 import warnings
 import weakref
 
-from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_XDECREF
 from libc.errno cimport (
     EAGAIN,
     EBADF,
@@ -31,6 +32,11 @@ from libc.errno cimport (
     errno,
 )
 from libc.stdint cimport uint64_t
+
+cdef extern from "Python.h":
+    PyObject* new_bytes "PyBytes_FromStringAndSize"(const char*, Py_ssize_t) except NULL
+    int resize_bytes "_PyBytes_Resize"(PyObject**, Py_ssize_t) except -1
+    char* bytes_at "PyBytes_AS_STRING"(PyObject*)
 
 cdef extern from "poller.h" nogil:
     const char* LW_POLLER
@@ -62,7 +68,7 @@ BATCH = 0.001
 """Seconds after which a batch ends though there is more to do. It ends between two
 reads: one read and what its messages' handlers do at once may come on top."""
 
-READ = 65536
+READ = READ_SIZE
 """Bytes that one read takes at most; one buffer of that size for each loop."""
 
 PAUSE = 1.0
@@ -75,6 +81,9 @@ cdef enum:
     # Connections written to one after the other: a peer that is woken by the first
     # finds the others' answers too. Nobody waits for the handlers of more than these.
     TOGETHER = 16
+    # Bytes below which it costs less to copy what was read than to make a new buffer.
+    COPIED = 8192
+    READ_SIZE = 65536
 
 cdef object _monotonic = time.monotonic
 cdef object _current_task = asyncio.current_task
@@ -103,7 +112,6 @@ cdef class Reactor:
         self.loop = loop
         self._members = []
         self._due = []
-        self._buffer = bytearray(READ)
         self._poller = lw_poller_open()
         if self._poller < 0:
             raise OSError(errno, os.strerror(errno))
@@ -112,6 +120,7 @@ cdef class Reactor:
     def __dealloc__(self):
         if self._poller >= 0:
             close(self._poller)
+        Py_XDECREF(self._spare)
 
     @staticmethod
     def of(loop):
@@ -130,6 +139,24 @@ cdef class Reactor:
     def members(self):
         """How many sockets it holds, listening ones included."""
         return self._count
+
+    cdef PyObject* buffer(self) except NULL:
+        """Return the bytes object to read into."""
+        if self._spare is NULL:
+            self._spare = new_bytes(NULL, READ_SIZE)
+        return self._spare
+
+    cdef bytes take_buffer(self, Py_ssize_t size):
+        """Return what was read: a copy of a little, of much the buffer itself."""
+        cdef bytes data
+        if size < COPIED:
+            return PyBytes_FromStringAndSize(bytes_at(self._spare), size)
+        if size < READ_SIZE:
+            resize_bytes(&self._spare, size)
+        data = <bytes>self._spare
+        Py_XDECREF(self._spare)
+        self._spare = NULL
+        return data
 
     cdef int enter(self, Descriptor member, int interest) except -1:
         """Hold ``member`` and watch it."""
@@ -354,12 +381,13 @@ cdef class Socket(Descriptor):
 
     cdef int _read(self) except -1:
         cdef Reactor reactor = self.reactor
-        cdef char* buffer = PyByteArray_AS_STRING(reactor._buffer)
-        cdef ssize_t size = recv(self.fd, buffer, READ_SIZE, 0)
+        cdef ssize_t size = recv(
+            self.fd, bytes_at(reactor.buffer()), READ_SIZE, 0
+        )
         cdef bytes data
         cdef Receiver receiver
         if size > 0:
-            data = PyBytes_FromStringAndSize(buffer, size)
+            data = reactor.take_buffer(size)
             # Held here: a handler may abort, and it is ours no more.
             receiver = self.receiver
             if receiver is not None:
@@ -706,6 +734,3 @@ cdef object _os_error(int error):
     # A subclass by its number, such as ConnectionResetError.
     return OSError(error, os.strerror(error))
 
-
-cdef enum:
-    READ_SIZE = 65536
