@@ -286,13 +286,14 @@ describe("reconnecting", () => {
 
   test("delays grow where each connection is closed as soon as it is open", async (t) => {
     const peer = await startPeer(t);
-    const reconnect = { first: 20, max: 10000, factor: 3, jitter: 0 };
+    const reconnect = { first: 5000, max: 100000, factor: 3, jitter: 0 };
     const client = makeClient(t, peer.url, { reconnect }).connect();
     client.on("open", () => peer.accept().then((connection) => connection.socket.close()));
+    client.on("close", () => setTimeout(() => client.wake()));
 
     const found = await delays(client, 3);
 
-    assert.deepEqual(found, [20, 60, 180]);
+    assert.deepEqual(found, [5000, 15000, 45000]);
   });
 
   test("a connection that held makes the next delay short again", async (t) => {
@@ -424,13 +425,13 @@ describe("heartbeats", () => {
     let probes = 0;
     /** @type {Client} */
     const client = makeClient(t, peer.url, {
-      heartbeat: { interval: 60, timeout: 500, probe: () => { probes++; client.send("1"); } },
+      heartbeat: { interval: 400, timeout: 5000, probe: () => { probes++; client.send("1"); } },
     }).connect();
     const connection = await peer.accept();
 
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; i < 30; i++) {
       connection.send("busy");
-      await sleep(15);
+      await sleep(20);
     }
     assert.equal(probes, 0);
     for (let i = 0; i < 2; i++) {

@@ -10,7 +10,7 @@ import * as longwire from "../src/longwire.js";
 
 /** @import { TestContext } from "node:test" */
 
-const PATIENCE = 5000;
+const PATIENCE = 20000;
 
 /**
  * Await, but not for ever: a test that hangs says at what.
