@@ -8,14 +8,18 @@ what it yields to the task (a `Waiter`) are two objects.
 """
 
 import asyncio
-import inspect
-import warnings
 
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF
 
-from longwire.asyncio.waiting cimport Waiter
+from longwire.asyncio.waiting cimport (
+    Waiter,
+    as_exception,
+    mark_as_coroutine,
+    owned,
+    warn_unawaited,
+)
 from longwire.core.protocol cimport Protocol
 from longwire.session cimport Session
 
@@ -33,7 +37,6 @@ cdef extern from "Python.h":
         PYGEN_NEXT
     PySendResult PyIter_Send(PyObject* what, PyObject* value, PyObject** result)
     void PyErr_SetObject(PyObject* kind, PyObject* value)
-    void Py_DECREF(PyObject* value)
     ctypedef PyObject* (*iternextfunc)(PyObject*)
     ctypedef PySendResult (*sendfunc)(PyObject*, PyObject*, PyObject**)
     ctypedef struct PyAsyncMethods:
@@ -116,9 +119,9 @@ cdef class Messaging(Receiver):
                 self.react()
         except BaseException:
             # A KeyboardInterrupt of the handler goes on to the loop; what was said
-            # before it is still to be sent.
+            # before it is still to be sent, and the rest of the flags to be obeyed.
             if self._flush_soon is None and not self._loop.is_closed():
-                self._flush_soon = self._loop.call_soon(self._flush)
+                self._flush_soon = self._loop.call_soon(self._recover)
             raise
         finally:
             self._corked = False
@@ -144,7 +147,8 @@ cdef class Messaging(Receiver):
 
     def _react(self):
         """Do what the session's flags ask for, until there are none."""
-        self.react()
+        if self._session is not None:
+            self.react()
 
     cdef int react(self) except -1:
         cdef Session session = self._session
@@ -155,10 +159,19 @@ cdef class Messaging(Receiver):
             if flags & OUTPUT:
                 self.write_due(session)
             if flags & MESSAGE:
-                self._wake_reader()
+                try:
+                    self._wake_reader()
+                except BaseException:
+                    session.flags |= flags & ~(OUTPUT | MESSAGE)
+                    raise
             if flags & ~(OUTPUT | MESSAGE):
                 self._react_to_rest(flags, session)
         return 0
+
+    def _recover(self):
+        """Go on where a handler was interrupted."""
+        self._flush()
+        self.react()
 
     def _write(self, Session session):
         """Write the output, unless more of it is certain to come at once."""
@@ -185,7 +198,8 @@ cdef class Messaging(Receiver):
     def _flush(self):
         """Write all of the output now."""
         self._flush_soon = None
-        self.flush()
+        if self._session is not None:
+            self.flush()
 
     cdef int flush(self) except -1:
         cdef Protocol protocol = self._session.protocol
@@ -283,11 +297,15 @@ cdef class Operation:
 
     def __dealloc__(self):
         if self.state == NEW:
-            warn_unawaited(type(self).__name__)
+            warn_unawaited(self.__qualname__)
         elif self.state == WAITING and self.owner is not None:
-            stop_waiting(self.owner)
+            # A collection of garbage may have emptied the owner before.
+            if self.owner._session is not None:
+                stop_waiting(self.owner)
 
     def __await__(self):
+        if self.state in (WAITING, DELEGATING):
+            raise RuntimeError("coroutine is being awaited already")
         return self
 
     def __iter__(self):
@@ -310,6 +328,8 @@ cdef class Operation:
     def throw(self, kind, value=None, traceback=None):
         """Raise an exception where it waits."""
         value = as_exception(kind, value, traceback)
+        if self.state == DONE:
+            return Operation.step(self)
         if self.state == DELEGATING:
             try:
                 return self.delegate.throw(value)
@@ -385,9 +405,11 @@ cdef class Receiving(Operation):
             if owner._receiving:
                 self.state = DONE
                 raise busy("recv")
-            if session.inbox.whole > 0:
-                return self.take(session)
             self.state = DONE
+            if session.inbox.whole > 0:
+                if owner._thread != PyThread_get_thread_ident():
+                    owner.check_loop()
+                return self.take(session)
             owner.check_loop()
             self.state = WAITING
             owner._receiving = True
@@ -600,44 +622,11 @@ cdef dict names = {
 }
 
 
-cdef object as_exception(kind, value, traceback):
-    """Return the exception that was given to ``throw()``, in one of its ways."""
-    if value is None:
-        value = kind() if isinstance(kind, type) else kind
-    elif not isinstance(value, BaseException):
-        value = kind(value)
-    return value if traceback is None else value.with_traceback(traceback)
-
-
-cdef object owned(PyObject* result):
-    """Return a result that is ours already; raise if there is none."""
-    cdef object value
-    if result is NULL:
-        reraise()
-    value = <object>result
-    Py_DECREF(result)
-    return value
-
-
-cdef int reraise() except -1:
-    """Let the exception through that C code has set."""
-    return -1
-
-
 cdef int stop_waiting(Messaging owner) except -1:
     owner._session.stop_waiting()
     owner._reader = None
     owner._receiving = False
     return 0
-
-
-cdef void warn_unawaited(str name) noexcept:
-    try:
-        warnings.warn(
-            f"coroutine '{names[name]}' was never awaited", RuntimeWarning
-        )
-    except Warning:
-        pass  # made an error; there is nobody to raise it to
 
 
 # Cython's own slots raise StopIteration with a traceback, 0.3 us for each message. In
@@ -659,7 +648,9 @@ cdef int send_step(
     PyObject* operation, PyObject* value, PyObject** result
 ) except? -1:
     cdef Operation self = <Operation>operation
-    cdef object outcome = self.step()
+    cdef object outcome
+    result[0] = NULL
+    outcome = self.step()
     Py_INCREF(outcome)
     result[0] = <PyObject*>outcome
     return PYGEN_RETURN if self.state == DONE else PYGEN_NEXT
@@ -676,23 +667,6 @@ use_slots(Sending)
 use_slots(Serving)
 
 
-# Who asks, inspect.iscoroutinefunction() or a mock, is to be told that these are to be
-# awaited; the code object of a compiled function says it, but has no setter.
-
-cdef extern from *:
-    ctypedef struct CompiledFunction "__pyx_CyFunctionObject":
-        PyObject* func_code
-
-
-cdef void mark_as_coroutine(function):
-    cdef CompiledFunction* compiled = <CompiledFunction*><PyObject*>function
-    cdef PyObject* before = compiled.func_code
-    code = function.__code__
-    code = code.replace(co_flags=code.co_flags | inspect.CO_COROUTINE)
-    Py_INCREF(code)
-    compiled.func_code = <PyObject*>code
-    Py_DECREF(before)
-
-
+# Who asks, inspect.iscoroutinefunction() or a mock, is to be told to await these.
 mark_as_coroutine(Messaging.recv)
 mark_as_coroutine(Messaging.send)

@@ -1,3 +1,6 @@
+from cpython.object cimport PyObject
+
+
 cdef class Waiter:
     cdef public object _asyncio_future_blocking
     cdef object _loop
@@ -12,3 +15,9 @@ cdef class Waiter:
     cdef int wake(self, bint direct) except -1
     cdef int call_back(self, bint direct) except -1
     cdef int run(self, callback, context) except -1
+
+
+cdef int warn_unawaited(name) except -1
+cdef object as_exception(kind, value, traceback)
+cdef object owned(PyObject* result)
+cdef void mark_as_coroutine(function)

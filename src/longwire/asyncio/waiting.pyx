@@ -6,10 +6,14 @@ the loop do so in its next turn.
 """
 
 import asyncio
+import inspect
+import warnings
 
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 
 cdef extern from "Python.h":
+    void Py_DECREF(PyObject* value)
     int PyContext_Enter(PyObject* context) except -1
     int PyContext_Exit(PyObject* context) except -1
 
@@ -118,7 +122,12 @@ cdef class Waiter:
 
     cdef int run(self, callback, context) except -1:
         """Call back at once, as a handle of the loop does."""
-        PyContext_Enter(<PyObject*>context)
+        try:
+            PyContext_Enter(<PyObject*>context)
+        except RuntimeError:
+            # We are in it already: the read's callback was given the task's own.
+            self._loop.call_soon(callback, self, context=context)
+            return 0
         try:
             callback(self)
         except (KeyboardInterrupt, SystemExit):
@@ -130,3 +139,54 @@ cdef class Waiter:
         finally:
             PyContext_Exit(<PyObject*>context)
         return 0
+
+
+# --- operations ------------------------------------------------------------------
+
+
+cdef int warn_unawaited(name) except -1:
+    """Warn of a coroutine that went away before it began."""
+    warnings.warn(f"coroutine '{name}' was never awaited", RuntimeWarning)
+    return 0
+
+
+cdef object as_exception(kind, value, traceback):
+    """Return the exception that was given to ``throw()``, in one of its ways."""
+    if value is None:
+        value = kind() if isinstance(kind, type) else kind
+    elif not isinstance(value, BaseException):
+        value = kind(value)
+    return value if traceback is None else value.with_traceback(traceback)
+
+
+cdef object owned(PyObject* result):
+    """Return a result that is ours already; raise if there is none."""
+    cdef object value
+    if result is NULL:
+        reraise()
+    value = <object>result
+    Py_DECREF(result)
+    return value
+
+
+cdef int reraise() except -1:
+    """Let the exception through that C code has set."""
+    return -1
+
+
+# Who asks, inspect.iscoroutinefunction() or a mock, is to be told that these are to be
+# awaited; the code object of a compiled function says it, but has no setter.
+
+cdef extern from *:
+    ctypedef struct CompiledFunction "__pyx_CyFunctionObject":
+        PyObject* func_code
+
+
+cdef void mark_as_coroutine(function):
+    cdef CompiledFunction* compiled = <CompiledFunction*><PyObject*>function
+    cdef PyObject* before = compiled.func_code
+    code = function.__code__
+    code = code.replace(co_flags=code.co_flags | inspect.CO_COROUTINE)
+    Py_INCREF(code)
+    compiled.func_code = <PyObject*>code
+    Py_DECREF(before)
