@@ -90,6 +90,7 @@ class Client(Calling):
         self.max_queued = max_queued
         self.peer: Peer | None = None
         self._waiting: dict[asyncio.Future[Peer], None] = {}
+        self._queued = 0  # of those waiting, the calls
         self._task: asyncio.Task[None] | None = None
         self._final: Exception | None = None
         self._report: CloseReport | None = None
@@ -197,10 +198,11 @@ class Client(Calling):
             raise RuntimeError("the client was not started: enter it with async with")
         if method and self.offline == "reject":
             raise self._why()
-        if method and len(self._waiting) >= self.max_queued:
+        if method and self._queued >= self.max_queued:
             raise TooBusy(f"{self.max_queued} calls wait for a connection already")
         future: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
         self._waiting[future] = None
+        self._queued += bool(method)
         try:
             async with asyncio.timeout(timeout):
                 return await future
@@ -209,6 +211,7 @@ class Client(Calling):
                 raise
             raise CallTimeout(method, timeout) from None
         finally:
+            self._queued -= bool(method)
             self._waiting.pop(future, None)
 
     # --- calling -----------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from .. import Server as WebSocketServer
 
 __all__ = ["Server"]
+
+logger = logging.getLogger("longwire.rpc")
 
 Authorize = Callable[[Any, Any], Awaitable[bool | None] | bool | None]
 
@@ -238,7 +241,10 @@ class Server:
             if not peer.is_open:
                 continue
             if not peer.wire.extended:
-                peer.post_notification(method, params)
+                try:
+                    peer.post_notification(method, params)
+                except RpcError as exc:
+                    logger.warning("a notification left %r out: %s", peer, exc)
                 continue
             codec = peer.wire.codec
             if codec not in frames:
