@@ -1,8 +1,8 @@
 """The processes of a measurement: servers, the load, clients; each on its own core.
 
-A name is LIBRARY[@uvloop]; `c` is the reference server. `longwire-transport` is longwire
-without its native engine, `longwire-pure` without its compiled modules, `longwire-zlib`
-without zlib-ng, which is there; `longwire-fast` has compression="fast".
+A name is LIBRARY[@uvloop]; `c` is the reference server. `longwire-transport` is
+longwire without its native engine, `longwire-pure` without its compiled modules,
+`longwire-zlib` without zlib-ng, which is there; `longwire-fast` has compression="fast".
 """
 
 from __future__ import annotations

@@ -59,11 +59,15 @@ def test_a_scenario_gives_figures_for_each_server(kind, tmp_path):
 
 
 def test_idle_connections_give_their_memory(tmp_path):
-    found, _ = run("idle-10000", *TINY, "--servers", ",".join(OURS), folder=tmp_path)
+    servers = ["--servers", ",".join(OURS)]
+
+    found, _ = run("idle-10000", "--connections", "400", *servers, folder=tmp_path)
 
     for figures in found["idle-10000"].values():
-        assert figures["connections"] == 20
-        assert figures["used"] >= figures["opened"] >= 0
+        assert figures["connections"] == 400
+        # The contexts that a message was compressed and inflated with.
+        assert figures["used"] > figures["opened"] + 10_000
+    assert found["idle-10000"]["longwire"]["opened"] > 1000
 
 
 @pytest.mark.parametrize("loop", ["", "@uvloop"])
