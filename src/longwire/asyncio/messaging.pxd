@@ -1,5 +1,13 @@
-from longwire.asyncio.reactor cimport Reactor, Receiver, Socket
+from longwire.asyncio.reactor cimport Reactor, Receiver
+from longwire.asyncio.sockets cimport Socket
 from longwire.session cimport Session
+
+cdef enum:
+    # What an operation is doing.
+    NEW = 0
+    WAITING = 1
+    DELEGATING = 2
+    DONE = 3
 
 
 cdef class Messaging(Receiver):
@@ -24,3 +32,17 @@ cdef class Messaging(Receiver):
     cdef int write_due(self, Session session) except -1
     cdef int put(self, bytes data) except -1
     cdef int send_now(self, Session session, int opcode, message, bint compress) except -1
+
+
+cdef class Operation:
+    cdef Messaging owner
+    cdef object delegate
+    cdef int state
+
+    cdef finish(self)
+    cdef step(self)
+    cdef follow(self)
+
+
+cdef object as_exception(kind, value, traceback)
+cdef void use_slots(kind)

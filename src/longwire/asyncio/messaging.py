@@ -19,7 +19,7 @@ from ..messages import Opcode
 from ..session import MESSAGE, OUTPUT, Session
 from .usage import UNBROKEN, busy, elsewhere
 
-__all__ = ["Messaging", "serving"]
+__all__ = ["Messaging"]
 
 
 class _NotYet:
@@ -237,19 +237,3 @@ class _Messages:
             return await self._recv()
         except ConnectionClosedOK:
             raise StopAsyncIteration from None
-
-
-async def serving(connection: Any) -> None:
-    """Open, handle, leave: the one task of a server's connection."""
-    try:
-        handling = await connection._come_in()
-        if handling is None:
-            return
-        try:
-            await handling
-        except BaseException as exc:
-            await connection._leave(exc)
-        else:
-            await connection._leave(None)
-    finally:
-        connection._left()

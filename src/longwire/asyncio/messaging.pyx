@@ -28,7 +28,7 @@ from ..errors import ConnectionClosedOK, InvalidState
 from ..session import CORK
 from .usage import UNBROKEN, busy, elsewhere
 
-__all__ = ["Messaging", "serving"]
+__all__ = ["Messaging"]
 
 cdef extern from "Python.h":
     ctypedef enum PySendResult:
@@ -52,11 +52,6 @@ cdef enum:
     # Opcodes.
     TEXT = 1
     BINARY = 2
-    # What an operation is doing.
-    NEW = 0
-    WAITING = 1
-    DELEGATING = 2
-    DONE = 3
 
 cdef int _UNBROKEN = UNBROKEN
 cdef Py_ssize_t _CORK = CORK
@@ -291,10 +286,6 @@ cdef class Messaging(Receiver):
 cdef class Operation:
     """What ``recv()`` and ``send()`` return: to be awaited once, like a coroutine."""
 
-    cdef Messaging owner
-    cdef object delegate
-    cdef int state
-
     def __dealloc__(self):
         if self.state == NEW:
             warn_unawaited(self.__qualname__)
@@ -497,97 +488,6 @@ cdef class Sending(Operation):
         return self.follow()
 
 
-cdef class Serving(Operation):
-    """Open, handle, leave: the one task of a server's connection.
-
-    While the handler runs, nothing of ours lies between it and its task: two frames
-    less to keep for each connection, and to go through for each message.
-    """
-
-    cdef int stage
-
-    cdef step(self):
-        return self.run(None)
-
-    def throw(self, kind, value=None, traceback=None):
-        """Raise an exception where it waits."""
-        value = self.run(as_exception(kind, value, traceback))
-        if self.state == DONE:
-            raise StopIteration(value)
-        return value
-
-    def close(self):
-        """End without having been through."""
-        if self.state == DELEGATING:
-            self.state = DONE
-            self.delegate.close()
-            self.owner._left()
-        self.state = DONE
-
-    @property
-    def cr_frame(self):
-        """The frame of who is at work, the handler's as a rule."""
-        return getattr(self.delegate, "cr_frame", None)
-
-    @property
-    def cr_await(self):
-        """What that one waits for."""
-        return getattr(self.delegate, "cr_await", None)
-
-    cdef run(self, thrown):
-        """Go on until somebody waits, or the end."""
-        cdef object value, failure
-        if self.state == NEW:
-            self.state = DELEGATING
-            self.delegate = self.owner._come_in()
-        elif self.state == DONE:
-            return Operation.step(self)
-        while True:
-            failure = None
-            try:
-                if thrown is None:
-                    value = self.follow()
-                else:
-                    failure, thrown = thrown, None
-                    value = self.delegate.throw(failure)
-                    failure = None
-                if self.state == DELEGATING:
-                    return value
-            except StopIteration as stop:
-                # Only throw() tells of a result in this way.
-                value = stop.value
-                failure = None
-            except BaseException as exc:
-                value = None
-                failure = exc
-            if not self.go_on(value, failure):
-                self.state = DONE
-                self.delegate = None
-                self.owner._left()
-                if failure is not None:
-                    raise failure
-                return None
-
-    cdef bint go_on(self, value, failure) except -1:
-        """Begin what comes next; return whether there is anything."""
-        self.state = DELEGATING
-        self.stage += 1
-        if self.stage == 1 and failure is None and value is not None:
-            self.delegate = value
-        elif self.stage == 2:
-            self.delegate = self.owner._leave(failure)
-        else:
-            return False
-        return True
-
-
-def serving(Messaging connection):
-    """Return the coroutine of a server's connection: open, handle, leave."""
-    cdef Serving operation = Serving.__new__(Serving)
-    operation.owner = connection
-    return operation
-
-
 cdef class Messages:
     """What ``async for`` iterates over."""
 
@@ -618,7 +518,6 @@ async def next_of(owner):
 cdef dict names = {
     "Receiving": "Connection.recv",
     "Sending": "Connection.send",
-    "Serving": "ServerConnection._serve",
 }
 
 
@@ -664,7 +563,6 @@ cdef void use_slots(kind):
 
 use_slots(Receiving)
 use_slots(Sending)
-use_slots(Serving)
 
 
 # Who asks, inspect.iscoroutinefunction() or a mock, is to be told to await these.

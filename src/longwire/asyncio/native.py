@@ -22,7 +22,7 @@ __all__ = ["Listener", "Transport", "Wire", "adopt", "is_available"]
 ENGINES = ("native", "transport")
 
 if TYPE_CHECKING:
-    # What reactor.pyx has.
+    # What sockets.pyx has.
     found = True
 
     class Socket:
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
 else:
     try:
-        from .reactor import Listener as NativeListener
-        from .reactor import Socket
+        from .sockets import Listener as NativeListener
+        from .sockets import Socket
 
         found = True
     except ImportError:

@@ -10,6 +10,7 @@ cdef extern from "poller.h" nogil:
 
 cdef enum:
     EVENTS = 64  # taken from the poller at one time
+    READ_SIZE = 65536
 
 
 cdef class Receiver:
@@ -57,36 +58,4 @@ cdef class Descriptor:
     cdef int ready(self, int events) except -1
 
 
-cdef class Socket(Descriptor):
-    cdef public Receiver receiver
-    cdef readonly bint closing
-    cdef bint _half_closing
-    cdef bint _broken
-    cdef bint _got_eof
-    cdef bint _paused
-    cdef bint _full
-    cdef list _queue
-    cdef Py_ssize_t _head
-    cdef Py_ssize_t _offset
-    cdef readonly Py_ssize_t unsent
-    cdef Py_ssize_t _high
-    cdef Py_ssize_t _low
-    cdef object _sock
-    cdef bint _lent
-    cdef object _sockname
-
-    cpdef write(self, bytes data)
-    cdef int write_pieces(self, list given) except -1
-    cdef int _enqueue(self, bytes data, Py_ssize_t done) except -1
-    cdef int _flush(self) except -1
-    cdef int _sent(self, Py_ssize_t size) except -1
-    cdef int _fail_writing(self, int error) except -1
-    cdef int _read(self) except -1
-    cdef int _want(self) except -1
-    cdef int _end(self, exc) except -1
-
-
-cdef class Listener(Descriptor):
-    cdef object _accepted
-    cdef object _again
-    cdef bint _told
+cdef object os_error(int error)

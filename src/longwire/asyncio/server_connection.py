@@ -23,7 +23,7 @@ from .connection import Connection
 from .driver import Stream, run
 from .link import CLOSING as CLOSE_TIMEOUT
 from .link import INTERVAL, PATIENCE
-from .messaging import serving
+from .serving import serving
 
 if TYPE_CHECKING:
     from .server import Server

@@ -1,0 +1,36 @@
+from longwire.asyncio.reactor cimport Descriptor, Receiver
+
+
+cdef class Socket(Descriptor):
+    cdef public Receiver receiver
+    cdef readonly bint closing
+    cdef bint _half_closing
+    cdef bint _broken
+    cdef bint _got_eof
+    cdef bint _paused
+    cdef bint _full
+    cdef list _queue
+    cdef Py_ssize_t _head
+    cdef Py_ssize_t _offset
+    cdef readonly Py_ssize_t unsent
+    cdef Py_ssize_t _high
+    cdef Py_ssize_t _low
+    cdef object _sock
+    cdef bint _lent
+    cdef object _sockname
+
+    cpdef write(self, bytes data)
+    cdef int write_pieces(self, list given) except -1
+    cdef int _enqueue(self, bytes data, Py_ssize_t done) except -1
+    cdef int _flush(self) except -1
+    cdef int _sent(self, Py_ssize_t size) except -1
+    cdef int _fail_writing(self, int error) except -1
+    cdef int _read(self) except -1
+    cdef int _want(self) except -1
+    cdef int _end(self, exc) except -1
+
+
+cdef class Listener(Descriptor):
+    cdef object _accepted
+    cdef object _again
+    cdef bint _told

@@ -1,0 +1,447 @@
+"""Sockets of the reactor: connected ones, and those that listen.
+
+Bytes in and out, connections accepted; when, is the reactor's business.
+"""
+
+import os
+import socket
+import warnings
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from libc.errno cimport (
+    EAGAIN,
+    EBADF,
+    EINTR,
+    EINVAL,
+    EMFILE,
+    ENFILE,
+    ENOBUFS,
+    ENOMEM,
+    ENOTSOCK,
+    errno,
+)
+
+from longwire.asyncio.reactor cimport (
+    READ_SIZE,
+    Descriptor,
+    Reactor,
+    Receiver,
+    os_error,
+)
+
+cdef extern from "Python.h":
+    char* bytes_at "PyBytes_AS_STRING"(PyObject*)
+
+cdef extern from "poller.h" nogil:
+    int LW_READ, LW_WRITE, LW_BROKEN, LW_NOSIGNAL
+    ctypedef unsigned int socklen_t
+    struct sockaddr:
+        pass
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+    int lw_accept(int listener, sockaddr* address, socklen_t* length)
+    ssize_t lw_send_pieces(int fd, iovec* pieces, int count)
+    ssize_t send(int fd, const void* data, size_t size, int flags)
+    ssize_t recv(int fd, void* to, size_t size, int flags)
+    int shutdown(int fd, int how)
+    int SHUT_WR
+    int listen(int fd, int backlog)
+    int close(int fd)
+
+PAUSE = 1.0
+"""Seconds without accepting after the process has run out of descriptors or memory."""
+
+cdef enum:
+    ACCEPTS = 64  # connections accepted at one time from one socket
+    PIECES = 64  # written by one system call
+
+
+cdef class Socket(Descriptor):
+    """A connected socket: bytes in, bytes out.
+
+    ``fd`` is not blocking and belongs to it from now on. A subclass has the methods of
+    :class:`asyncio.Protocol`: ``data_received``, which is called while there is no
+    ``receiver``, ``eof_received``, ``connection_lost``, ``pause_writing`` and
+    ``resume_writing``.
+    """
+
+    def __init__(self, loop, int fd):
+        self._high = 65536
+        self._low = 16384
+        self.reactor = Reactor.of(loop)
+        self.fd = fd
+        try:
+            self.reactor.enter(self, LW_READ)
+        except BaseException:
+            self.fd = -1  # still the caller's, to be closed once
+            raise
+
+    def __dealloc__(self):
+        # A socket object that was asked for has the descriptor too, and closes it
+        # itself: it may have done so already, and the number be another's by now.
+        if self.fd >= 0 and not self._lent:
+            close(self.fd)
+            warn_unclosed(self.fd)
+
+    # --- reading -----------------------------------------------------------------
+
+    cdef int ready(self, int events) except -1:
+        if events & LW_WRITE:
+            self._flush()
+        if self.fd >= 0 and self.interest & LW_READ:
+            self._read()
+        elif self.fd >= 0 and events & LW_BROKEN and not events & LW_WRITE:
+            self._flush()
+        return 0
+
+    cdef int _read(self) except -1:
+        cdef Reactor reactor = self.reactor
+        cdef ssize_t size = recv(
+            self.fd, bytes_at(reactor.buffer()), READ_SIZE, 0
+        )
+        cdef bytes data
+        cdef Receiver receiver
+        if size > 0:
+            data = reactor.take_buffer(size)
+            # Held here: a handler may abort, and it is ours no more.
+            receiver = self.receiver
+            if receiver is not None:
+                receiver.take_bytes(data, reactor.now, reactor._direct)
+            else:
+                self.data_received(data)
+        elif size == 0:
+            self._got_eof = True
+            self._want()
+            self.eof_received()
+            if self._broken:
+                self._end(None)
+        elif errno != EAGAIN and errno != EINTR:
+            self._end(os_error(errno))
+        return 0
+
+    def pause(self):
+        """Stop reading: the kernel's buffer fills and stops the peer."""
+        self._paused = True
+        self._want()
+
+    def resume(self):
+        """Read again."""
+        self._paused = False
+        self._want()
+
+    cdef int _want(self) except -1:
+        cdef int interest = 0
+        if self.fd < 0:
+            return 0
+        if not self._paused and not self._got_eof and not self.closing:
+            interest |= LW_READ
+        if self._queue is not None:
+            interest |= LW_WRITE
+        self.reactor.change(self, interest)
+        return 0
+
+    # --- writing -----------------------------------------------------------------
+
+    cpdef write(self, bytes data):
+        """Send ``data``, now or when the peer takes it."""
+        cdef ssize_t done
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        if self.fd < 0 or self._broken or self.closing or size == 0:
+            return
+        if self._queue is not None:
+            self._enqueue(data, 0)
+            return
+        done = send(self.fd, PyBytes_AS_STRING(data), size, LW_NOSIGNAL)
+        if done == size:
+            return
+        if done < 0:
+            if errno != EAGAIN and errno != EINTR:
+                self._fail_writing(errno)
+                return
+            done = 0
+        self._enqueue(data, done)
+
+    cdef int write_pieces(self, list given) except -1:
+        """Send bytes objects one after the other, as ``write`` does, not joined."""
+        cdef iovec pieces[PIECES]
+        cdef ssize_t done = 0
+        cdef int count = 0
+        cdef bytes data
+        if self.fd < 0 or self._broken or self.closing:
+            return 0
+        if self._queue is None and len(given) <= PIECES:
+            for data in given:
+                pieces[count].iov_base = PyBytes_AS_STRING(data)
+                pieces[count].iov_len = PyBytes_GET_SIZE(data)
+                count += 1
+            done = lw_send_pieces(self.fd, pieces, count)
+            if done < 0:
+                if errno != EAGAIN and errno != EINTR:
+                    return self._fail_writing(errno)
+                done = 0
+        for data in given:
+            if done >= PyBytes_GET_SIZE(data):
+                done -= PyBytes_GET_SIZE(data)
+            else:
+                self._enqueue(data, done)
+                done = 0
+        return 0
+
+    cdef int _enqueue(self, bytes data, Py_ssize_t done) except -1:
+        if self.fd < 0 or self._broken or self.closing:
+            return 0
+        if self._queue is None:
+            self._queue = []
+            self._head = 0
+            self._offset = done
+        self._queue.append(data)
+        self.unsent += PyBytes_GET_SIZE(data) - done
+        self._want()
+        if self.unsent > self._high and not self._full:
+            self._full = True
+            self.pause_writing()
+        return 0
+
+    cdef int _flush(self) except -1:
+        """Send what waits, as far as the kernel takes it."""
+        cdef iovec pieces[PIECES]
+        cdef int count, i
+        cdef ssize_t done
+        cdef Py_ssize_t wanted
+        cdef bytes data
+        while self._queue is not None and self.fd >= 0:
+            count = 0
+            wanted = 0
+            for i in range(PIECES):
+                if self._head + i >= len(self._queue):
+                    break
+                data = self._queue[self._head + i]
+                pieces[i].iov_base = PyBytes_AS_STRING(data)
+                pieces[i].iov_len = PyBytes_GET_SIZE(data)
+                if i == 0:
+                    pieces[0].iov_base = PyBytes_AS_STRING(data) + self._offset
+                    pieces[0].iov_len -= self._offset
+                wanted += pieces[i].iov_len
+                count += 1
+            done = lw_send_pieces(self.fd, pieces, count)
+            if done < 0:
+                if errno != EAGAIN and errno != EINTR:
+                    self._fail_writing(errno)
+                break
+            self._sent(done)
+            if done < wanted:
+                break
+        return 0
+
+    cdef int _sent(self, Py_ssize_t size) except -1:
+        """The kernel took ``size`` bytes of what waits."""
+        cdef Py_ssize_t left
+        cdef bytes first
+        self.unsent -= size
+        while size > 0:
+            first = self._queue[self._head]
+            left = PyBytes_GET_SIZE(first) - self._offset
+            if size < left:
+                self._offset += size
+                break
+            size -= left
+            self._queue[self._head] = None
+            self._head += 1
+            self._offset = 0
+        if self._head == len(self._queue):
+            self._queue = None
+            self._want()
+        elif self._head > 1024:
+            del self._queue[: self._head]
+            self._head = 0
+        if self._full and self.unsent <= self._low:
+            self._full = False
+            self.resume_writing()
+        if self._queue is None and self.fd >= 0:
+            if self.closing:
+                self._end(None)
+            elif self._half_closing:
+                self._half_closing = False
+                self.half_close()
+        return 0
+
+    cdef int _fail_writing(self, int error) except -1:
+        """Nothing more can be sent; what the peer sent before may still be there."""
+        self._broken = True
+        self._queue = None
+        self.unsent = 0
+        if self._paused or self._got_eof or self.closing:
+            self._end(os_error(error))
+        else:
+            self._want()
+        return 0
+
+    def set_write_limits(self, high, low):
+        """Set the marks of ``pause_writing`` and ``resume_writing``, in bytes."""
+        self._high = high
+        self._low = high // 4 if low is None else low
+
+    # --- ending ------------------------------------------------------------------
+
+    def half_close(self):
+        """Send the end of the stream after what was written; go on reading."""
+        if self.fd < 0 or self.closing or self._broken:
+            return
+        if self._queue is not None:
+            self._half_closing = True
+        elif shutdown(self.fd, SHUT_WR) < 0:
+            # The peer is gone already.
+            self._fail_writing(errno)
+
+    def close(self):
+        """Close when all that was written has left."""
+        if self.fd < 0 or self.closing:
+            return
+        self.closing = True
+        if self._queue is None:
+            self._end(None)
+        else:
+            self._want()
+
+    def abort(self):
+        """Close now, whatever was not sent."""
+        self._end(None)
+
+    def give_up(self, exc):
+        """Close now: something of ours has failed."""
+        self._end(exc)
+
+    cdef int _end(self, exc) except -1:
+        """Close the descriptor; ``connection_lost`` follows in the loop's next turn."""
+        cdef int fd = self.fd
+        if fd < 0:
+            return 0
+        # As it is with asyncio, our address is known after the end too.
+        self._sockname = self.sockname()
+        self.closing = True
+        self._queue = None
+        self.unsent = 0
+        self.receiver = None
+        self.reactor.leave(self)
+        self.fd = -1
+        if self._sock is not None:
+            self._sock.detach()
+            self._sock = None
+        self._lent = False
+        close(fd)
+        if not self.reactor.loop.is_closed():
+            self.reactor.loop.call_soon(self.connection_lost, exc)
+        return 0
+
+    # --- questions ---------------------------------------------------------------
+
+    @property
+    def is_reading(self):
+        """Whether bytes are read as they come."""
+        return self.fd >= 0 and self.interest & LW_READ != 0
+
+    @property
+    def write_limits(self):
+        """The low mark and the high one."""
+        return self._low, self._high
+
+    @property
+    def lost(self):
+        """Whether the descriptor is closed."""
+        return self.fd < 0
+
+    def sockname(self):
+        """Return our address."""
+        if self.fd < 0:
+            return self._sockname
+        try:
+            return self.sock().getsockname()
+        except OSError:
+            return None
+
+    def sock(self):
+        """Return a socket object for the descriptor; None when it is closed.
+
+        It shares the descriptor: whoever has it must not close it.
+        """
+        if self.fd < 0:
+            return None
+        if self._sock is None:
+            self._sock = socket.socket(fileno=self.fd)
+            self._lent = True
+        return self._sock
+
+
+cdef class Listener(Descriptor):
+    """A listening socket: calls ``accepted(fd)`` for each connection.
+
+    The descriptor is somebody else's, and stays open. ``exhausted(exc)`` is called when
+    the process has no descriptor or memory for one more; it then goes on after
+    ``PAUSE`` seconds.
+    """
+
+    def __init__(self, loop, int fd, int backlog, accepted):
+        self._accepted = accepted
+        if listen(fd, backlog) < 0:
+            raise OSError(errno, os.strerror(errno))
+        self.reactor = Reactor.of(loop)
+        self.fd = fd
+        self.reactor.enter(self, LW_READ)
+
+    cdef int ready(self, int events) except -1:
+        cdef int fd, i
+        for i in range(ACCEPTS):
+            if self.fd < 0:
+                return 0  # stopped by the last one accepted
+            fd = lw_accept(self.fd, NULL, NULL)
+            if fd >= 0:
+                self._told = False
+                self._accepted(fd)
+            elif errno == EAGAIN:
+                return 0
+            elif errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
+                self._back_off(errno)
+                return 0
+            elif errno in (EBADF, EINVAL, ENOTSOCK):
+                # Somebody took the socket from us: that does not get better, and the
+                # poller would never be quiet about it.
+                self._lose(errno)
+            # Else the one who came is gone already, or an error of the network's.
+        return 0
+
+    def _back_off(self, error):
+        self.reactor.change(self, 0)
+        self._again = self.reactor.loop.call_later(PAUSE, self._go_on)
+        if not self._told:
+            # Once for each time that it lasts, not for each attempt.
+            self._told = True
+            self.exhausted(os_error(error))
+
+    def _lose(self, error):
+        self.stop()
+        raise os_error(error)
+
+    def _go_on(self):
+        self._again = None
+        if self.fd >= 0:
+            self.reactor.change(self, LW_READ)
+
+    def exhausted(self, exc):
+        """Say that connections have to wait."""
+
+    def stop(self):
+        """Accept no more."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        if self.fd >= 0:
+            self.reactor.leave(self)
+            self.fd = -1
+
+
+cdef void warn_unclosed(int fd) noexcept:
+    """Say that a loop went away with a connection open, as asyncio does."""
+    # Where warnings are errors, there is nobody to raise it to: it is shown.
+    warnings.warn(f"unclosed connection, descriptor {fd}", ResourceWarning)
