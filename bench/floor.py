@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,15 +36,17 @@ class Floor(NamedTuple):
     missing: dict[str, str]
 
 
-class NoCompiler(Exception):
-    """There is nothing to compile the programs with."""
+class Impossible(Exception):
+    """The programs cannot be built here; the message says why."""
 
 
 @functools.cache
 def build() -> Floor:
-    """Compile what changed; raises `NoCompiler`, CalledProcessError for our faults."""
+    """Compile what changed; raises `Impossible`, CalledProcessError for our faults."""
+    if not sys.platform.startswith("linux"):
+        raise Impossible("the benchmarks need Linux: their C programs use epoll")
     if shutil.which("cc") is None:
-        raise NoCompiler("the benchmarks need a C compiler (Debian: apt install gcc)")
+        raise Impossible("the benchmarks need a C compiler (Debian: apt install gcc)")
     BUILT.mkdir(parents=True, exist_ok=True)
     flags, libraries, missing = FLAGS.split(), [], {}
     for feature, (header, define, library, package) in FEATURES.items():
@@ -59,8 +62,10 @@ def build() -> Floor:
 
 def install_headers() -> None:
     """Get the headers from Debian where that is allowed; says what it does."""
+    if shutil.which("cc") is None:
+        return
     packages = [row[3] for row in FEATURES.values() if not _has_header(row[0])]
-    if packages and shutil.which("cc"):
+    if packages:
         subprocess.run([str(ROOT / "tools" / "debian.sh"), *packages], check=False)
 
 

@@ -95,9 +95,13 @@ def main() -> int:
         print(f"{CORE:18}the protocol alone, without sockets (bench/core.py)")
         return 0
     scenarios = chosen(options.scenarios)
+    try:
+        floor.install_headers()
+        floor.build()
+    except floor.Impossible as exc:
+        sys.exit(str(exc))
     began = time.monotonic()
     idle.raise_limit()
-    floor.install_headers()
     facts = {**machine.facts(*PEERS), **machine.details()}
     for name, value in facts.items():
         print(f"{name + ':':12}{value}")

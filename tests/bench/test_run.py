@@ -127,3 +127,17 @@ def test_names_of_scenarios_are_there_once():
 
     assert len(names) == len(set(names)) > 20
     assert {name for names in KINDS.values() for name in names} < set(names)
+
+
+def test_without_a_compiler_the_run_says_so(tmp_path):
+    process = subprocess.run(
+        [*RUN, "round-trip"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": str(tmp_path)},
+    )
+
+    assert process.returncode == 1
+    assert process.stderr == (
+        "the benchmarks need a C compiler (Debian: apt install gcc)\n"
+    )
