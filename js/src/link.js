@@ -162,7 +162,7 @@ export class Link {
       const found = `a batch must have 1 to ${MOST_IN_BATCH} messages, not ${batch.length}`;
       return this.#refuse(Code.INVALID_REQUEST, found);
     }
-    const answers = batch.map((message) => this.#take(message)).filter(Boolean);
+    const answers = batch.map((message) => this.#take(message, true)).filter(Boolean);
     Promise.all(answers).then((texts) => texts.length && this.#post(`[${texts}]`));
   }
 
@@ -170,14 +170,15 @@ export class Link {
    * Do what a message says; returns the text of what to answer, if anything.
    *
    * @param {any} message
+   * @param {boolean} [inBatch]
    * @returns {Promise<string> | undefined}
    */
-  #take(message) {
+  #take(message, inBatch = false) {
     const read = this.#wire.read(message);
     const { kind, id, failure } = read;
     switch (kind) {
       case "call":
-        return this.#called(read, message);
+        return this.#called(read, message, inBatch);
       case "invalid": {
         const why = /** @type {Failure} */ (failure);
         // Neither a call nor an answer: if it was to be the answer of a call, that fails.
@@ -234,18 +235,21 @@ export class Link {
   /**
    * @param {Read} read
    * @param {unknown} frame
+   * @param {boolean} inBatch
    * @returns {Promise<string> | undefined}
    */
-  #called(read, frame) {
+  #called(read, frame, inBatch) {
     const id = read.id;
     const method = /** @type {string} */ (read.method);
     const route = this.#owner.route(method);
     /** @type {[code: number, type: string, message: string] | undefined} */
-    const refusal = this.#incoming.has(id)
-      ? [Code.INVALID_REQUEST, "InvalidRequest", `the id ${JSON.stringify(id)} is in use`]
-      : this.#incoming.size >= this.#owner.maxCalls
-        ? [Code.TOO_BUSY, "TooBusy", `${this.#incoming.size} calls are under way already`]
-        : route ? undefined : [Code.METHOD_NOT_FOUND, "MethodNotFound", "Route not found"];
+    const refusal = inBatch && read.window
+      ? [Code.INVALID_REQUEST, "InvalidRequest", "a stream cannot be part of a batch"]
+      : this.#incoming.has(id)
+        ? [Code.INVALID_REQUEST, "InvalidRequest", `the id ${JSON.stringify(id)} is in use`]
+        : this.#incoming.size >= this.#owner.maxCalls
+          ? [Code.TOO_BUSY, "TooBusy", `${this.#incoming.size} calls are under way already`]
+          : route ? undefined : [Code.METHOD_NOT_FOUND, "MethodNotFound", "Route not found"];
     if (id === undefined) {
       if (!route) this.#owner.event(frame);
       // Nobody is told how it ended; but it counts among the calls under way.

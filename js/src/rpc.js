@@ -96,6 +96,11 @@ export class Rpc extends Emitter {
     const heartbeat = options.heartbeat !== false
       && { probe: () => this.#link?.ping(), ...options.heartbeat };
     this.#client = new Client(url, { protocols: [wire], ...options, heartbeat });
+    if (!WIRES[wire].extended) {
+      // What that family expects to be there.
+      this.addRoute("ping", (data) => data);
+      this.addRoute("log", (data) => console.log(data));
+    }
     this.#client.on("open", (protocol) => this.#opened(WIRES[protocol] ?? WIRES[wire]));
     this.#client.on("message", (data) => {
       this.#seen(data, "in");

@@ -14,7 +14,7 @@ import { WIRES } from "./wires.js";
 /**
  * Return an `Rpc` that speaks as pages of that family do: today's wire unless `options.wire`
  * says "wsrpc.1" (the one of wsrpc-tornado) or "longwire.jsonrpc". Of the first two it offers
- * no subprotocol, because those servers know none. It has their routes `ping` and `log`.
+ * no subprotocol, because those servers know none.
  *
  * @param {string | URL} url
  * @param {number} [reconnectTimeout] milliseconds
@@ -24,12 +24,9 @@ import { WIRES } from "./wires.js";
 function make(url, reconnectTimeout = 1000, options = {}) {
   const { wire = "wsrpc" } = options;
   const protocols = WIRES[wire]?.extended ? [wire] : [];
-  const rpc = Reflect.construct(
+  return Reflect.construct(
     Rpc, [url, { wire, protocols, reconnect: reconnectTimeout, ...options }], new.target ?? WSRPC,
   );
-  rpc.addRoute("ping", (/** @type {unknown} */ data) => data);
-  rpc.addRoute("log", (/** @type {unknown} */ data) => console.log(data));
-  return rpc;
 }
 
 Object.setPrototypeOf(make, Rpc);

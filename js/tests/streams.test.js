@@ -307,6 +307,17 @@ describe("items of ours", () => {
     await connection.silence();
   });
 
+  test("cannot be part of a batch", async (t) => {
+    const { rpc, connection } = await pair(t);
+    addCount(rpc);
+
+    connection.send([ask(1)]);
+
+    const [{ error }] = await connection.next();
+    assert.deepEqual([error.code, error.message], [Code.INVALID_REQUEST, "a stream cannot be part of a batch"]);
+    await connection.silence();
+  });
+
   test("may be granted 1024 at once", async (t) => {
     const { rpc, connection } = await pair(t);
     addCount(rpc);

@@ -748,7 +748,7 @@ declare class Rpc<Routes extends Record<keyof Routes, any> = Record<string, any>
 /**
  * Return an `Rpc` that speaks as pages of that family do: today's wire unless `options.wire`
  * says "wsrpc.1" (the one of wsrpc-tornado) or "longwire.jsonrpc". Of the first two it offers
- * no subprotocol, because those servers know none. It has their routes `ping` and `log`.
+ * no subprotocol, because those servers know none.
  *
  * @param {string | URL} url
  * @param {number} [reconnectTimeout] milliseconds

@@ -676,21 +676,22 @@ var Link = class {
       const found = `a batch must have 1 to ${MOST_IN_BATCH} messages, not ${batch.length}`;
       return this.#refuse(Code.INVALID_REQUEST, found);
     }
-    const answers = batch.map((message) => this.#take(message)).filter(Boolean);
+    const answers = batch.map((message) => this.#take(message, true)).filter(Boolean);
     Promise.all(answers).then((texts) => texts.length && this.#post(`[${texts}]`));
   }
   /**
    * Do what a message says; returns the text of what to answer, if anything.
    *
    * @param {any} message
+   * @param {boolean} [inBatch]
    * @returns {Promise<string> | undefined}
    */
-  #take(message) {
+  #take(message, inBatch = false) {
     const read = this.#wire.read(message);
     const { kind, id, failure } = read;
     switch (kind) {
       case "call":
-        return this.#called(read, message);
+        return this.#called(read, message, inBatch);
       case "invalid": {
         const why = (
           /** @type {Failure} */
@@ -750,16 +751,17 @@ var Link = class {
   /**
    * @param {Read} read
    * @param {unknown} frame
+   * @param {boolean} inBatch
    * @returns {Promise<string> | undefined}
    */
-  #called(read, frame) {
+  #called(read, frame, inBatch) {
     const id = read.id;
     const method = (
       /** @type {string} */
       read.method
     );
     const route = this.#owner.route(method);
-    const refusal = this.#incoming.has(id) ? [Code.INVALID_REQUEST, "InvalidRequest", `the id ${JSON.stringify(id)} is in use`] : this.#incoming.size >= this.#owner.maxCalls ? [Code.TOO_BUSY, "TooBusy", `${this.#incoming.size} calls are under way already`] : route ? void 0 : [Code.METHOD_NOT_FOUND, "MethodNotFound", "Route not found"];
+    const refusal = inBatch && read.window ? [Code.INVALID_REQUEST, "InvalidRequest", "a stream cannot be part of a batch"] : this.#incoming.has(id) ? [Code.INVALID_REQUEST, "InvalidRequest", `the id ${JSON.stringify(id)} is in use`] : this.#incoming.size >= this.#owner.maxCalls ? [Code.TOO_BUSY, "TooBusy", `${this.#incoming.size} calls are under way already`] : route ? void 0 : [Code.METHOD_NOT_FOUND, "MethodNotFound", "Route not found"];
     if (id === void 0) {
       if (!route) this.#owner.event(frame);
       else if (!refusal) this.#run(route, read, Symbol(method));
@@ -1129,6 +1131,10 @@ var Rpc = class extends Emitter {
     this.#options = options;
     const heartbeat = options.heartbeat !== false && { probe: () => this.#link?.ping(), ...options.heartbeat };
     this.#client = new Client(url, { protocols: [wire], ...options, heartbeat });
+    if (!WIRES[wire].extended) {
+      this.addRoute("ping", (data) => data);
+      this.addRoute("log", (data) => console.log(data));
+    }
     this.#client.on("open", (protocol) => this.#opened(WIRES[protocol] ?? WIRES[wire]));
     this.#client.on("message", (data) => {
       this.#seen(data, "in");
@@ -1499,14 +1505,11 @@ function path(rpc, name) {
 function make(url, reconnectTimeout = 1e3, options = {}) {
   const { wire = "wsrpc" } = options;
   const protocols = WIRES[wire]?.extended ? [wire] : [];
-  const rpc = Reflect.construct(
+  return Reflect.construct(
     Rpc,
     [url, { wire, protocols, reconnect: reconnectTimeout, ...options }],
     new.target ?? WSRPC
   );
-  rpc.addRoute("ping", (data) => data);
-  rpc.addRoute("log", (data) => console.log(data));
-  return rpc;
 }
 Object.setPrototypeOf(make, Rpc);
 make.prototype = Object.create(Rpc.prototype, { constructor: { value: make } });
