@@ -150,7 +150,7 @@ async def test_a_flood_of_calls_runs_no_more_than_allowed_and_answers_all():
 
 @pytest.mark.timeout(60)
 async def test_who_calls_and_never_reads_is_held_up_with_little_kept_for_him():
-    async with server() as (made, uri):
+    async with server() as (_, uri):
         async with longwire.connect(uri, max_queue=1) as stranger:
             sent = 0
             tracemalloc.start()

@@ -185,6 +185,18 @@ async def test_a_batch_waits_for_the_slowest_of_its_calls():
     assert [answer["id"] for answer in answers] == [2, 3, 1]
 
 
+async def test_a_batch_is_answered_when_its_last_call_is_cancelled():
+    line = Line()
+    async with rpc.Peer(line, {"forever": forever, "now": lambda: "now"}):
+        line.put([call(1, "forever"), call(2, "now")])
+        assert await line.settled() == []
+        line.put({"jsonrpc": "2.0", "method": "$/cancel", "params": {"id": 1}})
+        now, cancelled = await line.sent()
+
+    assert now["result"] == "now"
+    assert error_of(cancelled) == (1, rpc.Cancelled.code)
+
+
 async def test_a_slow_reader_holds_up_its_own_calls_and_nothing_piles_up():
     done = 0
 

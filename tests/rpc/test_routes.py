@@ -265,6 +265,39 @@ def test_threads_are_for_plain_functions():
         rpc.Routes().add("wait", wait, threads=True)
 
 
+def test_a_generator_that_is_not_asynchronous_is_refused():
+    def numbers() -> Any:
+        yield 1
+
+    with pytest.raises(TypeError, match="must be asynchronous to be a stream"):
+        rpc.Routes({"numbers": numbers})
+
+
+def gives_iterator(n: int) -> AsyncIterator[int]:
+    return count_to(n)
+
+
+async def gives_iterator_later(n: int) -> AsyncIterator[int]:
+    return count_to(n)
+
+
+async def count_to(n: int) -> AsyncIterator[int]:
+    for number in range(n):
+        yield number
+
+
+@pytest.mark.parametrize("route", [count_to, gives_iterator, gives_iterator_later])
+async def test_what_returns_an_asynchronous_iterator_is_a_stream(route):
+    line = Line()
+    call = {"jsonrpc": "2.0", "id": 3, "method": "x", "params": [2], "stream": 5}
+    async with rpc.Peer(line, {"x": route}):
+        line.put(call)
+        frames = [await line.sent() for _ in range(3)]
+
+    assert [frame["params"]["value"] for frame in frames[:2]] == [0, 1]
+    assert frames[2]["result"] is None
+
+
 # --- arguments -------------------------------------------------------------------
 
 

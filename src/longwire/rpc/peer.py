@@ -132,16 +132,6 @@ class Peer(Caller, Calling):
         self._closing: list[Callable[[], Any]] = []
         self._report: CloseReport | None = None
         self._running: asyncio.Task[Any] | None = None
-        self._takes: dict[type, Callable[[Any], None]] = {
-            Call: self._take_call,
-            Answer: self._take_answer,
-            Failure: self._take_failure,
-            Cancel: self._take_cancel,
-            Item: self._take_item,
-            More: self._take_more,
-            Event: self._take_event,
-            Bad: self._take_bad,
-        }
         self._on_event: list[Callable[[Any], None]] = []
 
     # --- what is known -----------------------------------------------------------
@@ -182,7 +172,7 @@ class Peer(Caller, Calling):
 
         Cancelling it ends all calls and leaves the connection as it is.
         """
-        recv, read, takes = self.connection.recv, self.wire.read, self._takes
+        recv, read = self.connection.recv, self.wire.read
         most = self.settings.limits.strange
         table, replies = self.table, self._replies
         send, as_text = self.connection.send, self._as_text
@@ -194,7 +184,7 @@ class Peer(Caller, Calling):
                     await self._close_for(1003, f"{self.wire.name} is not spoken so")
                     continue
                 for message in read(frame):
-                    takes[type(message)](message)
+                    _TAKES[type(message)](self, message)
                 if len(replies) == 1 and self._pump is None:
                     await send(replies.pop(), as_text)  # by far the most common
                 elif replies:
@@ -616,6 +606,19 @@ class Peer(Caller, Calling):
         for record in theirs:
             self._stop(record, DeadlineExceeded("the call took too long"), self.post)
         self._watch(self.table.next_deadline())
+
+
+# What is done with each kind of message.
+_TAKES: dict[type, Callable[[Peer, Any], None]] = {
+    Call: Peer._take_call,
+    Answer: Peer._take_answer,
+    Failure: Peer._take_failure,
+    Cancel: Peer._take_cancel,
+    Item: Peer._take_item,
+    More: Peer._take_more,
+    Event: Peer._take_event,
+    Bad: Peer._take_bad,
+}
 
 
 def _mismatch(route: Route) -> str:

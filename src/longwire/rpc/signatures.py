@@ -241,6 +241,9 @@ def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
 
 def _returned(function: Callable[..., Any], hint: Any) -> tuple[bool, Any]:
     """Return whether ``function`` makes a stream, and the type of results or items."""
+    if inspect.isgeneratorfunction(inspect.unwrap(function)):
+        name = getattr(function, "__qualname__", repr(function))
+        raise TypeError(f"{name}: a generator must be asynchronous to be a stream")
     is_stream = inspect.isasyncgenfunction(inspect.unwrap(function))
     origin = typing.get_origin(hint) or hint
     iterates = isinstance(origin, type) and issubclass(origin, _STREAMS)
