@@ -9,7 +9,7 @@ futures and turns of the loop, and is what runs where the package was compiled.
 from __future__ import annotations
 
 import asyncio
-from asyncio import get_running_loop
+from asyncio import _get_running_loop
 from collections.abc import AsyncIterator, Callable, Hashable
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
@@ -29,6 +29,8 @@ class _NotYet:
     """
 
     def __get__(self, instance: Any, owner: Any) -> Any:
+        if instance is None:
+            return self  # a mock looks through the class
         raise InvalidState("the opening handshake is not complete")
 
 
@@ -70,6 +72,11 @@ class Messaging:
         ) -> None: ...
 
         async def _pause(self, session: Session) -> None: ...
+
+    def _check_loop(self) -> None:
+        """Raise ConcurrencyError outside of the connection's loop."""
+        if _get_running_loop() is not self._loop:
+            raise elsewhere()
 
     # --- from the wire -----------------------------------------------------------
 
@@ -152,6 +159,7 @@ class Messaging:
         ConcurrencyError while another coroutine is receiving.
         """
         session = self._live
+        self._check_loop()
         if self._receiving:
             raise busy("recv")
         if not session.has_message:
@@ -191,8 +199,7 @@ class Messaging:
         other types.
         """
         session = self._live
-        if get_running_loop() is not self._loop:
-            raise elsewhere()
+        self._check_loop()
         if isinstance(message, str):
             opcode = Opcode.TEXT if text is not False else Opcode.BINARY
         elif isinstance(message, BytesLike):

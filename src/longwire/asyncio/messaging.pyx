@@ -236,7 +236,9 @@ cdef class Messaging(Receiver):
 
         Any other end raises ConnectionClosedError.
         """
-        return self._iterate(type(self).recv is not Messaging.recv)
+        # On the instance is where tests patch it.
+        mine = type(self).recv is Messaging.recv and "recv" not in vars(self)
+        return self._iterate(not mine)
 
     def _iterate(self, bint overridden):
         """Return what to iterate over; by ``recv()`` itself if that is ``overridden``."""
