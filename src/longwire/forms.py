@@ -29,8 +29,6 @@ Kind = tuple[Any, ...]
 class _Part:
     """The message as one compressor made it; the ``at``-th message of its stream."""
 
-    __slots__ = ("at", "data", "frame", "stream")
-
     def __init__(self, opcode: int, data: bytes, stream: Stream | None = None) -> None:
         self.data = data
         self.frame = frames.encode(opcode, data, True, RSV1, None)

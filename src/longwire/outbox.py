@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, Protocol
 
-__all__ = ["GIVEN_UP", "REFUSED", "SENT", "WAITS", "Message", "Outbox"]
+__all__ = ["DROPPED", "GIVEN_UP", "REFUSED", "SENT", "WAITS", "Message", "Outbox"]
 
-# What became of a message.
+# What became of a message, and what is added for each older one that was dropped.
 SENT, WAITS, REFUSED, GIVEN_UP = 0, 1, 2, 3
+DROPPED = 4
 
 
 class Message(Protocol):

@@ -27,7 +27,7 @@ from .errors import (
 from .heartbeat import NEVER, Heartbeat, Verdict
 from .messages import Cause, CloseReport, Deflate, State
 from .options import Keepalive, Limits, Timeouts
-from .outbox import GIVEN_UP, REFUSED, SENT, WAITS, Message, Outbox
+from .outbox import DROPPED, GIVEN_UP, REFUSED, SENT, WAITS, Message, Outbox
 
 # What a call changed, and what the front end does about it.
 MESSAGE = 1  # wake recv(): the inbox grew, or the end has come
@@ -375,7 +375,7 @@ class Session:
 
         ``slow`` is one of the policies of ``Limits.slow``, which None stands for, and
         ``unsent`` bytes wait in the wire. Returns SENT, WAITS, REFUSED (the message was
-        dropped) or GIVEN_UP.
+        dropped) or GIVEN_UP, and adds DROPPED for each older message that was dropped.
         """
         outbox = self.outbox
         if outbox is None:
@@ -394,7 +394,7 @@ class Session:
         waits, dropped = outbox.add_droppable(message, slow, key, room)
         self.dropped += dropped
         self.outbox = outbox if len(outbox) else None
-        return WAITS if waits else REFUSED
+        return WAITS + dropped * DROPPED if waits else REFUSED + (dropped - 1) * DROPPED
 
     def _send_shared(self, message: Message, unsent: int, now: float) -> int:
         try:

@@ -11,7 +11,7 @@ from tests.session.conftest import Bench
 from longwire.forms import Forms
 from longwire.messages import Cause, Deflate
 from longwire.options import Limits
-from longwire.outbox import GIVEN_UP, REFUSED, SENT, WAITS
+from longwire.outbox import DROPPED, GIVEN_UP, REFUSED, SENT, WAITS
 from longwire.session import OUTPUT
 
 PING_1 = b"\x89\x80\x00\x00\x00\x00"  # from a client, masked with zeros
@@ -108,7 +108,8 @@ def test_the_oldest_are_dropped_to_make_room_for_the_new(server: Any) -> None:
     bench = server(limits=Limits(unsent_messages=2, slow="drop_oldest"))
     block(bench)
 
-    assert offer(bench, b"a", b"b", b"c", b"d") == [WAITS] * 4
+    waits = [WAITS, WAITS, WAITS + DROPPED, WAITS + DROPPED]
+    assert offer(bench, b"a", b"b", b"c", b"d") == waits
 
     assert bench.session.dropped == 2
     assert resume(bench) == frame(b"c") + frame(b"d")
@@ -118,9 +119,9 @@ def test_bytes_count_as_well(server: Any) -> None:
     bench = server(limits=Limits(unsent_bytes=10, slow="drop_oldest"))
     block(bench)
 
-    assert offer(bench, b"aaaa", b"bbbb", b"ccc") == [WAITS] * 3
+    assert offer(bench, b"aaaa", b"bbbb", b"ccc") == [WAITS, WAITS, WAITS + DROPPED]
     assert bench.session.dropped == 1
-    assert offer(bench, b"x" * 11) == [REFUSED]
+    assert offer(bench, b"x" * 11) == [REFUSED + 2 * DROPPED]
 
     assert bench.session.dropped == 4
     assert bench.session.outbox is None
@@ -182,7 +183,7 @@ def test_a_latest_message_that_is_too_large_leaves_the_others(server: Any) -> No
     block(bench)
     offer(bench, b"a", key=1)
 
-    assert offer(bench, b"b" * 11, key=1) == [REFUSED]
+    assert offer(bench, b"b" * 11, key=1) == [REFUSED + DROPPED]
 
     assert bench.session.dropped == 2
     assert bench.session.outbox is None

@@ -11,12 +11,14 @@ from ..connection import BytesLike, Data, opcode_for
 from ..errors import ConcurrencyError
 from ..forms import Forms
 from ..options import check_slow
-from ..outbox import GIVEN_UP, REFUSED, SENT
+from ..outbox import DROPPED, REFUSED, SENT, WAITS
 from .connection import Connection
 from .threads import Mailbox
 from .usage import elsewhere
 
 __all__ = ["BroadcastResult", "broadcast", "broadcast_wait"]
+
+FAILED = -1
 
 Message = Data | bytearray | memoryview
 
@@ -80,14 +82,17 @@ def broadcast(
     casting = _Casting(_form(message, text), slow, key, raise_exceptions)
     loop = asyncio._get_running_loop()
     others: dict[asyncio.AbstractEventLoop, list[Connection]] = {}
+    sent = skipped = 0
     for connection in list(connections):
         session = connection._session
         if session is None or not session.is_open:
-            casting.result.skipped += 1
-        elif connection._loop is loop:
-            casting.send(connection)
-        else:
+            skipped += 1
+        elif connection._loop is not loop:
             others.setdefault(connection._loop, []).append(connection)
+        elif casting.send(connection) == SENT:
+            sent += 1
+    casting.result.sent = sent
+    casting.result.skipped = skipped
     casting.forms.settle()
     for other, members in others.items():
         casting.send_elsewhere(other, members)
@@ -122,8 +127,8 @@ async def broadcast_wait(
             casting.result.skipped += 1
         elif session.fragmenting or not session.writable or session.outbox is not None:
             late.append(connection)
-        else:
-            casting.send(connection)
+        elif casting.send(connection) == SENT:
+            casting.result.sent += 1
     casting.forms.settle()
     if late:
         tasks = [asyncio.ensure_future(casting.send_later(each)) for each in late]
@@ -158,26 +163,23 @@ class _Casting:
         self.result = BroadcastResult()
         self.failures: list[Exception] = []
 
-    def send(self, connection: Connection) -> None:
-        """Send it to a connection of this loop."""
-        result = self.result
-        session = connection._live
-        before = session.dropped
+    def send(self, connection: Connection) -> int:
+        """Send it to a connection of this loop; return SENT, or note what else."""
         try:
             done = connection.offer(self.forms, self.slow, self.key)
         except Exception as exc:
             self.fail(connection, exc)
-            return
-        if done == SENT:
-            result.sent += 1
-        elif done == GIVEN_UP:
-            result.given_up += 1
-        elif done == REFUSED:
-            result.refused += 1
-            result.dropped += session.dropped - before - 1
-        else:
-            result.waiting += 1
-            result.dropped += session.dropped - before
+            return FAILED
+        if done:
+            dropped, done = divmod(done, DROPPED)
+            self.result.dropped += dropped
+            if done == WAITS:
+                self.result.waiting += 1
+            elif done == REFUSED:
+                self.result.refused += 1
+            else:
+                self.result.given_up += 1
+        return done
 
     async def send_later(self, connection: Connection) -> None:
         """Send it once the connection has room."""
@@ -189,7 +191,7 @@ class _Casting:
             session.dropped += 1
             raise
         if session.is_open:
-            self.send(connection)
+            self.result.sent += self.send(connection) == SENT
         else:
             self.result.skipped += 1
 
