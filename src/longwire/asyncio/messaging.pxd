@@ -44,5 +44,4 @@ cdef class Operation:
     cdef follow(self)
 
 
-cdef object as_exception(kind, value, traceback)
 cdef void use_slots(kind)

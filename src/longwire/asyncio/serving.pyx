@@ -10,9 +10,9 @@ from longwire.asyncio.messaging cimport (
     NEW,
     Messaging,
     Operation,
-    as_exception,
     use_slots,
 )
+from longwire.asyncio.waiting cimport as_exception
 
 __all__ = ["serving"]
 
