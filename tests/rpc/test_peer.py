@@ -440,7 +440,7 @@ async def test_a_stream_is_read_by_one_task_at_a_time():
     async with rpc.Peer(line) as peer:
         async with peer.stream("ticks") as stream:
             first = asyncio.ensure_future(stream.__anext__())
-            await line.sent()
+            await asyncio.sleep(0)
             with pytest.raises(RuntimeError, match="another task"):
                 await stream.__anext__()
             first.cancel()
@@ -451,13 +451,68 @@ async def test_a_cancelled_read_of_a_stream_loses_nothing():
     async with rpc.Peer(line) as peer:
         async with peer.stream("ticks") as stream:
             first = asyncio.ensure_future(stream.__anext__())
-            await line.sent()
+            await asyncio.sleep(0)
             first.cancel()
             await asyncio.sleep(0)
             item = {"id": 1, "value": 5}
             line.put({"jsonrpc": "2.0", "method": "$/item", "params": item})
 
             assert await stream.__anext__() == 5
+
+
+async def test_frames_keep_their_order_while_the_peer_is_slow():
+    line = Line()
+    async with rpc.Peer(line, {"echo": lambda value: value}) as peer:
+        line.open_gate.clear()
+        notes = []
+        for number in range(5):
+            line.put(call(number, "echo", number))
+            await asyncio.sleep(0.001)
+            notes.append(asyncio.create_task(peer.notify("note", number)))
+            await asyncio.sleep(0.001)
+        given_up = notes.pop()
+        given_up.cancel()
+        await asyncio.sleep(0.001)
+        line.open_gate.set()
+        frames = [await line.sent() for _ in range(9)]
+        await asyncio.gather(*notes)
+        assert await line.settled() == []
+
+    found = [frame.get("result", frame.get("params", [0])) for frame in frames]
+    assert found == [0, [0], 1, [1], 2, [2], 3, [3], 4]
+
+
+async def test_a_call_given_up_before_it_was_sent_is_not_sent():
+    line = Line()
+    async with rpc.Peer(line, {"echo": lambda value: value}) as peer:
+        line.open_gate.clear()
+        line.put(call(1, "echo", 1))
+        await asyncio.sleep(0.001)
+        task = asyncio.create_task(peer.call("x"))
+        await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.sleep(0.001)
+        line.open_gate.set()
+        frames = [await line.sent(), await line.sent()]
+
+    assert frames[0]["result"] == 1
+    assert frames[1]["method"] == "$/cancel"
+
+
+async def test_what_waits_to_be_sent_ends_with_the_connection():
+    line = Line()
+    async with rpc.Peer(line, {"echo": lambda value: value}) as peer:
+        line.open_gate.clear()
+        line.put(call(1, "echo", 1))
+        await asyncio.sleep(0.001)
+        note = asyncio.create_task(peer.notify("note"))
+        asked = asyncio.create_task(peer.call("x"))
+        await asyncio.sleep(0.001)
+        line.lose()
+        line.open_gate.set()
+        ended = await asyncio.gather(note, asked, return_exceptions=True)
+
+    assert [type(exc) for exc in ended] == [rpc.Disconnected] * 2
 
 
 async def test_a_notification_runs_without_a_task_of_its_own():

@@ -227,6 +227,24 @@ async def test_arguments_go_by_position_or_by_name():
             await client.call("add", 1, b=2)
 
 
+async def test_two_sides_that_flood_each_other_do_not_wait_for_ever():
+    def blob(n: int) -> str:
+        return str(n) * 100_000
+
+    async def ask_back(peer: rpc.Peer) -> int:
+        blobs = await asyncio.gather(*(peer.call("blob", n % 10) for n in range(200)))
+        return len(blobs)
+
+    async with serving(rpc.Server({"blob": blob, "ask_back": ask_back})) as uri:
+        async with rpc.Client(uri, {"blob": blob}) as client:
+            back = asyncio.create_task(client.call("ask_back"))
+            calls = [client.call("blob", n % 10) for n in range(200)]
+            blobs = await asyncio.gather(*calls)
+
+            assert [blob[0] for blob in blobs] == [str(n % 10) for n in range(200)]
+            assert await back == 200
+
+
 # --- one connection --------------------------------------------------------------
 
 

@@ -39,6 +39,9 @@ class RpcLimits:
     """Time that our calls wait for an answer, unless ``timeout=`` says."""
     message: int = 1 << 20
     """Largest message that we send, in bytes: a larger result is an InternalError."""
+    unsent: int = 4 << 20
+    """Bytes of answers kept for a peer that takes none; then its calls wait for their
+    turn like others that take time, and at twice as much we stop reading it."""
     strange: int = 100
     """Messages without sense, and answers to nobody, at which we close with 1008."""
 

@@ -2,13 +2,12 @@
 
 Carries out what ``calls.py`` decides about what ``envelope.py`` reads. One loop reads
 frames; plain functions are run and answered in it, everything else in a task of its
-own. What the reader sends waits for a slow peer, and so does reading then.
+own. Reading goes on while answers wait for a slow peer, until too many of them do.
 """
 
 from __future__ import annotations
 
 import asyncio
-import collections
 import inspect
 import logging
 import math
@@ -47,6 +46,7 @@ from .errors import (
 from .limits import check_window
 from .performing import LEAVING, Performer
 from .routes import UNSET, Caller, Route
+from .sending import Outbox
 from .settings import Settings
 from .signatures import describe
 from .streams import Inbox, PeerStream, Stream
@@ -119,12 +119,11 @@ class Peer(Caller, Calling):
         self._own = self.settings.own_routes(self.wire)
         self._performer = Performer(self.settings, self.wire, self)
         self._loop = asyncio.get_running_loop()
-        # bytes go out as Text on a wire of text.
-        self._as_text = True if self.wire.codec.is_text else None
         self._frames = str if self.wire.codec.is_text else bytes
-        self._replies: list[bytes] = []
-        self._posted: collections.deque[bytes] = collections.deque()
-        self._pump: asyncio.Task[None] | None = None
+        self._outbox = Outbox(connection, self.wire.codec.is_text)
+        self.send = self._outbox.send
+        self._post = self._outbox.post
+        self._unsent = self.settings.limits.unsent
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = math.inf
         self._credit: dict[Theirs, asyncio.Future[None]] = {}
@@ -173,9 +172,8 @@ class Peer(Caller, Calling):
         Cancelling it ends all calls and leaves the connection as it is.
         """
         recv, read = self.connection.recv, self.wire.read
-        most = self.settings.limits.strange
-        table, replies = self.table, self._replies
-        send, as_text = self.connection.send, self._as_text
+        most, unsent = self.settings.limits.strange, self._unsent
+        table, outbox = self.table, self._outbox
         try:
             self.settings.signals.opened.send(self)
             while True:
@@ -185,10 +183,8 @@ class Peer(Caller, Calling):
                     continue
                 for message in read(frame):
                     _TAKES[type(message)](self, message)
-                if len(replies) == 1 and self._pump is None:
-                    await send(replies.pop(), as_text)  # by far the most common
-                elif replies:
-                    await self._flush()
+                if outbox.size > 2 * unsent:
+                    await outbox.drained()
                 if table.strange >= most:
                     await self._close_for(1008, "too many messages without sense")
         except ConnectionClosed as exc:
@@ -222,9 +218,7 @@ class Peer(Caller, Calling):
         for call in ours:
             self._fail(call, Disconnected(self.close_report))
         tasks = [call.job.stop() for call in theirs]
-        if self._pump is not None:
-            self._pump.cancel()
-            tasks.append(self._pump)
+        tasks.append(self._outbox.stop())
         running = [task for task in tasks if task is not None]
         if running:
             _, late = await asyncio.wait(running, timeout=LEAVING)
@@ -246,35 +240,6 @@ class Peer(Caller, Calling):
         self.settings.signals.closed.send(self, self.close_report)
 
     # --- sending -----------------------------------------------------------------
-
-    async def send(self, frame: bytes) -> None:
-        """Send a frame after those sent before; wait while the peer is slow."""
-        if self._pump is None:
-            await self.connection.send(frame, self._as_text)
-        else:
-            self._posted.append(frame)
-            await asyncio.shield(self._pump)
-
-    def post(self, frame: bytes) -> None:
-        """Send a frame soon, without waiting: what no coroutine can wait for."""
-        self._posted.append(frame)
-        if self._pump is None:
-            self._pump = self._loop.create_task(self._send_posted())
-
-    async def _send_posted(self) -> None:
-        try:
-            while self._posted:
-                await self.connection.send(self._posted.popleft(), self._as_text)
-        except ConnectionClosed:
-            self._posted.clear()  # run() learns of it too, and all calls by it
-        finally:
-            self._pump = None
-
-    async def _flush(self) -> None:
-        replies = self._replies
-        frames, replies[:] = list(replies), []
-        for frame in frames:
-            await self.send(frame)
 
     def _answer_to(self, call: Call, frame: bytes) -> bytes | None:
         """Return what to send now that a call is answered with ``frame``, if anything.
@@ -305,11 +270,11 @@ class Peer(Caller, Calling):
             raw = await future
         except asyncio.CancelledError:
             if self.table.abandon(call) and self.wire.extended:
-                self.post(self.wire.cancel(call.id))
+                self._post(self.wire.cancel(call.id))
             raise
         except ConnectionClosed as exc:
             self.table.abandon(call)
-            raise Disconnected(exc.report) from exc
+            raise Disconnected(exc.report or self.close_report) from exc
         finally:
             if future.done() and not future.cancelled():
                 future.exception()  # looked at, whichever way we leave
@@ -378,14 +343,14 @@ class Peer(Caller, Calling):
 
     def post_notification(self, method: str, params: Params) -> None:
         """Notify without waiting until it is sent."""
-        self.post(self._notification(method, params))
+        self._post(self._notification(method, params))
 
     async def _notify(self, method: str, params: Params) -> None:
         frame = self._notification(method, params)
         try:
             await self.send(frame)
         except ConnectionClosed as exc:
-            raise Disconnected(exc.report) from exc
+            raise Disconnected(exc.report or self.close_report) from exc
 
     def _stream(
         self, method: str, params: Params, window: int | None, returns: Any
@@ -395,13 +360,14 @@ class Peer(Caller, Calling):
         window = self.settings.limits.window if window is None else window
         inbox = Inbox(method)
         call = self._begin(inbox, math.inf, check_window(window))
-        self.post(self._encoded(call, method, params))
+        self._post(self._encoded(call, method, params))
         return PeerStream(
             inbox,
             call,
             lambda raw: self._read(method, raw, returns),
             self._item_taken,
             self._leave_stream,
+            self._loop,
         )
 
     def _item_taken(self, call: Ours) -> Awaitable[None] | None:
@@ -415,8 +381,8 @@ class Peer(Caller, Calling):
             pass  # the stream's end says so, after the items that came
 
     def _leave_stream(self, call: Ours) -> None:
-        if self.table.abandon(call) and not self._loop.is_closed():
-            self.post(self.wire.cancel(call.id))
+        if self.table.abandon(call):
+            self._post(self.wire.cancel(call.id))
 
     def _fail(self, call: Ours, error: Exception) -> None:
         waiter = call.waiter
@@ -449,7 +415,7 @@ class Peer(Caller, Calling):
         if granted:
             call.waiter.put(item.value)
         elif self.table.abandon(call):
-            self._replies.append(self.wire.cancel(call.id))
+            self._post(self.wire.cancel(call.id))
             call.waiter.end(StreamMismatch("more items came than were granted"))
 
     def _take_event(self, event: Event) -> None:
@@ -464,7 +430,7 @@ class Peer(Caller, Calling):
         frame = self.wire.failure(bad.id, bad.error)
         answer = frame if bad.batch is None else self._batched(bad.batch, frame)
         if answer is not None:
-            self._replies.append(answer)
+            self._post(answer)
 
     # --- calls of theirs ---------------------------------------------------------
 
@@ -478,7 +444,11 @@ class Peer(Caller, Calling):
             self._refuse(call, StreamMismatch(_mismatch(route)))
         elif call.id in self.table.theirs:
             self._refuse(call, InvalidRequest("the id is in use by another call"))
-        elif route.is_plain and not self._performer.awaits:
+        elif (
+            route.is_plain
+            and not self._performer.awaits
+            and self._outbox.size <= self._unsent
+        ):
             frame = self._performer.perform_plain(call, route)
             if type(frame) is bytes:
                 self._reply(call, frame)
@@ -488,10 +458,10 @@ class Peer(Caller, Calling):
             self._start(call, route)
 
     def _reply(self, call: Call, frame: bytes) -> None:
-        """Answer a call when all of the frame that it came in was read."""
+        """Answer a call from the loop that reads."""
         answer = self._answer_to(call, frame)
         if answer is not None:
-            self._replies.append(answer)
+            self._post(answer)
 
     def _refuse(self, call: Call, error: Exception) -> None:
         self._reply(call, self._performer.failure(call, error))
@@ -555,18 +525,16 @@ class Peer(Caller, Calling):
     def _take_cancel(self, cancel: Cancel) -> None:
         record = self.table.theirs.get(cancel.id)
         if record is not None:
-            self._stop(record, Cancelled("cancelled"), self._replies.append)
+            self._stop(record, Cancelled("cancelled"))
 
-    def _stop(
-        self, record: Theirs, error: Exception, send: Callable[[bytes], None]
-    ) -> None:
+    def _stop(self, record: Theirs, error: Exception) -> None:
         """Stop a call of theirs and answer it with ``error``."""
         if not self.table.answer(record):
             return
         job = record.job
         answer = self._answer_to(job.call, self._performer.failure(job.call, error))
         if answer is not None:
-            send(answer)
+            self._post(answer)
         if job.stop() is None:
             self._finish(record)  # it waited for its turn
 
@@ -602,9 +570,9 @@ class Peer(Caller, Calling):
             if self.table.abandon(call) and not call.waiter.done():
                 call.waiter.set_result(_OVERDUE)
                 if self.wire.extended:
-                    self.post(self.wire.cancel(call.id))
+                    self._post(self.wire.cancel(call.id))
         for record in theirs:
-            self._stop(record, DeadlineExceeded("the call took too long"), self.post)
+            self._stop(record, DeadlineExceeded("the call took too long"))
         self._watch(self.table.next_deadline())
 
 

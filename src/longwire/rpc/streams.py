@@ -89,12 +89,14 @@ class PeerStream(Stream[T]):
         read: Callable[[Any], T],
         taken: Callable[[Ours], Awaitable[None] | None],
         cancel: Callable[[Ours], None],
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._inbox = inbox
         self._call = call
         self._read = read
         self._taken = taken
         self._cancel = cancel
+        self._loop = loop
 
     async def __anext__(self) -> T:
         inbox = self._inbox
@@ -127,6 +129,8 @@ class PeerStream(Stream[T]):
         inbox.end()
 
     def __del__(self) -> None:
-        # At the very end of the process there may be nothing left to tell it by.
+        # Garbage is collected anywhere, in other threads too: tell it from the loop,
+        # unless there is none left.
         with contextlib.suppress(RuntimeError, AttributeError):
-            self.leave()
+            if not self._inbox.ended:
+                self._loop.call_soon_threadsafe(self._cancel, self._call)
