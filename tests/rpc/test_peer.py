@@ -716,3 +716,14 @@ async def test_a_cancelled_thread_keeps_its_place_until_it_ends():
             await asyncio.sleep(0.01)
         line.put(call(3, "forever"))
         assert await line.settled() == []
+
+
+async def test_a_fault_of_the_connection_itself_is_not_kept_quiet():
+    class Broken(Line):
+        async def recv(self) -> str:
+            raise RuntimeError("somebody else reads")
+
+    with pytest.raises(RuntimeError, match="somebody else reads"):
+        async with rpc.Peer(Broken()) as peer:
+            with pytest.raises(rpc.Disconnected):
+                await peer.call("x")

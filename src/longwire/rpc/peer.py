@@ -205,6 +205,8 @@ class Peer(Caller, Calling):
         assert self._running is not None
         self._running.cancel()
         await asyncio.wait([self._running])
+        if not self._running.cancelled():
+            self._running.result()  # raises what should not have happened
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection."""
