@@ -28,6 +28,7 @@ from ..steps import (
     Step,
     Write,
 )
+from .network import method_of
 
 if TYPE_CHECKING:
     from . import transport
@@ -143,7 +144,8 @@ class Stream:
             options.update(host=step.host, port=step.port)
             self.doing = f"connecting to {step.host} port {step.port}"
         loop = asyncio.get_running_loop()
-        await loop.create_connection(new_wire, **options)
+        create = method_of(loop, "create_connection", "ssl" in options)
+        await create(new_wire, **options)
 
     async def _open_unix(
         self, step: OpenUnix, new_wire: Callable[[], transport.Wire]
@@ -153,7 +155,8 @@ class Stream:
             options.update(path=step.path)
         self.doing = f"connecting to {step.path}"
         loop = asyncio.get_running_loop()
-        await loop.create_unix_connection(new_wire, **options)
+        create = method_of(loop, "create_unix_connection", "ssl" in options)
+        await create(new_wire, **options)
 
     async def _open_socks(
         self, step: OpenSocks, new_wire: Callable[[], transport.Wire]

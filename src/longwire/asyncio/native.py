@@ -15,11 +15,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import transport, wire
+from .network import wanted_engine
 from .wire import Owner
 
 __all__ = ["Listener", "Transport", "Wire", "adopt", "is_available"]
-
-ENGINES = ("native", "transport")
 
 if TYPE_CHECKING:
     # What sockets.pyx has.
@@ -70,12 +69,7 @@ def is_available(loop: asyncio.AbstractEventLoop) -> bool:
 
     Raises ValueError where the environment asks for an engine that does not exist.
     """
-    wanted = os.environ.get("LONGWIRE_ENGINE") or "native"
-    if wanted not in ENGINES:
-        raise ValueError(
-            f"LONGWIRE_ENGINE is {wanted!r}; allowed are {' and '.join(ENGINES)}"
-        )
-    if not found or wanted != "native":
+    if wanted_engine() != "native" or not found:
         return False
     # Windows' proactor has the method and cannot do it.
     return type(loop).add_reader is not asyncio.AbstractEventLoop.add_reader

@@ -49,6 +49,7 @@ from ..settings import (
 )
 from . import native, transport
 from .listening import Listening
+from .network import method_of
 from .server_connection import ServerConnection
 
 __all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
@@ -551,7 +552,8 @@ def serve(
 
     async def listen() -> Listening:
         loop = asyncio.get_running_loop()
-        create = loop.create_unix_server if unix else loop.create_server
+        name = "create_unix_server" if unix else "create_server"
+        create = method_of(loop, name, tls is not None)
         options = server._loop_tls(loop)
         listening = Listening(
             await create(server.make_wire, start_serving=False, **kwargs, **options),

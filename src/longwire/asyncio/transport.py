@@ -10,6 +10,7 @@ import ssl
 from typing import Any, cast
 
 from . import wire
+from .network import method_of
 from .wire import Owner
 
 __all__ = ["Wire"]
@@ -46,7 +47,8 @@ class Wire(wire.Wire, asyncio.Protocol):
         Raises OSError or ssl.SSLError when the TLS handshake fails.
         """
         self.tls_begun = True
-        transport = await self.loop.start_tls(self.transport, self, context, **options)
+        start = method_of(self.loop, "start_tls", True)
+        transport = await start(self.transport, self, context, **options)
         if transport is None:
             # asyncio returns None for a connection that was lost meanwhile.
             raise ConnectionResetError("connection lost in the TLS handshake")

@@ -1,0 +1,68 @@
+"""Network: who makes connections with TLS, asyncio itself or aiofastnet.
+
+aiofastnet, where it is installed (``pip install longwire[tls]``), has functions like
+the loop's own that need half of the processor for TLS: see ``docs/explain/engine.md``.
+Connections without TLS are made by the loop, and then given to the reactor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+__all__ = ["ENGINES", "method_of", "wanted_engine"]
+
+ENGINES = ("native", "transport")
+
+try:
+    import aiofastnet
+except ImportError:
+    aiofastnet = None
+
+
+def method_of(
+    loop: asyncio.AbstractEventLoop, name: str, tls: bool
+) -> Callable[..., Awaitable[Any]]:
+    """Return the loop's method ``name``, or with TLS what does the same for less."""
+    if tls and aiofastnet is not None and wanted_engine() == "native":
+        return partial(getattr(aiofastnet, name), _Quiet(loop))
+    method: Callable[..., Awaitable[Any]] = getattr(loop, name)
+    return method
+
+
+class _Quiet:
+    """A loop that keeps to itself whose TLS handshake fails.
+
+    aiofastnet tells the loop's exception handler, which would log a traceback for each
+    peer that gives up; the connection has its own line for it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Pass on what is not a failed handshake."""
+        fault = context.get("exception")
+        kind = fault if isinstance(fault, type) else type(fault)
+        if not issubclass(kind, (OSError, ssl.SSLError)):
+            self._loop.call_exception_handler(context)
+
+
+def wanted_engine() -> str:
+    """Return what the environment asks for: "native", or "transport" for asyncio only.
+
+    Raises ValueError where LONGWIRE_ENGINE is something else.
+    """
+    wanted = os.environ.get("LONGWIRE_ENGINE") or "native"
+    if wanted not in ENGINES:
+        raise ValueError(
+            f"LONGWIRE_ENGINE is {wanted!r}; allowed are {' and '.join(ENGINES)}"
+        )
+    return wanted
