@@ -500,7 +500,7 @@ def serve(
 
     What is agreed on: ``subprotocols`` in order of preference, or
     ``select_subprotocol(connection, offered)``; ``compression``, the name of a profile
-    (``"deflate"``, ``"lean"``, ``"balanced"``, ``"ratio"``), a :class:`Compression` or
+    (``"deflate"``, ``"fast"``, ``"lean"``, ``"ratio"``), a :class:`Compression` or
     None; ``extensions``; ``server_header``.
 
     How connections behave: ``ping_interval`` and ``ping_timeout`` in seconds, None for
