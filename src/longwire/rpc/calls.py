@@ -7,7 +7,6 @@ waiter or a job is, only the front end knows.
 
 from __future__ import annotations
 
-import collections
 import math
 from collections.abc import Hashable
 from typing import Any
@@ -93,11 +92,10 @@ class CallTable:
         self._step = step
         self.ours: dict[Hashable, Ours] = {}
         # Calls that we gave up: their answers, still to come, are nobody's.
-        self._abandoned: collections.OrderedDict[Hashable, None] = (
-            collections.OrderedDict()
-        )
+        self._abandoned: dict[Hashable, None] = {}
         self.theirs: dict[Hashable, Theirs] = {}
-        self._waiting: collections.deque[Theirs] = collections.deque()
+        # In the order they came. A dict, for an empty deque takes 740 bytes.
+        self._waiting: dict[Hashable, Theirs] = {}
         self._running = 0
         self._streams = 0
         self.strange = 0
@@ -135,7 +133,7 @@ class CallTable:
             return False
         self._abandoned[call.id] = None
         if len(self._abandoned) > _MOST_ABANDONED:
-            self._abandoned.popitem(last=False)
+            del self._abandoned[next(iter(self._abandoned))]
         return True
 
     def receive_item(self, id: Hashable) -> tuple[Ours | None, bool]:
@@ -191,7 +189,7 @@ class CallTable:
         elif running:
             self._running += 1
         else:
-            self._waiting.append(call)
+            self._waiting[id] = call
         return call
 
     def answer(self, call: Theirs) -> bool:
@@ -211,12 +209,12 @@ class CallTable:
             self._streams -= 1
             return None
         if not call.running:
-            self._waiting.remove(call)
+            del self._waiting[call.id]
             return None
         if not self._waiting:
             self._running -= 1
             return None
-        succeeding = self._waiting.popleft()
+        succeeding = self._waiting.pop(next(iter(self._waiting)))
         succeeding.running = True
         return succeeding
 
@@ -266,9 +264,9 @@ class CallTable:
         ours = list(self.ours.values())
         self.ours.clear()
         self._abandoned.clear()
-        for call in self._waiting:
-            del self.theirs[call.id]
+        for id in self._waiting:
+            del self.theirs[id]
             self._budget.give_back()
-        theirs = [*self.theirs.values(), *self._waiting]
+        theirs = [*self.theirs.values(), *self._waiting.values()]
         self._waiting.clear()
         return ours, theirs

@@ -79,6 +79,7 @@ class Settings:
         hooked = enc_hook is not None or dec_hook is not None
         self._json: Codec = Json(enc_hook, dec_hook) if hooked else _JSON
         self._msgpack: Codec = MessagePack(enc_hook, dec_hook) if hooked else _MSGPACK
+        self._wires: dict[tuple[str | None, bool], Wire] = {}
         self._threads = threads
         self._pool: concurrent.futures.Executor | None = None
         self._own: dict[str, Route] = {}
@@ -95,8 +96,17 @@ class Settings:
         return self._own if wire.extended else self._family
 
     def make_wire(self, subprotocol: str | None, *, client: bool) -> Wire:
-        """Return the wire of one connection: its subprotocol's, or else ours."""
+        """Return the wire of one connection: its subprotocol's, or else ours.
+
+        It knows nothing of the connection: all that speak it share one.
+        """
         name = subprotocol if subprotocol in SUBPROTOCOLS else WIRES[self.wire]
+        wire = self._wires.get((name, client))
+        if wire is None:
+            wire = self._wires[name, client] = self._make_wire(str(name), client)
+        return wire
+
+    def _make_wire(self, name: str, client: bool) -> Wire:
         if name == "wsrpc":
             return Wsrpc(self._json, client=client)
         if name == "wsrpc.1":
