@@ -341,14 +341,8 @@ class JsonRpc(Wire):
             return invalid(f'jsonrpc must be "{VERSION}"', id)
         if method.startswith("$/"):
             return self._own(method, id, envelope.params)
-        params = envelope.params
-        if params is not ABSENT:
-            shape = self.codec.shape(params)
-            if shape == "null":
-                params = ABSENT
-            elif shape == "other":
-                return invalid("params must be an array or an object", id)
-        stream = envelope.stream
+        # What params are is found when they are bound.
+        params, stream = envelope.params, envelope.stream
         if stream is UNSET:
             return Call(id, method, params)
         if type(stream) is not int or not 1 <= stream <= MOST_WINDOW or id is None:

@@ -16,6 +16,7 @@ import logging
 import secrets
 import time
 import traceback
+import types
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,9 @@ _current: contextvars.ContextVar[Call] = contextvars.ContextVar("longwire_rpc_ca
 
 LEAVING = 5.0
 """Seconds that routes and ``on_close`` get to end after the connection has."""
+
+_LATER = (types.CoroutineType, asyncio.Future)
+"""What a plain function may return that has to be awaited."""
 
 _NATIVE = (
     bytes,
@@ -92,7 +96,7 @@ class Performer:
                 self._authorize(call)
             args, named = route.signature.bind(call.params, self.wire.codec, self.peer)
             result = self._function(route)(*args, **named)
-            if inspect.iscoroutine(result) or isinstance(result, asyncio.Future):
+            if isinstance(result, _LATER):
                 return result
             frame = self.result(call, route, result)
         except Exception as exc:

@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from .codecs import ABSENT, Codec
 from .envelope import UNREADABLE
-from .errors import InvalidParams
+from .errors import InvalidParams, InvalidRequest
 
 __all__ = ["Parameter", "Signature"]
 
@@ -126,19 +126,23 @@ class Signature:
     ) -> tuple[list[Any], dict[str, Any]]:
         """Return the arguments that ``params`` are, to be called with.
 
-        Raises InvalidParams, with the name of the parameter and the type expected.
+        Raises InvalidParams, with the name of the parameter and the type expected,
+        InvalidRequest for what is neither by position nor by name.
         """
         plan = self._plans.get(codec) or self._make_plan(codec)
         named: dict[str, Any] = {}
-        if params is ABSENT:
-            if self._least or self._keyword_only:
-                raise self._missing([])
-            values: list[Any] = []
-        elif codec.shape(params) == "array":
+        shape = "null" if params is ABSENT else codec.shape(params)
+        if shape == "array":
             values = self._bind_by_position(codec.decode_array(params), plan)
-        else:
+        elif shape == "object":
             values = []
             named = self._bind_by_name(codec.decode_object(params), plan)
+        elif shape == "null":
+            if self._least or self._keyword_only:
+                raise self._missing([])
+            values = []
+        else:
+            raise InvalidRequest("params must be an array or an object")
         if self.peer_first:
             values.insert(0, peer)
         elif self.peer_name is not None:
