@@ -18,6 +18,7 @@ __all__ = ["ENGINES", "method_of", "wanted_engine"]
 
 ENGINES = ("native", "transport")
 
+aiofastnet: Any
 try:
     import aiofastnet
 except ImportError:
