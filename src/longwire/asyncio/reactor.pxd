@@ -11,6 +11,7 @@ cdef extern from "poller.h" nogil:
 cdef enum:
     EVENTS = 64  # taken from the poller at one time
     READ_SIZE = 65536
+    LEAST_READ = 4096
 
 
 cdef class Receiver:
@@ -56,6 +57,7 @@ cdef class Descriptor:
     cdef uint64_t tag
 
     cdef int ready(self, int events) except -1
+    cdef int ease(self) except -1
 
 
 cdef object os_error(int error)

@@ -51,7 +51,8 @@ POLLER = LW_POLLER.decode()
 
 BATCH = 0.001
 """Seconds after which a batch ends though there is more to do. It ends between two
-reads: one read and what its messages' handlers do at once may come on top."""
+reads: one read and what its messages' handlers do at once may come on top. Who needs
+longer than that for a read is given less at the next, down to ``LEAST_READ`` bytes."""
 
 READ = READ_SIZE
 """Bytes that one read takes at most; one buffer of that size for each loop."""
@@ -112,6 +113,8 @@ cdef class Reactor:
         if reactor is None:
             reactor = Reactor(loop)
             _reactors[loop] = weakref.ref(reactor)
+        elif (<Reactor>reactor)._foreign:
+            reactor._take_over()
         return reactor
 
     @property
@@ -173,6 +176,9 @@ cdef class Reactor:
         cdef int result
         if before == interest or self._poller < 0:
             return 0
+        if self._foreign:
+            member.interest = interest
+            return 0
         if interest == 0:
             result = lw_poller_remove(self._poller, member.fd, before)
         elif before == 0:
@@ -189,15 +195,35 @@ cdef class Reactor:
     def _close(self):
         if self._poller < 0:
             return
-        if not self._foreign:
-            _reactors.pop(self.loop, None)
-            if not self.loop.is_closed():
-                self.loop.remove_reader(self._poller)
+        _reactors.pop(self.loop, None)
+        if self._foreign:
+            return  # the loop's own poller is the parent's too: nothing may change
+        if not self.loop.is_closed():
+            self.loop.remove_reader(self._poller)
         close(self._poller)
         self._poller = -1
 
+    def _take_over(self):
+        """Go on in a process that was forked off, with a poller of its own."""
+        cdef Descriptor member
+        cdef int old = self._poller
+        self._poller = lw_poller_open()
+        if self._poller < 0:
+            self._poller = old
+            raise OSError(errno, os.strerror(errno))
+        self._foreign = False
+        self._next = self._found = 0
+        for member in self._members:
+            if member is not None and member.interest != 0:
+                lw_poller_add(self._poller, member.fd, member.interest, member.tag)
+        self.loop.remove_reader(old)
+        self.loop.add_reader(self._poller, self._turn)
+        close(old)
+
     def _turn(self):
         """Do a batch of work; the loop calls it when a member is ready."""
+        if self._foreign:
+            self._take_over()
         self._direct = _current_task(self.loop) is None
         self.working = True
         try:
@@ -250,8 +276,9 @@ cdef class Reactor:
         cdef Descriptor member
         cdef Py_ssize_t fd
         cdef double start = _monotonic()
+        cdef double before
         self.now = start
-        while self._poller >= 0:
+        while self._poller >= 0 and not self._foreign:
             # What the last batch had no time for comes first: the poller would begin
             # with the same ones each time, and who floods us would keep out the rest.
             if self._next == self._found:
@@ -270,9 +297,12 @@ cdef class Reactor:
                 member = self._members[fd] if fd < len(self._members) else None
                 if member is None or member.tag != event.tag:
                     continue
+                before = self.now
                 self._tend(member, event.events)
                 self.now = _monotonic()
                 if self.now - start > _BATCH:
+                    if self.now - before > _BATCH:
+                        member.ease()
                     return 0
                 if len(self._due) >= TOGETHER:
                     self._flush()
@@ -300,24 +330,28 @@ cdef class Descriptor:
     cdef int ready(self, int events) except -1:
         return 0
 
+    cdef int ease(self) except -1:
+        """Take less at one time: it took longer than a batch may."""
+        return 0
+
     def give_up(self, exc):
         """End: something of ours has failed."""
 
 
-def _forget_reactors():
-    """Let go of the parent's pollers: after a fork they are shared with it."""
+def _leave_to_parent():
+    """Change nothing in pollers that were the parent's: after a fork they are shared.
+
+    A child whose loop goes on, as a daemon's does, takes over at the first event.
+    """
     cdef Reactor reactor
     for found in list(_reactors.values()):
         reactor = found()
         if reactor is not None:
             reactor._foreign = True
-            close(reactor._poller)
-            reactor._poller = -1
-    _reactors.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_reactors)
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 cdef object os_error(int error):

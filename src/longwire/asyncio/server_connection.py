@@ -118,6 +118,8 @@ class ServerConnection(Connection):
         """The task ends, for whatever reason."""
         wire = self.wire
         assert wire is not None
+        if wire.loop.is_closed():
+            return  # collected with its loop: nobody is there to carry out anything
         if self._session is None:
             wire.abort()
             self.failed_to_open()

@@ -3,6 +3,7 @@ from longwire.asyncio.reactor cimport Descriptor, Receiver
 
 cdef class Socket(Descriptor):
     cdef public Receiver receiver
+    cdef int _portion
     cdef readonly bint closing
     cdef bint _half_closing
     cdef bint _broken
@@ -25,6 +26,7 @@ cdef class Socket(Descriptor):
     cdef int _flush(self) except -1
     cdef int _sent(self, Py_ssize_t size) except -1
     cdef int _fail_writing(self, int error) except -1
+    cdef int ease(self) except -1
     cdef int _read(self) except -1
     cdef int _want(self) except -1
     cdef int _end(self, exc) except -1

@@ -23,6 +23,7 @@ from libc.errno cimport (
 )
 
 from longwire.asyncio.reactor cimport (
+    LEAST_READ,
     READ_SIZE,
     Descriptor,
     Reactor,
@@ -70,6 +71,7 @@ cdef class Socket(Descriptor):
     def __init__(self, loop, int fd):
         self._high = 65536
         self._low = 16384
+        self._portion = READ_SIZE
         self.reactor = Reactor.of(loop)
         self.fd = fd
         try:
@@ -99,11 +101,13 @@ cdef class Socket(Descriptor):
     cdef int _read(self) except -1:
         cdef Reactor reactor = self.reactor
         cdef ssize_t size = recv(
-            self.fd, bytes_at(reactor.buffer()), READ_SIZE, 0
+            self.fd, bytes_at(reactor.buffer()), self._portion, 0
         )
         cdef bytes data
         cdef Receiver receiver
         if size > 0:
+            if size == self._portion and size < READ_SIZE:
+                self._portion = min(READ_SIZE, size + size // 8)
             data = reactor.take_buffer(size)
             # Held here: a handler may abort, and it is ours no more.
             receiver = self.receiver
@@ -119,6 +123,11 @@ cdef class Socket(Descriptor):
                 self._end(None)
         elif errno != EAGAIN and errno != EINTR:
             self._end(os_error(errno))
+        return 0
+
+    cdef int ease(self) except -1:
+        """Read less at one time."""
+        self._portion = max(LEAST_READ, self._portion // 2)
         return 0
 
     def pause(self):
@@ -397,9 +406,9 @@ cdef class Listener(Descriptor):
                 return 0  # stopped by the last one accepted
             fd = lw_accept(self.fd, NULL, NULL)
             if fd >= 0:
-                self._told = False
                 self._accepted(fd)
             elif errno == EAGAIN:
+                self._told = False
                 return 0
             elif errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
                 self._back_off(errno)
