@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import functools
 import inspect
 import ssl as ssl_module
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -293,7 +295,12 @@ async def _raise(exc: Exception) -> None:
 
 
 def _date() -> str:
-    return email.utils.formatdate(usegmt=True)
+    return _date_of(int(time.time()))
+
+
+@functools.lru_cache(maxsize=1)
+def _date_of(second: int) -> str:
+    return email.utils.formatdate(second, usegmt=True)
 
 
 def _is_only_closed(exc: BaseException) -> bool:

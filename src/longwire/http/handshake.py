@@ -56,6 +56,8 @@ __all__ = [
 # RFC 6455 section 1.3.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _VERSION = "13"
+# How nearly everybody writes Upgrade and Connection: lists of one element.
+_USUAL = frozenset({"websocket", "WebSocket", "Upgrade", "upgrade"})
 
 # Fields of a request that are ours to write; the others can be set by the caller.
 _OURS = frozenset(
@@ -104,6 +106,8 @@ def _listed(
 ) -> list[str]:
     """Return the elements of a list field, in lower case, over all its lines."""
     values = headers.get_all(name)
+    if len(values) == 1 and values[0] in _USUAL:
+        return [values[0].lower()]
     return [item.lower() for value in values for item in parse(value)]
 
 
@@ -263,9 +267,9 @@ def build_response(
     headers = Headers()
     if date is not None:
         headers["Date"] = date
-    headers["Upgrade"] = "websocket"
-    headers["Connection"] = "Upgrade"
-    headers["Sec-WebSocket-Accept"] = accept_token(key)
+    headers.set_insecure("Upgrade", "websocket")
+    headers.set_insecure("Connection", "Upgrade")
+    headers.set_insecure("Sec-WebSocket-Accept", accept_token(key))
     if extensions_header is not None:
         headers["Sec-WebSocket-Extensions"] = extensions_header
     if subprotocol is not None:
