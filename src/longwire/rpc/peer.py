@@ -11,7 +11,8 @@ import asyncio
 import inspect
 import logging
 import math
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Self
 
 import msgspec
@@ -487,7 +488,7 @@ class Peer(Caller, Calling):
             self._begin_theirs(record)
 
     def _begin_theirs(self, record: Theirs) -> None:
-        record.job.task = self._loop.create_task(self._perform(record))
+        record.job.task = begin(self._perform(record), self._loop)
 
     async def _perform(self, record: Theirs) -> None:
         job = record.job
@@ -510,7 +511,8 @@ class Peer(Caller, Calling):
     def _finish(self, record: Theirs) -> None:
         succeeding = self.table.finish(record)
         if succeeding is not None:
-            self._begin_theirs(succeeding)
+            # Not at once: each that ends at once would begin another inside of it.
+            succeeding.job.task = self._loop.create_task(self._perform(succeeding))
 
     def hold_until(self, record: Theirs, future: asyncio.Future[Any]) -> None:
         """Let a call that has ended keep its place until ``future`` is done."""
@@ -589,6 +591,23 @@ _TAKES: dict[type, Callable[[Peer, Any], None]] = {
     Event: Peer._take_event,
     Bad: Peer._take_bad,
 }
+
+
+if sys.version_info >= (3, 12):
+
+    def begin(
+        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
+    ) -> asyncio.Task[None]:
+        """Begin a task at once: what has nothing to wait for ends without a turn."""
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+
+else:
+
+    def begin(
+        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
+    ) -> asyncio.Task[None]:
+        """Begin a task in the loop's next turn."""
+        return loop.create_task(coroutine)
 
 
 def _mismatch(route: Route) -> str:

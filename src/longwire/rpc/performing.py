@@ -318,8 +318,8 @@ class _TooLarge(Exception):
     """A result is larger than what we send; the caller may know."""
 
 
-def _refuse_unless(allowed: bool | None) -> None:
-    if allowed is False:
+def _refuse_unless(allowed: bool) -> None:
+    if not allowed:
         raise NotAuthorised("not authorised")
 
 

@@ -26,7 +26,7 @@ __all__ = ["Server"]
 
 logger = logging.getLogger("longwire.rpc")
 
-Authorize = Callable[[Any, Any], Awaitable[bool | None] | bool | None]
+Authorize = Callable[[Any, Any], Awaitable[bool] | bool]
 
 
 class Server:
@@ -51,10 +51,10 @@ class Server:
       :class:`ApplicationError` are always shown. All others are InternalError with an
       id, and the rest in our log; ``show_errors=True`` shows type and message of all,
       ``tracebacks=True`` the tracebacks, too: for development.
-    * ``authorize(connection, request)``: False refuses the connection, with 403 in the
-      opening handshake where ``serve`` is ours, else with 1008.
-    * ``authorize_call(call)``: False, or raising NotAuthorised, refuses a call. Both
-      may be coroutine functions.
+    * ``authorize(connection, request)``: whether a connection is let in; if not, it is
+      refused with 403 in the opening handshake where ``serve`` is ours, else with 1008.
+    * ``authorize_call(call)``: whether a call is allowed; may raise NotAuthorised to
+      say more. Both may be coroutine functions, and None refuses, too.
     * ``threads``: the size of the pool of routes with ``threads=True``.
     * ``describe``: whether ``rpc.describe`` may be called, which lists the routes.
     * ``enc_hook``, ``dec_hook``: for types that ``msgspec`` does not know, as it has
@@ -76,8 +76,7 @@ class Server:
         show_errors: bool = False,
         tracebacks: bool = False,
         authorize: Authorize | None = None,
-        authorize_call: Callable[[Call], Awaitable[bool | None] | bool | None]
-        | None = None,
+        authorize_call: Callable[[Call], Awaitable[bool] | bool] | None = None,
         threads: int = 8,
         describe: bool = True,
         enc_hook: Callable[[Any], Any] | None = None,
@@ -162,7 +161,7 @@ class Server:
         allowed = self._authorize(connection, request)
         if inspect.isawaitable(allowed):
             allowed = await allowed
-        if allowed is False:
+        if not allowed:
             return False
         self._let_in.add(connection)
         return True

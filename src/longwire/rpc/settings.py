@@ -29,7 +29,7 @@ WIRES: Mapping[str, str] = {
 SUBPROTOCOLS = tuple(WIRES.values())
 """The subprotocols of all wires, the preferred one first."""
 
-AuthorizeCall = Callable[[Call], Awaitable[bool | None] | bool | None]
+AuthorizeCall = Callable[[Call], Awaitable[bool] | bool]
 
 _JSON = Json()
 _MSGPACK = MessagePack()
