@@ -149,8 +149,9 @@ class Client(Calling):
         self._refuse_waiting()
 
     async def _run(self) -> None:
+        connections: Any = aiter(self._connecting)
         try:
-            async for connection in self._connecting:
+            async for connection in connections:
                 peer = Peer(connection, settings=self.settings, client=True)
                 self._came(peer)
                 try:
@@ -164,6 +165,7 @@ class Client(Calling):
             self._final = exc
         finally:
             self._refuse_waiting()
+            await connections.aclose()  # closes the last one, too
 
     def _came(self, peer: Peer) -> None:
         self.peer = peer
