@@ -326,3 +326,89 @@ def test_a_listening_socket_taken_away_is_said_once(loop: str) -> None:
         loop,
     )
     assert found == ["[OSError(22, 'Invalid argument')]", "still served"]
+
+
+# --- timers under a flood --------------------------------------------------------
+
+
+@LOOP
+def test_a_flood_on_a_hundred_connections_leaves_timers_their_time(loop: str) -> None:
+    # The flood comes from a process of its own. What the machine itself takes away is
+    # not the reactor's fault: each turn is measured in CPU time of the loop's thread,
+    # from the timer's due time to its call, where the thread was at work throughout.
+    (line,) = script(
+        """
+        from longwire.asyncio.reactor import BATCH
+
+        COUNT = 100
+
+        def flood(port):
+            key = b"dGhlIHNhbXBsZSBub25jZQ=="
+            ask = (b"GET / HTTP/1.1\\r\\nHost: x\\r\\nUpgrade: websocket\\r\\n"
+                   b"Connection: Upgrade\\r\\nSec-WebSocket-Version: 13\\r\\n"
+                   b"Sec-WebSocket-Key: " + key + b"\\r\\n\\r\\n")
+            socks = []
+            for _ in range(COUNT):
+                sock = socket.create_connection(("127.0.0.1", port))
+                sock.sendall(ask)
+                sock.recv(4096)
+                sock.setblocking(False)
+                socks.append(sock)
+            block = (b"\\x82\\xa0" + bytes(4) + b"x" * 32) * 500
+            at = [0] * COUNT
+            while True:
+                idle = True
+                for number, sock in enumerate(socks):
+                    with contextlib.suppress(BlockingIOError):
+                        at[number] += sock.send(block[at[number] % len(block):])
+                        idle = False
+                    with contextlib.suppress(BlockingIOError):
+                        sock.recv(1 << 20)
+                if idle:
+                    time.sleep(0.001)
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            server = await serve(compression=None)
+            port = port_of(server)
+            child = os.fork()
+            if child == 0:
+                try:
+                    flood(port)
+                finally:
+                    os._exit(0)
+            while len(server.connections) < COUNT:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)
+            late = []
+            counted = sum(ws._live.protocol.messages_received for ws in server.connections)
+            begin = time.perf_counter()
+            for _ in range(150):
+                cpu = time.thread_time()
+                await asyncio.sleep(0.01)
+                # What the thread worked, beyond the 10 ms that it had anyway.
+                late.append(max(0.0, time.thread_time() - cpu - 0.01))
+            wall = time.perf_counter() - begin
+            counted = sum(
+                ws._live.protocol.messages_received for ws in server.connections
+            ) - counted
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            late.sort()
+            print(counted / wall, late[len(late) // 2], late[-8], late[-1], BATCH)
+            server.close()
+            for ws in list(server._tasks):
+                ws.wire.abort()
+            await server.wait_closed()
+
+        run(main)
+        """,
+        loop,
+        seconds=90,
+    )
+    rate, middle, high, worst, batch = map(float, line.split())
+    assert rate > 10_000, line  # else it was no flood
+    # A batch, and one read of 64 KiB with what its messages' handlers do at once.
+    assert middle < batch + 0.003, line
+    assert high < batch + 0.005, line
+    assert worst < batch + 0.02, line

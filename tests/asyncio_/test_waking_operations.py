@@ -20,7 +20,12 @@ from tests.support.loops import LOOPS, Loop
 from tests.support.rawpeer import CLOSE, TEXT, close_payload, frame
 
 import longwire
-from longwire import ConcurrencyError, ConnectionClosedOK, InvalidState
+from longwire import (
+    ConcurrencyError,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    InvalidState,
+)
 from longwire.asyncio.client import connect
 from longwire.asyncio.connection import Connection
 from longwire.asyncio.server import ServerConnection
@@ -463,3 +468,104 @@ async def test_feeding_while_a_send_waits_serves_who_receives() -> None:
         assert not sending.done()
         ws.write_resumed()
         await sending
+
+
+# --- who only sends --------------------------------------------------------------
+
+
+async def swallow(reader: asyncio.StreamReader) -> None:
+    while await reader.read(1 << 20):
+        pass
+
+
+async def test_who_only_sends_lets_others_run() -> None:
+    async with link() as (ws, reader, peer):
+        reading = asyncio.create_task(swallow(reader))
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while not sending.done():
+                turns += 1
+                await asyncio.sleep(0)
+
+        async def many() -> None:
+            for _ in range(60_000):
+                await ws.send("x")
+
+        sending = asyncio.create_task(many())
+        await count()
+        await sending
+        assert turns >= 5
+        peer.close()
+        await reading
+
+
+async def paused(ws: Connection) -> Any:
+    """Send until that has to let others run; return the send that does."""
+    for _ in range(10_000):
+        work: Any = ws.send("x")
+        try:
+            work.send(None)
+        except StopIteration:
+            continue
+        return work
+    raise AssertionError("it never does")
+
+
+@pytest.mark.parametrize("how", ["close", "throw", "forget", "go on"])
+async def test_a_send_that_lets_others_run_may_end_there(how: str) -> None:
+    async with link() as (ws, reader, peer):
+        reading = asyncio.create_task(swallow(reader))
+        work = await paused(ws)
+        if how == "close":
+            work.close()
+        elif how == "throw":
+            with pytest.raises(ZeroDivisionError):
+                work.throw(ZeroDivisionError())
+        elif how == "go on":
+            with pytest.raises(RuntimeError, match="being awaited already"):
+                await work
+            with pytest.raises(StopIteration):
+                work.send(None)
+        del work
+        await asyncio.sleep(0.01)
+        await asyncio.gather(*(ws.send("y") for _ in range(1000)))
+        peer.close()
+        await reading
+
+
+async def test_a_connection_that_ends_wakes_who_lets_others_run() -> None:
+    async with link() as (ws, _, _peer):
+
+        async def many() -> None:
+            while True:
+                await ws.send("x")
+
+        tasks = [asyncio.create_task(many()) for _ in range(5)]
+        await asyncio.sleep(0)
+        ws.transport.abort()
+        await asyncio.wait(tasks, timeout=10)
+
+        for task in tasks:
+            assert isinstance(task.exception(), ConnectionClosedError)
+
+
+async def test_senders_without_end_are_cancelled_in_time() -> None:
+    async with link() as (ws, reader, peer):
+        reading = asyncio.create_task(swallow(reader))
+
+        async def many() -> None:
+            while True:
+                await ws.send("x")
+
+        tasks = [asyncio.create_task(many()) for _ in range(10)]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await asyncio.wait(tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait_for(asyncio.wait(tasks), 10)
+        assert all(task.cancelled() for task in tasks)
+        peer.close()
+        await reading

@@ -188,6 +188,8 @@ class Connection(Link):
         """Wait while the peer is slow; let other tasks run now and then."""
         if not session.writable:
             await self._drain(session)
+            # Many may go on at this: not each with its whole share.
+            self._unbroken = UNBROKEN
         elif self._unbroken >= UNBROKEN:
             self._unbroken = 0
             await asyncio.sleep(0)

@@ -8,6 +8,7 @@ cdef enum:
     WAITING = 1
     DELEGATING = 2
     DONE = 3
+    PAUSING = 4
 
 
 cdef class Messaging(Receiver):

@@ -297,7 +297,7 @@ cdef class Operation:
                 stop_waiting(self.owner)
 
     def __await__(self):
-        if self.state in (WAITING, DELEGATING):
+        if self.state not in (NEW, DONE):
             raise RuntimeError("coroutine is being awaited already")
         return self
 
@@ -456,6 +456,9 @@ cdef class Sending(Operation):
         cdef int opcode
         if self.state == DELEGATING:
             return self.follow()
+        if self.state == PAUSING:
+            self.state = DONE
+            return None
         if self.state != NEW:
             return Operation.step(self)
         self.state = DONE
@@ -480,8 +483,14 @@ cdef class Sending(Operation):
             )
         owner.send_now(session, opcode, self.message, self.compress)
         self.message = None
-        if owner._unbroken >= _UNBROKEN or not session.writable:
+        if not session.writable or (
+            owner._unbroken >= _UNBROKEN and owner._reactor is None
+        ):
             return self.begin(owner._pause(session))
+        if owner._unbroken >= _UNBROKEN:
+            owner._unbroken = 0
+            self.state = PAUSING
+            return owner._reactor.pause()
         return None
 
     cdef begin(self, coroutine):

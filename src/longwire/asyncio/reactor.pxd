@@ -1,6 +1,8 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 
+from longwire.asyncio.waiting cimport Waiter
+
 
 cdef extern from "poller.h" nogil:
     ctypedef struct lw_event:
@@ -34,6 +36,8 @@ cdef class Reactor:
     cdef list _due
     cdef bint _direct
     cdef bint _foreign
+    cdef object _paused
+    cdef object _again
     cdef lw_event _events[EVENTS]
     cdef int _found
     cdef int _next
@@ -44,6 +48,10 @@ cdef class Reactor:
     cdef int leave(self, Descriptor member) except -1
     cdef int change(self, Descriptor member, int interest) except -1
     cdef int cork(self, Receiver receiver) except -1
+    cdef Waiter pause(self)
+    cdef int _resume(self) except -1
+    cdef int _take_next(self) except -1
+    cdef int _go_on_soon(self) except -1
     cdef int _work(self) except -1
     cdef int _flush(self) except -1
     cdef int _complain(self, whose, exc) except -1

@@ -10,6 +10,7 @@ The GIL is kept throughout: no call here waits.
 """
 
 import asyncio
+import collections
 import os
 import time
 import weakref
@@ -52,7 +53,8 @@ POLLER = LW_POLLER.decode()
 BATCH = 0.001
 """Seconds after which a batch ends though there is more to do. It ends between two
 reads: one read and what its messages' handlers do at once may come on top. Who needs
-longer than that for a read is given less at the next, down to ``LEAST_READ`` bytes."""
+longer than that for a read is given less at the next, down to ``LEAST_READ`` bytes. A
+timer may so be late by two batches: one that it came in, and one before its own turn."""
 
 READ = READ_SIZE
 """Bytes that one read takes at most; one buffer of that size for each loop."""
@@ -92,6 +94,7 @@ cdef class Reactor:
         self.loop = loop
         self._members = []
         self._due = []
+        self._paused = collections.deque()
         self._poller = lw_poller_open()
         if self._poller < 0:
             raise OSError(errno, os.strerror(errno))
@@ -222,6 +225,14 @@ cdef class Reactor:
 
     def _turn(self):
         """Do a batch of work; the loop calls it when a member is ready."""
+        if self._again is None:  # else one is about to come, and one is enough
+            self._batch()
+
+    def _repeat(self):
+        self._again = None
+        self._batch()
+
+    def _batch(self):
         if self._foreign:
             self._take_over()
         self._direct = _current_task(self.loop) is None
@@ -230,7 +241,32 @@ cdef class Reactor:
             self._work()
         finally:
             self.working = False
+            if len(self._paused) > 0:
+                self._go_on_soon()
             self._flush()
+
+    cdef Waiter pause(self):
+        """Return what a task waits for that has worked long enough for now.
+
+        Tasks that go on in the loop's own way all do so in the same turn of it, each
+        with its share: too much for a timer to wait for. Here a batch bounds them too.
+        """
+        cdef Waiter waiter = Waiter.of(self.loop)
+        self._paused.append(waiter)
+        if not self.working:
+            self._go_on_soon()
+        return waiter
+
+    cdef int _resume(self) except -1:
+        """Let the task go on that has paused longest."""
+        cdef Waiter waiter = self._paused.popleft()
+        waiter.wake(self._direct)
+        return 0
+
+    cdef int _go_on_soon(self) except -1:
+        if self._again is None and not self.loop.is_closed():
+            self._again = self.loop.call_soon(self._repeat)
+        return 0
 
     cdef int cork(self, Receiver receiver) except -1:
         """Have ``receiver`` flushed when this round is done, if one is under way."""
@@ -272,11 +308,7 @@ cdef class Reactor:
         return 0
 
     cdef int _work(self) except -1:
-        cdef lw_event event
-        cdef Descriptor member
-        cdef Py_ssize_t fd
         cdef double start = _monotonic()
-        cdef double before
         self.now = start
         while self._poller >= 0 and not self._foreign:
             # What the last batch had no time for comes first: the poller would begin
@@ -287,26 +319,40 @@ cdef class Reactor:
                 if self._found < 0:
                     self._found = 0
                     raise OSError(errno, os.strerror(errno))
-                if self._found == 0:
+                if self._found == 0 and len(self._paused) == 0:
                     return 0
-            while self._next < self._found:
-                event = self._events[self._next]
-                self._next += 1
-                fd = <Py_ssize_t>(event.tag & 0xFFFFFFFF)
-                # What an event before it has closed is not there any more.
-                member = self._members[fd] if fd < len(self._members) else None
-                if member is None or member.tag != event.tag:
-                    continue
-                before = self.now
-                self._tend(member, event.events)
-                self.now = _monotonic()
+            while True:
+                if self._next < self._found:
+                    self._take_next()
+                if len(self._paused) > 0:
+                    self._resume()
+                    self.now = _monotonic()
                 if self.now - start > _BATCH:
-                    if self.now - before > _BATCH:
-                        member.ease()
                     return 0
                 if len(self._due) >= TOGETHER:
                     self._flush()
+                if self._next == self._found:
+                    break
             self._flush()
+        for _ in range(len(self._paused)):
+            self._resume()  # their connections have ended, and so has the reactor
+        return 0
+
+    cdef int _take_next(self) except -1:
+        """Tend the member of the next event."""
+        cdef lw_event event = self._events[self._next]
+        cdef Py_ssize_t fd = <Py_ssize_t>(event.tag & 0xFFFFFFFF)
+        cdef Descriptor member
+        cdef double before = self.now
+        self._next += 1
+        # What an event before it has closed is not there any more.
+        member = self._members[fd] if fd < len(self._members) else None
+        if member is None or member.tag != event.tag:
+            return 0
+        self._tend(member, event.events)
+        self.now = _monotonic()
+        if self.now - before > _BATCH:
+            member.ease()
         return 0
 
     cdef int _tend(self, Descriptor member, int events) except -1:
