@@ -35,6 +35,7 @@ class Heartbeat:
     __slots__ = (
         "_ahead",
         "_beat",
+        "_beat_at",
         "_extended",
         "_taken",
         "_waiting",
@@ -58,8 +59,10 @@ class Heartbeat:
         self.pong_by = NEVER
         self.loop_stall = 0.0
         # The oldest comes first: a pong answers all up to its own (section 5.5.3).
+        # Where only ours waits, there is no dict: it would outweigh all the rest here.
         self._waiting: dict[bytes, tuple[Any, float]] | None = None
         self._beat: bytes | None = None
+        self._beat_at = now
         self._ahead = 0  # bytes written before our ping
         self._taken = 0  # bytes the peer had taken at the last look
         self._extended = False
@@ -72,6 +75,8 @@ class Heartbeat:
         waiting = self._waiting
         if waiting is None:
             waiting = self._waiting = {}
+            if self._beat is not None:
+                waiting[self._beat] = (None, self._beat_at)
         if payload is None:
             payload = self.random_bytes(4)
             while payload in waiting:
@@ -87,21 +92,31 @@ class Heartbeat:
         An unsolicited pong answers none.
         """
         waiting = self._waiting
-        if not waiting or payload not in waiting:
+        if waiting is None:
+            if payload == self._beat:
+                self._beat_answered()
+                self.latency = now - self._beat_at
+            return []
+        if payload not in waiting:
             return []
         found = []
         for data in list(waiting):
             waiter, sent_at = waiting.pop(data)
             if data == self._beat:
-                self._beat = None
-                self.pong_by = NEVER
-                self.loop_stall = 0.0
+                self._beat_answered()
             if waiter is not None:
                 found.append((waiter, now - sent_at))
             if data == payload:
                 self.latency = now - sent_at
                 break
+        if not waiting:
+            self._waiting = None
         return found
+
+    def _beat_answered(self) -> None:
+        self._beat = None
+        self.pong_by = NEVER
+        self.loop_stall = 0.0
 
     def take_waiters(self) -> list[Any]:
         """Return and forget the waiters of pings, of which none is to be answered.
@@ -128,7 +143,11 @@ class Heartbeat:
         self.ping_at = now + self.interval
         if self._beat is not None:
             return None
-        self._beat = self.add(None, None, now)
+        if self._waiting is None:
+            self._beat = self.random_bytes(4)
+        else:
+            self._beat = self.add(None, None, now)
+        self._beat_at = now
         self._ahead, self._taken = written, written - unsent
         self._extended = False
         if self.timeout is not None:

@@ -2,6 +2,7 @@ cimport cython
 
 from longwire.core.inbox cimport Inbox
 from longwire.core.protocol cimport Protocol
+from longwire.heartbeat cimport Heartbeat
 
 cdef class Session:
     cdef readonly bint client
@@ -9,7 +10,7 @@ cdef class Session:
     cdef readonly object timeouts
     cdef readonly Protocol protocol
     cdef readonly Inbox inbox
-    cdef readonly object heartbeat
+    cdef readonly Heartbeat heartbeat
     cdef public int flags
     cdef readonly int ending
     cdef readonly object ended
