@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from longwire.asyncio.reactor import BATCH, POLLER, Reactor
 from tests.asyncio_.native_ends import Owner, descriptors, turns, wire
-from tests.asyncio_.serving import until
+from tests.asyncio_.serving import UPGRADE, listen, raw, until, uri_of
 from tests.support.loops import LOOPS, PLAIN, Loop
 
+import longwire
 from longwire.asyncio import native
 
 
@@ -538,3 +539,51 @@ def test_each_loop_in_each_thread_has_its_own(make_loop: Any) -> None:
     assert len(set().union(*results)) >= 6
     results.clear()
     assert descriptors() == before
+
+
+# --- connections on it -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["create_connection", "create_task"])
+async def test_a_connection_that_cannot_be_made_is_not_left_behind(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(
+        lambda loop, context: complaints.append(context.get("exception"))
+    )
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise ZeroDivisionError("mine")
+
+    options: Any = {"create_connection": fail} if where == "create_connection" else {}
+    async with listen(**options) as server:
+        if where == "create_task":
+            monkeypatch.setattr(server, "_admit", fail)
+        counts = []
+        for number in range(1, 4):
+            async with raw(server) as (reader, writer):
+                writer.write(UPGRADE)
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+                await until(lambda number=number: len(complaints) == number)
+            await turns()
+            counts.append(descriptors())
+
+    assert [type(exc) for exc in complaints] == [ZeroDivisionError] * 3
+    assert counts[2] == counts[0]
+
+
+async def test_a_client_without_a_descriptor_to_spare_uses_the_transport(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(fd: int) -> int:
+        raise OSError(24, "Too many open files")
+
+    async with listen() as server:
+        monkeypatch.setattr("os.dup", fail)
+        async with longwire.connect(uri_of(server), proxy=None) as ws:
+            assert str(ws.wire) == "transport"
+            await ws.send("x")
+            assert await ws.recv() == "x"

@@ -367,8 +367,10 @@ def test_a_flood_on_a_hundred_connections_leaves_timers_their_time(loop: str) ->
                 if idle:
                     time.sleep(0.001)
 
+        def received(server):
+            return sum(ws._live.protocol.messages_received for ws in server.connections)
+
         async def main():
-            loop = asyncio.get_running_loop()
             server = await serve(compression=None)
             port = port_of(server)
             child = os.fork()
@@ -381,7 +383,7 @@ def test_a_flood_on_a_hundred_connections_leaves_timers_their_time(loop: str) ->
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.2)
             late = []
-            counted = sum(ws._live.protocol.messages_received for ws in server.connections)
+            counted = received(server)
             begin = time.perf_counter()
             for _ in range(150):
                 cpu = time.thread_time()
@@ -389,9 +391,7 @@ def test_a_flood_on_a_hundred_connections_leaves_timers_their_time(loop: str) ->
                 # What the thread worked, beyond the 10 ms that it had anyway.
                 late.append(max(0.0, time.thread_time() - cpu - 0.01))
             wall = time.perf_counter() - begin
-            counted = sum(
-                ws._live.protocol.messages_received for ws in server.connections
-            ) - counted
+            counted = received(server) - counted
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             late.sort()

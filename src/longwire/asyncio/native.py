@@ -166,8 +166,16 @@ def adopt(old: wire.Wire, owner: Owner) -> wire.Wire:
         or not is_available(old.loop)
     ):
         return old
+    try:
+        fd = os.dup(sock.fileno())
+    except OSError:
+        return old  # no descriptor is left for it; the transport does as well
     below.pause_reading()
-    new = Wire(owner, old.loop, os.dup(sock.fileno()), old.get_extra_info("peername"))
+    try:
+        new = Wire(owner, old.loop, fd, old.get_extra_info("peername"))
+    except BaseException:
+        os.close(fd)
+        raise
     new.data_received(old.take_unread())
     old.forget_owner()
     below.abort()
@@ -215,6 +223,8 @@ class Transport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send ``data``, now or when the peer takes it."""
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"data must be bytes-like, not {type(data).__name__}")
         self._wire.write(bytes(data))
 
     def can_write_eof(self) -> bool:
@@ -235,6 +245,10 @@ class Transport(asyncio.Transport):
         """Set the marks at which writing is paused and resumed."""
         if high is None:
             high = 65536 if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not 0 <= low <= high:
+            raise ValueError(f"low is {low}, high {high}; 0 <= low <= high is allowed")
         self._wire.set_write_limits(high, low)
 
     def get_write_buffer_limits(self) -> tuple[int, int]:

@@ -309,7 +309,11 @@ class Server:
         except BaseException:
             os.close(fd)
             raise
-        ws.wire_made()
+        try:
+            ws.wire_made()
+        except BaseException:
+            ws.wire.abort()  # nobody else is going to
+            raise
 
     def _make_connection(self) -> ServerConnection:
         settings = self._settings
@@ -555,10 +559,12 @@ def serve(
         name = "create_unix_server" if unix else "create_server"
         create = method_of(loop, name, tls is not None)
         options = server._loop_tls(loop)
+        # Asked first: it raises where the environment asks for nonsense.
+        by_reactor = native.is_available(loop) and tls is None
         listening = Listening(
             await create(server.make_wire, start_serving=False, **kwargs, **options),
             kwargs.get("backlog", 100),
-            server._take if tls is None and native.is_available(loop) else None,
+            server._take if by_reactor else None,
             server._exhausted,
         )
         if start:
