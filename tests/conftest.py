@@ -16,6 +16,7 @@ from tests.support.loops import new_loop
 from tests.support.running import SECONDS, run_async
 
 PURE_RUN = os.environ.get("LONGWIRE_PURE", "0") not in ("", "0")
+OTHER_LOOP = os.environ.get("LONGWIRE_TEST_LOOP", "asyncio") not in ("", "asyncio")
 
 
 def pytest_report_header() -> str:
@@ -42,12 +43,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Leave tests marked ``once`` out of the run on the pure build."""
-    if not PURE_RUN:
-        return
-    once = [item for item in items if item.get_closest_marker("once")]
-    config.hook.pytest_deselected(items=once)
-    items[:] = [item for item in items if not item.get_closest_marker("once")]
+    """Leave out what is marked as for another run than this one."""
+    marks = ["once"] * PURE_RUN + ["stock_loop"] * OTHER_LOOP
+    for mark in marks:
+        others = [item for item in items if item.get_closest_marker(mark)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if not item.get_closest_marker(mark)]
 
 
 def pytest_collection_finish() -> None:

@@ -1,6 +1,7 @@
 """Runs everything that `make test` promises, and says at the end what that was.
 
-    python tools/test.py            both builds, JavaScript, documents, Autobahn's
+    python tools/test.py            both builds, connections without the native engine
+                                    and on uvloop, JavaScript, documents, Autobahn's
                                     quick cases
     python tools/test.py ARGS...    only pytest, on both builds, with these arguments
 
@@ -23,6 +24,7 @@ LOGS = ROOT / ".logs"
 IN_CI = os.environ.get("CI") == "true"
 JOBS = min(os.cpu_count() or 1, 4)
 
+CONNECTIONS = ["tests/behaviour", "tests/asyncio_", "tests/hostile"]
 NO_PYTHON27 = 69  # conformance/run.py: what it drives needs Python 2.7
 NO_NODE = 69  # tools/js.py: there is no Node, or an old one
 CLOSING_LINE = re.compile(r"^=* ?(\d+ \w+.* in [\d.]+s.*?) ?=*$|^(Autobahn .*)$")
@@ -91,6 +93,15 @@ def pytest(build: str, arguments: list[str]) -> Step:
     )
 
 
+def again(name: str, leave_out: list[str], **environment: str) -> Step:
+    """What connections do, once more in another ``environment``."""
+    ignored = [f"--ignore-glob=*/test_{one}*" for one in leave_out]
+    step = pytest("compiled", [*CONNECTIONS, *ignored])
+    step.name = f"tests {name}"
+    step.environment.update(environment)
+    return step
+
+
 def documents() -> Step:
     sphinx = "-m sphinx -W --keep-going -q -b html docs docs/_build/html"
     return Step("documents", [sys.executable, *sphinx.split()])
@@ -132,6 +143,12 @@ def main(arguments: list[str]) -> int:
     LOGS.mkdir(exist_ok=True)
     steps = [pytest("compiled", arguments), pytest("pure", arguments)]
     if not arguments:
+        # Tests with loops or engines of their own are left out where they say the same.
+        own_loops = ["reactor", "waking", "native"]
+        steps += [
+            again("transport", ["native"], LONGWIRE_ENGINE="transport"),
+            again("uvloop", own_loops, LONGWIRE_TEST_LOOP="uvloop"),
+        ]
         steps += [javascript(), documents()]
         steps += [conformance("compiled"), conformance("pure")]
     for step in steps:

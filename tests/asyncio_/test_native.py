@@ -1,4 +1,4 @@
-"""Which wire a connection gets, and that both keep all that serve and connect promise."""
+"""Which wire a connection gets, and that both keep what serve and connect promise."""
 
 from __future__ import annotations
 

@@ -445,6 +445,7 @@ async def test_a_refusal_reaches_the_peer_over_tls(certificates: Certificates) -
     assert answer.startswith(b"HTTP/1.1 426 Upgrade Required\r\n")
 
 
+@pytest.mark.stock_loop
 async def test_a_failed_tls_handshake_is_one_line(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,6 +7,8 @@ import gc
 import math
 import weakref
 
+import pytest
+
 from longwire.asyncio.timers import RESOLUTION, Timers
 
 
@@ -42,6 +44,7 @@ async def test_each_deadline_is_met_and_never_early():
     assert all(at >= due for at, due in zip(timed.asked, deadlines, strict=True))
 
 
+@pytest.mark.stock_loop
 async def test_many_wait_on_one_handle():
     loop = asyncio.get_running_loop()
     wheel = Timers.of(loop)

@@ -94,7 +94,15 @@ cdef class Messaging(Receiver):
 
     def feed(self, bytes data):
         """Bytes came. What they cause to be sent leaves in one write."""
-        self.take_bytes(data, self._now(), _current_task(self._loop) is None)
+        cdef bint direct = _current_task(self._loop) is None
+        try:
+            self.take_bytes(data, self._now(), direct)
+        except (KeyboardInterrupt, SystemExit) as exc:
+            if not direct:
+                raise
+            # A handler's, which is to end the loop's run. uvloop would take it for a
+            # failure of a protocol's and do no more than log it.
+            self._loop.call_soon(reraise_later, exc)
 
     cdef int take_bytes(self, bytes data, double now, bint direct) except -1:
         cdef Session session = self._session
@@ -516,6 +524,11 @@ cdef class Messages:
         operation.owner = self.owner
         operation.iterating = True
         return operation
+
+
+def reraise_later(exc):
+    """Raise where the loop lets it through."""
+    raise exc
 
 
 async def next_of(owner):
