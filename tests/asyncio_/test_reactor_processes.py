@@ -6,14 +6,18 @@ import textwrap
 from typing import Any
 
 import pytest
+from longwire.asyncio.reactor import POLLER
 from tests.support.loops import PLAIN
 from tests.support.scripts import run_script
 
 HEAD = textwrap.dedent(
     """
     import asyncio, contextlib, gc, os, resource, signal, socket, struct, sys, time
-    import logging, weakref
+    import logging, warnings, weakref
     import longwire
+
+    # Python 3.12 and newer: of forks in processes with threads.
+    warnings.simplefilter("ignore", DeprecationWarning)
 
     kind = sys.argv[1]
 
@@ -69,7 +73,6 @@ def test_a_loop_that_goes_away_while_tasks_wait_in_recv(loop: str, ending: str) 
     # Freed by the collector in whatever order, which once read what was freed before.
     found = script(
         """
-        import warnings
         warnings.simplefilter("ignore")
 
         def begin():
@@ -141,7 +144,6 @@ def test_a_forked_child_leaves_the_parents_connections_alone(
 ) -> None:
     found = script(
         """
-        import warnings
         warnings.simplefilter("ignore")
 
         async def main():
@@ -202,6 +204,7 @@ def test_a_forked_child_leaves_the_parents_connections_alone(
     assert found == ["fine"]
 
 
+@pytest.mark.skipif(POLLER == "kqueue", reason="asyncio's own kqueue is not inherited")
 def test_a_daemon_goes_on_with_the_loop_it_was_forked_with() -> None:
     # The parent binds, forks and leaves; uvloop says itself that it cannot do that.
     (port,) = script(

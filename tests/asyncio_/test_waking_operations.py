@@ -302,6 +302,11 @@ async def test_before_the_handshake_it_raises() -> None:
 # --- threads and loops -----------------------------------------------------------
 
 
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 async def in_thread(work: Callable[[], Any]) -> Any:
     return await asyncio.get_running_loop().run_in_executor(None, work)
 
@@ -328,6 +333,7 @@ async def test_a_thread_that_waits_is_woken_and_may_cancel() -> None:
             with pytest.raises(concurrent.futures.TimeoutError):
                 future.result(0.05)
             future.cancel()
+            asyncio.run_coroutine_threadsafe(settle(), loop).result(5)
             loop.call_soon_threadsafe(loop.call_later, 0.05, say, peer, "hello")
             return asyncio.run_coroutine_threadsafe(ws.recv(), loop).result(5)
 

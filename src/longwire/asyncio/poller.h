@@ -28,6 +28,7 @@ typedef struct {
 #if defined(__linux__) && !defined(LONGWIRE_KQUEUE)
 
 #define LW_POLLER "epoll"
+#define LW_INHERITED 1 /* a forked child has it too, and shares it */
 #include <sys/epoll.h>
 
 static inline int lw_poller_open(void) { return epoll_create1(EPOLL_CLOEXEC); }
@@ -81,6 +82,7 @@ static inline int lw_accept(int listener, struct sockaddr *address, socklen_t *l
 #else /* the BSDs and macOS */
 
 #define LW_POLLER "kqueue"
+#define LW_INHERITED 0 /* a forked child does not have it */
 #include <sys/event.h>
 #include <sys/time.h>
 

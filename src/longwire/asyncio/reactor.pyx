@@ -39,6 +39,7 @@ cdef extern from "Python.h":
 
 cdef extern from "poller.h" nogil:
     const char* LW_POLLER
+    int LW_INHERITED
     int LW_READ
     int lw_poller_open()
     int lw_poller_add(int poller, int fd, int interest, uint64_t tag)
@@ -219,9 +220,10 @@ cdef class Reactor:
         for member in self._members:
             if member is not None and member.interest != 0:
                 lw_poller_add(self._poller, member.fd, member.interest, member.tag)
-        self.loop.remove_reader(old)
         self.loop.add_reader(self._poller, self._turn)
-        close(old)
+        if old >= 0:
+            self.loop.remove_reader(old)
+            close(old)
 
     def _turn(self):
         """Do a batch of work; the loop calls it when a member is ready."""
@@ -394,6 +396,8 @@ def _leave_to_parent():
         reactor = found()
         if reactor is not None:
             reactor._foreign = True
+            if not LW_INHERITED:
+                reactor._poller = -1
 
 
 if hasattr(os, "register_at_fork"):
