@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from longwire.asyncio.reactor import BATCH, POLLER, Reactor
 from tests.asyncio_.native_ends import Owner, descriptors, turns, wire
-from tests.asyncio_.serving import UPGRADE, listen, raw, until, uri_of
+from tests.asyncio_.serving import UPGRADE, echo, listen, raw, until, uri_of
 from tests.support.loops import LOOPS, PLAIN, Loop
+from tests.support.rawpeer import TEXT, frame
 
 import longwire
 from longwire.asyncio import native
@@ -587,3 +588,49 @@ async def test_a_client_without_a_descriptor_to_spare_uses_the_transport(
             assert str(ws.wire) == "transport"
             await ws.send("x")
             assert await ws.recv() == "x"
+
+
+@pytest.mark.parametrize("kind", [ZeroDivisionError, KeyboardInterrupt])
+def test_a_write_that_fails_does_not_keep_the_others_answers(
+    make_loop: Any, kind: type[BaseException]
+) -> None:
+    loop = make_loop()
+    complaints: list[Any] = []
+    loop.set_exception_handler(lambda loop, context: complaints.append(context))
+    connections: list[Any] = []
+
+    async def handler(ws: Any) -> None:
+        connections.append(ws)
+        await echo(ws)
+
+    def fail(data: bytes) -> None:
+        raise kind("mine")
+
+    async def begin() -> Any:
+        server = await listen(handler, close_timeout=0.1)
+        clients = [await longwire.connect(uri_of(server), proxy=None) for _ in "abc"]
+        await until(lambda: len(connections) == 3)
+        connections[0]._taps = (lambda data: None, fail)
+        return server, clients
+
+    async def go_on() -> None:
+        found = [await asyncio.wait_for(ws.recv(), 5) for ws in clients[1:]]
+        assert found == ["hello"] * 2
+        connections[0]._taps = None
+        for ws in clients:
+            await ws.close()
+        server.close()
+        await server.wait_closed()
+
+    server, clients = loop.run_until_complete(begin())
+    # Between two runs of the loop, so that one batch reads them all.
+    for client in clients:
+        client.transport.write(frame(TEXT, b"hello"))
+    if kind is KeyboardInterrupt:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(asyncio.sleep(5))
+    loop.run_until_complete(go_on())
+    loop.close()
+
+    if kind is ZeroDivisionError:
+        assert [type(c["exception"]) for c in complaints] == [ZeroDivisionError]

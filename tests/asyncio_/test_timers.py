@@ -140,3 +140,29 @@ async def test_who_fails_when_asked_does_not_hold_up_the_others():
     Timers.of(loop).disarm(bad)
 
     assert complaints
+
+
+def test_an_interrupt_at_one_leaves_the_others_their_time():
+    class Interrupting(Timed):
+        def tick(self, now: float) -> None:
+            super().tick(now)
+            raise KeyboardInterrupt
+
+    async def begin() -> list[Timed]:
+        at = asyncio.get_running_loop().time() + 0.01
+        crowd = [Interrupting(at), Timed(at), Timed(at), Timed(at, at + 0.1)]
+        for timed in crowd:
+            Timers.of(asyncio.get_running_loop()).arm(timed)
+        return crowd
+
+    async def end() -> None:
+        await asyncio.gather(*(timed.done.wait() for timed in crowd))
+
+    loop = asyncio.new_event_loop()
+    crowd = loop.run_until_complete(begin())
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(asyncio.sleep(5))
+    loop.run_until_complete(asyncio.wait_for(end(), 5))
+    loop.close()
+
+    assert [len(timed.asked) for timed in crowd] == [1, 1, 1, 2]

@@ -121,15 +121,23 @@ class Timers:
             due.extend(self._buckets.pop(heapq.heappop(self._order)))
         for timed in due:
             timed.bucket = 0
-        for timed in due:
-            try:
-                if timed.next_deadline() <= now:
-                    timed.tick(now)
-            except Exception as exc:
-                # The others must not wait for ever because of one.
-                what = {"message": f"{timed!r} failed at its time", "exception": exc}
-                loop.call_exception_handler(what)
-            else:
-                if timed.bucket == 0:
-                    self.arm(timed)
-        self._schedule()
+        try:
+            while due:
+                self._ask(due.pop(), now, loop)
+        finally:
+            # Left over where an interrupt came between: asked in a moment.
+            for timed in due:
+                self.arm(timed)
+            self._schedule()
+
+    def _ask(self, timed: Timed, now: float, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            if timed.next_deadline() <= now:
+                timed.tick(now)
+        except Exception as exc:
+            # The others must not wait for ever because of one.
+            what = {"message": f"{timed!r} failed at its time", "exception": exc}
+            loop.call_exception_handler(what)
+        else:
+            if timed.bucket == 0:
+                self.arm(timed)
