@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { Code, Rpc, RpcError } from "../src/longwire.js";
-import { makeRpc, pair, soon } from "./peer.js";
+import { failure, makeRpc, pair, soon } from "./peer.js";
 
 /** @param {any} id @param {unknown} result */
 const result = (id, result) => ({ jsonrpc: "2.0", id, result });
