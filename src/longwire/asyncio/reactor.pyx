@@ -15,21 +15,10 @@ import os
 import time
 import weakref
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
-from libc.errno cimport (
-    EAGAIN,
-    EBADF,
-    EINTR,
-    EINVAL,
-    EMFILE,
-    ENFILE,
-    ENOBUFS,
-    ENOMEM,
-    ENOTSOCK,
-    errno,
-)
+from libc.errno cimport errno
 from libc.stdint cimport uint64_t
 
 cdef extern from "Python.h":
