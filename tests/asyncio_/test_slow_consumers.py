@@ -41,10 +41,11 @@ async def flood(ws: Any, **how: Any) -> int:
     return waited
 
 
-async def read_until(client: Any, last: int) -> list[int]:
-    numbers = []
+async def read_until(client: Any, *last: int) -> list[int]:
+    """Return the numbers of the messages up to the one that completes ``last``."""
+    numbers: list[int] = []
     async with asyncio.timeout(30):
-        while not numbers or numbers[-1] != last:
+        while not set(last) <= set(numbers):
             numbers.append(number_of(await client.recv()))
     return numbers
 
@@ -83,10 +84,11 @@ async def test_only_the_latest_waits_for_each_key() -> None:
         for n in range(MANY):
             broadcast([ws], numbered(n), slow="latest_only", key=n % 2)
 
-        numbers = await read_until(client, MANY - 1)
+        numbers = await read_until(client, MANY - 2, MANY - 1)
 
-        # Up to where the kernel was full all came, then the last of each key.
-        assert numbers[-2:] == [MANY - 2, MANY - 1]
+        # Up to where the kernel was full all came, then the last of each key. Which
+        # key was first to wait, and so leaves first, depends on the kernel's buffers.
+        assert set(numbers[-2:]) == {MANY - 2, MANY - 1}
         assert numbers[:-2] == list(range(len(numbers) - 2))
         assert ws.dropped == MANY - len(numbers) > 0
 
