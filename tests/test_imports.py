@@ -24,6 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "errors": {"messages"},
     "options": set(),
     "build": set(),
+    "once": set(),
     "steps": {"messages"},
     "core": VALUES,
     "http": VALUES,
@@ -33,14 +34,14 @@ ARROWS: dict[str, set[str]] = {
     "session": VALUES | {"core", "ending", "heartbeat", "options", "outbox"},
     "forms": {"core", "session"},
     "settings": {"options"},
-    "client_settings": {"http", "options"},
+    "client_settings": {"http", "once", "options"},
     "connecting": PLANS | {"client_settings"},
     "accepting": PLANS,
     "retrying": {"errors", "options"},
-    "connection": VALUES | {"http", "options", "session"},
+    "connection": VALUES | {"http", "once", "options", "session"},
     "asyncio": PLANS
     | {"accepting", "client_settings", "connecting", "connection", "forms", "outbox"}
-    | {"retrying"},
+    | {"once", "retrying"},
     # Public names of longwire, at the moment they are needed: no front end by its name.
     "rpc": VALUES | {"Server", "broadcast", "connect", "serve"},
 }

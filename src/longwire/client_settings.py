@@ -19,6 +19,7 @@ from .http.handshake import build_request
 from .http.headers import Headers, HeadersLike, validate_subprotocols
 from .http.proxy import Proxy, parse_proxy
 from .http.uri import WebSocketURI, parse_uri
+from .once import MAKING
 from .options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 
 __all__ = [
@@ -229,11 +230,16 @@ def _check_logger(logger: LoggerLike | str | None) -> LoggerLike:
     return logger
 
 
-@functools.cache
 def default_tls_context() -> ssl.SSLContext:
     """Return the one context for all connections that were not given their own.
 
     A context costs some 500 KB and milliseconds to make; a client that reconnects
     with a new one each time grows by hundreds of megabytes an hour.
     """
+    with MAKING:
+        return _default_tls_context()
+
+
+@functools.cache
+def _default_tls_context() -> ssl.SSLContext:
     return ssl.create_default_context()

@@ -15,6 +15,7 @@ from typing import Any
 
 from .http.heads import Request, Response
 from .messages import CloseReport, Opcode, State
+from .once import MAKING
 from .options import Keepalive, Limits, Timeouts
 from .session import Session
 
@@ -91,14 +92,18 @@ class Connection:
     def id(self) -> uuid.UUID:
         """A unique name for this connection, for logs. Made at the first look."""
         if self._id is None:
-            self._id = uuid.uuid4()
+            with MAKING:
+                if self._id is None:
+                    self._id = uuid.uuid4()
         return self._id
 
     @property
     def logger(self) -> ConnectionLogger:
         """The logger of this side; its records carry the connection."""
         if self._adapter is None:
-            self._adapter = ConnectionLogger(self._plain_logger, self)
+            with MAKING:
+                if self._adapter is None:
+                    self._adapter = ConnectionLogger(self._plain_logger, self)
         return self._adapter
 
     @property

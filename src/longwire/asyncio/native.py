@@ -14,6 +14,7 @@ from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..once import MAKING
 from . import transport, wire
 from .network import wanted_engine
 from .wire import Owner
@@ -99,7 +100,9 @@ class Wire(Socket, wire.Wire):
     def transport(self) -> asyncio.Transport:
         """What looks like a transport of asyncio; made at the first look."""
         if self._transport is None:
-            self._transport = Transport(self)
+            with MAKING:
+                if self._transport is None:
+                    self._transport = Transport(self)
         return self._transport
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:

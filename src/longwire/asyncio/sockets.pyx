@@ -363,10 +363,11 @@ cdef class Socket(Descriptor):
 
     def sockname(self):
         """Return our address."""
-        if self.fd < 0:
+        cdef object sock = self.sock()
+        if sock is None:
             return self._sockname
         try:
-            return self.sock().getsockname()
+            return sock.getsockname()
         except OSError:
             return None
 
@@ -375,12 +376,19 @@ cdef class Socket(Descriptor):
 
         It shares the descriptor: whoever has it must not close it.
         """
-        if self.fd < 0:
-            return None
-        if self._sock is None:
-            self._sock = socket.socket(fileno=self.fd)
-            self._lent = True
-        return self._sock
+        cdef int fd = self.fd
+        cdef object sock = self._sock
+        if fd < 0 or sock is not None:
+            return sock
+        sock = socket.socket(fileno=fd)
+        # Making it let other threads run. A second object would close the descriptor
+        # when it goes, so only one that is kept may have it.
+        if self._sock is not None or self.fd != fd:
+            sock.detach()
+            return self._sock
+        self._lent = True
+        self._sock = sock
+        return sock
 
 
 cdef class Listener(Descriptor):

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConcurrencyError, ConnectionClosedError
+from ..once import MAKING
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -55,7 +56,6 @@ class Mailbox:
     _boxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = (
         weakref.WeakKeyDictionary()
     )
-    _making = threading.Lock()
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
@@ -64,11 +64,13 @@ class Mailbox:
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> Mailbox:
         """Return the loop's own."""
-        with cls._making:
-            box = cls._boxes.get(loop)
-            if box is None:
-                box = cls._boxes[loop] = cls(loop)
-            return box
+        box = cls._boxes.get(loop)
+        if box is None:
+            with MAKING:
+                box = cls._boxes.get(loop)
+                if box is None:
+                    box = cls._boxes[loop] = cls(loop)
+        return box
 
     def put(self, call: Callable[..., object], *args: Any) -> None:
         """Have ``call`` made on the loop, after those that this thread put before.
@@ -94,8 +96,6 @@ class Mailbox:
 class ThreadSender:
     """Messages from other threads to one connection, in the order they came."""
 
-    _making = threading.Lock()
-
     def __init__(self, connection: Connection) -> None:
         self._connection = weakref.ref(connection)
         self._loop = connection._loop
@@ -107,11 +107,13 @@ class ThreadSender:
     @classmethod
     def of(cls, connection: Connection) -> ThreadSender:
         """Return the connection's own."""
-        with cls._making:
-            sender = connection._thread_sender
-            if sender is None:
-                sender = connection._thread_sender = cls(connection)
-            return sender
+        sender = connection._thread_sender
+        if sender is None:
+            with MAKING:
+                sender = connection._thread_sender
+                if sender is None:
+                    sender = connection._thread_sender = cls(connection)
+        return sender
 
     def put(self, *args: Any) -> concurrent.futures.Future[None]:
         """Have ``connection.send(*args)`` done; return the future of that."""

@@ -7,6 +7,7 @@ escapes, so that every value goes out as the bytes it came in.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
@@ -89,7 +90,9 @@ class Headers(MutableMapping[str, str]):
 
     __slots__ = ("_fields", "_packed", "_values")
 
-    _packed: str
+    # What pack() leaves: the fields as bytes, and, from the first look on, what they
+    # were unpacked to.
+    _packed: list[Any]
 
     def __init__(self, *args: HeadersLike, **kwargs: str) -> None:
         self._values: dict[str, list[str]] = {}
@@ -97,21 +100,28 @@ class Headers(MutableMapping[str, str]):
         self.update(*args, **kwargs)
 
     def pack(self) -> None:
-        """Take less memory until somebody looks again: 0.4 KiB instead of 2."""
-        packed = str(self)
+        """Take less memory until the next look: 0.4 KiB instead of 2."""
+        # Bytes, since one character above U+FFFF makes a str four times as large.
+        self._packed = [str(self).encode(errors="surrogatepass")]
+        # A thread that looks now finds either these or what is packed.
         del self._fields, self._values
-        self._packed = packed
 
     def __getattr__(self, name: str) -> Any:
         # Called for what pack() has deleted.
         if name not in ("_fields", "_values"):
             raise AttributeError(name)
-        packed = self._packed
-        self._values, self._fields = {}, []
-        for line in packed.split("\r\n")[:-2]:
-            self.set_insecure(*line.split(": ", 1))
-        del self._packed
-        return getattr(self, name)
+        try:
+            packed = self._packed
+        except AttributeError:
+            # Another thread has unpacked meanwhile: what it made is there already.
+            return object.__getattribute__(self, name)
+        # Many threads may be here. list.append() is atomic, so all of them publish what
+        # the first one made, and nobody sees a field that is not filled yet.
+        packed.append(_unpack(packed[0]))
+        self._values, self._fields = packed[1]
+        with contextlib.suppress(AttributeError):
+            del self._packed
+        return object.__getattribute__(self, name)
 
     def __str__(self) -> str:
         lines = [f"{name}: {value}\r\n" for name, value in self._fields]
@@ -168,7 +178,8 @@ class Headers(MutableMapping[str, str]):
     def __delitem__(self, key: str) -> None:
         name = key.lower()
         del self._values[name]
-        self._fields = [field for field in self._fields if field[0].lower() != name]
+        # In place: another thread may be about to publish this same list.
+        self._fields[:] = [f for f in self._fields if f[0].lower() != name]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):
@@ -209,8 +220,22 @@ class Headers(MutableMapping[str, str]):
         return self._values.get(key.lower(), []).copy()
 
     def raw_items(self) -> Iterator[tuple[str, str]]:
-        """Iterate over all (name, value) pairs as written, in order."""
-        return iter(self._fields)
+        """Iterate over all (name, value) pairs as written, in order.
+
+        Changes made meanwhile are not seen.
+        """
+        return iter(self._fields.copy())
+
+
+def _unpack(packed: bytes) -> tuple[dict[str, list[str]], list[tuple[str, str]]]:
+    """Return the values by name, and the fields, of what ``pack()`` made."""
+    values: dict[str, list[str]] = {}
+    fields: list[tuple[str, str]] = []
+    for line in packed.decode(errors="surrogatepass").split("\r\n")[:-2]:
+        name, value = line.split(": ", 1)
+        values.setdefault(name.lower(), []).append(value)
+        fields.append((name, value))
+    return values, fields
 
 
 HeadersLike = Headers | Mapping[str, str] | Iterable[tuple[str, str]]
