@@ -33,6 +33,7 @@ ARROWS: dict[str, set[str]] = {
     "ending": VALUES,
     "session": VALUES | {"core", "ending", "heartbeat", "options", "outbox"},
     "forms": {"core", "session"},
+    "leaving": VALUES | {"session"},
     "settings": {"options"},
     "client_settings": {"http", "once", "options"},
     "connecting": PLANS | {"client_settings"},
@@ -41,7 +42,7 @@ ARROWS: dict[str, set[str]] = {
     "connection": VALUES | {"http", "once", "options", "session"},
     "asyncio": PLANS
     | {"accepting", "client_settings", "connecting", "connection", "forms", "outbox"}
-    | {"once", "retrying"},
+    | {"leaving", "once", "retrying"},
     # Public names of longwire, at the moment they are needed: no front end by its name.
     "rpc": VALUES | {"Server", "broadcast", "connect", "serve"},
 }
@@ -50,6 +51,7 @@ FREE = {"__init__", "__main__", "cli", "websockets"}
 
 # Whatever waits, tells the time or rolls dice is an argument in these.
 SANS_IO = {"core", "http", "session", "ending", "heartbeat", "outbox", "forms"}
+SANS_IO |= {"leaving"}
 # The parts of rpc that decide; peers, servers and clients carry it out.
 SANS_IO |= {
     f"rpc/{name}.py"

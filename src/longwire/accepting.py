@@ -376,9 +376,9 @@ class Acceptor:
                     f"select_subprotocol returned {selected!r}; "
                     f"None or one of {offered} is allowed"
                 )
-        except InvalidHandshake:
+        except (InvalidHandshake, GeneratorExit):
             raise  # documented: NegotiationError refuses the client
-        except Exception as exc:
+        except BaseException as exc:
             raise _CallbackFailed from exc
         return selected  # type: ignore[no-any-return]
 
@@ -443,7 +443,9 @@ def _ask(
         response = yield Call(function, args)
         if response is not None:
             _check_response(name, response)
-    except Exception as exc:
+    except GeneratorExit:
+        raise  # the plan is closed
+    except BaseException as exc:
         raise _CallbackFailed from exc
     return response  # type: ignore[no-any-return]
 

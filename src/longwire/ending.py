@@ -15,7 +15,7 @@ from .errors import (
 )
 from .messages import Cause, Close, CloseReport, Side
 
-__all__ = ["CLOSED", "describe_loss", "exception_of", "report_of"]
+__all__ = ["CLOSED", "describe_loss", "exception_of", "first_cause", "report_of"]
 
 # Close codes of an ordinary end. 1005 is a close frame without a code, as browsers
 # send it for `socket.close()`.
@@ -56,6 +56,14 @@ def report_of(session: Any, cause: Cause, detail: str, now: float) -> CloseRepor
         messages_dropped=session.dropped,
         duration=now - session.opened_at,
     )
+
+
+def first_cause(session: Any, cause: Cause) -> Cause:
+    """Return HANDLER where the session closes for that, else ``cause``, seen later.
+
+    What the peer does after our close frame, or fails to do, is then a detail.
+    """
+    return Cause.HANDLER if session.closing_cause is Cause.HANDLER else cause
 
 
 def _first_to_close(session: Any) -> Side | None:

@@ -16,7 +16,7 @@ from .core.deflate import Codec
 from .core.frames import serialize_close
 from .core.inbox import Inbox
 from .core.protocol import Protocol
-from .ending import CLOSED, describe_loss, exception_of, report_of
+from .ending import CLOSED, describe_loss, exception_of, first_cause, report_of
 from .errors import (
     ConnectionClosed,
     LimitExceeded,
@@ -550,14 +550,15 @@ class Session:
         if self.protocol.close_sent is None:
             self.protocol.send_close(code, _cut_reason(str(error)))
             self.flags |= OUTPUT
-        self.error = error
-        self._decide(cause, str(error), now)
+        if self.closing_cause is not Cause.HANDLER:
+            self.error = error
+        self._decide(first_cause(self, cause), str(error), now)
         self._hang_up(HALF_CLOSE)
 
     def abort(self, cause: Cause, detail: str, now: float) -> None:
         """End the connection without waiting for anything."""
         if self.ended is None:
-            self._decide(cause, detail, now)
+            self._decide(first_cause(self, cause), detail, now)
         self._hang_up(ABORT)
 
     def _defer(self, now: float) -> None:
@@ -645,7 +646,7 @@ class Session:
     def _give_up_closing(self, now: float) -> None:
         if self.ended is None:
             waited = f"the peer did not close within {self.timeouts.close} seconds"
-            self._decide(Cause.CLOSE_TIMEOUT, waited, now)
+            self._decide(first_cause(self, Cause.CLOSE_TIMEOUT), waited, now)
         self._hang_up(ABORT)
         self.close_by = NEVER
 

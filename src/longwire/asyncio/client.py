@@ -215,7 +215,8 @@ class connect:
     async def __aenter__(self) -> ClientConnection:
         """Return a new connection, open; leaving the block closes it.
 
-        With 1000, or with 1011 when an exception leaves it.
+        With 1000; with 1001 when its task is cancelled or the program interrupted; with
+        1011 when another exception leaves it.
         """
         self.connection = await self.connect()
         return await self.connection.__aenter__()

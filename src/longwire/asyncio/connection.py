@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-from asyncio import get_running_loop
+from asyncio import _get_running_loop, get_running_loop
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -18,6 +18,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
+from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from ..connection import (
@@ -27,12 +28,13 @@ from ..connection import (
     control_payload,
     opcode_for,
 )
-from ..errors import ConnectionClosed, InvalidState
+from ..errors import InvalidState
+from ..leaving import Outcome, outcome_of
 from ..messages import Cause, Opcode, State
 from ..session import Session
 from .link import Link
 from .threads import ThreadSender
-from .usage import UNBROKEN, busy, elsewhere
+from .usage import UNBROKEN, busy, elsewhere, is_from_outside
 
 __all__ = ["Connection", "elsewhere"]
 
@@ -329,12 +331,25 @@ class Connection(Link):
         """Return the connection; leaving the block closes it."""
         return self
 
-    async def __aexit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
-        if exc_type is None or issubclass(exc_type, ConnectionClosed):
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(exc, GeneratorExit) and _get_running_loop() is not self._loop:
+            return  # collected after its loop: nobody is there to close anything
+        outcome = outcome_of(exc, self._live, from_outside=is_from_outside(exc))
+        await self._leave_block(outcome, exc)
+
+    async def _leave_block(self, outcome: Outcome, exc: BaseException | None) -> None:
+        """Close for how the block ended that used the connection, and wait."""
+        if outcome in (Outcome.RETURNED, Outcome.ENDED):
             await self.close()
-        else:
-            self._start_close(1011, "", exc)
-            await self.wait_closed()
+            return
+        error = exc if outcome is Outcome.FAILED else None
+        self._start_close(outcome.value, "", error)
+        await self.wait_closed()
 
     # --- addresses ---------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from ..steps import (
     Write,
 )
 from .network import method_of
+from .usage import is_from_outside
 
 if TYPE_CHECKING:
     from . import transport
@@ -55,6 +56,10 @@ async def run(plan: Plan[T], stream: Stream) -> T:
                 result = await stream.carry_out(step)
             except Exception as exc:
                 step = plan.throw(exc)
+            except BaseException as exc:
+                if not _is_failed_call(step, exc):
+                    raise
+                step = plan.throw(exc)
             else:
                 step = plan.send(result)
     except StopIteration as stop:
@@ -62,6 +67,16 @@ async def run(plan: Plan[T], stream: Stream) -> T:
     finally:
         # After a cancellation the plan is still at its step; it has nothing to say.
         plan.close()
+
+
+def _is_failed_call(step: Step, exc: BaseException) -> bool:
+    """Return whether a function that the plan called has failed with ``exc``.
+
+    An interrupt, or the cancellation of our own task, is no failure of a function; a
+    CancelledError of something that it awaited is.
+    """
+    stops = isinstance(exc, (KeyboardInterrupt, SystemExit)) or is_from_outside(exc)
+    return isinstance(step, Call) and not stops
 
 
 class Stream:

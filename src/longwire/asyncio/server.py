@@ -69,6 +69,10 @@ _MAX_CROWDED = 64
 """Connections over a limit that are told so at one time; more are cut off."""
 
 
+# What a task passes on without having failed.
+_ENDS_OF_THE_PROGRAM = (KeyboardInterrupt, SystemExit, GeneratorExit)
+
+
 class _Tls(NamedTuple):
     context: ssl_module.SSLContext
     options: dict[str, Any]
@@ -378,6 +382,9 @@ class Server:
         self._tasks[ws] = task
         task.add_done_callback(ws._task_ended)
 
+    def _task_of(self, ws: ServerConnection) -> asyncio.Task[None] | None:
+        return self._tasks.get(ws)
+
     def _has_opened(self, ws: ServerConnection) -> None:
         self._open.add(ws)
         if self.is_leaving:
@@ -396,7 +403,7 @@ class Server:
             if not self._per_address[address]:
                 del self._per_address[address]
         exc = None if task.cancelled() else task.exception()
-        if isinstance(exc, Exception):
+        if exc is not None and not isinstance(exc, _ENDS_OF_THE_PROGRAM):
             ws.logger.error("connection task failed", exc_info=exc)
         self._check_closed()
 
@@ -487,7 +494,8 @@ def serve(
 
     ``server = await serve(...)`` starts it too. ``handler`` is called with each
     connection whose opening handshake succeeded; when it returns, the connection is
-    closed with 1000; when it raises, with 1011.
+    closed with 1000; when it raises, with 1011 and a traceback in the log; when its
+    task is cancelled, with 1001.
 
     Who is let in:
 

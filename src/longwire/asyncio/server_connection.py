@@ -12,13 +12,14 @@ import functools
 import inspect
 import ssl as ssl_module
 import time
+from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..accepting import CLOSING, CROWDED, Acceptor, Refused, ServerSettings
-from ..errors import ConnectionClosed
 from ..http import handshake
 from ..http.heads import Response
+from ..leaving import Outcome, outcome_of
 from ..settings import MAX_QUEUE, WRITE_LIMIT
 from ..steps import Opened
 from .connection import Connection
@@ -26,6 +27,7 @@ from .driver import Stream, run
 from .link import CLOSING as CLOSE_TIMEOUT
 from .link import INTERVAL, PATIENCE
 from .serving import serving
+from .usage import is_from_outside
 
 if TYPE_CHECKING:
     from .server import Server
@@ -249,7 +251,7 @@ class ServerConnection(Connection):
         """Return the handler's coroutine, or one that raises what calling it raised."""
         try:
             result = self.server.handler(self)
-        except Exception as exc:
+        except BaseException as exc:
             return _raise(exc)
         if isinstance(result, Coroutine):
             return result
@@ -260,37 +262,38 @@ class ServerConnection(Connection):
 
     async def _leave(self, exc: BaseException | None) -> None:
         """The handler has returned, or raised ``exc``: close for how it ended."""
-        if exc is None:
-            if self._live.is_open:
-                self.server._warn_if_one_shot(self)
-            await self.close()
-        elif isinstance(exc, asyncio.CancelledError):
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise exc
-            # Not we are cancelled: the handler awaited something that was.
-            await self._fail(exc)
-        elif isinstance(exc, Exception):
-            await self._fail(exc)
-        else:
-            raise exc
+        session = self._live
+        outcome = outcome_of(exc, session, from_outside=self._is_stopped(exc))
+        if outcome is Outcome.STOPPED:
+            assert exc is not None
+            raise exc  # the task's; _left() closes without waiting
+        if outcome is Outcome.RETURNED and session.is_open:
+            self.server._warn_if_one_shot(self)
+        self._log_outcome(outcome, exc)
+        await self._leave_block(outcome, exc)
 
-    async def _fail(self, exc: BaseException) -> None:
-        """The handler raised."""
-        if not self._live.is_open and _is_only_closed(exc):
+    def _is_stopped(self, exc: BaseException | None) -> bool:
+        """Return whether the handler was cancelled, or its coroutine closed."""
+        if isinstance(exc, GeneratorExit):
+            # While our task runs, nobody closes its coroutine: the handler raised it.
+            if _get_running_loop() is not self._loop:
+                return True
+            return asyncio.current_task() is not self.server._task_of(self)
+        return is_from_outside(exc)
+
+    def _log_outcome(self, outcome: Outcome, exc: BaseException | None) -> None:
+        """Say that the handler failed, if it did."""
+        if outcome is Outcome.FAILED:
+            self.logger.error("connection handler failed", exc_info=exc)
+        elif outcome is Outcome.ENDED:
             self.logger.debug("connection handler ended with the connection")
-            await self.close()
-            return
-        self.logger.error("connection handler failed", exc_info=exc)
-        self._start_close(1011, "", exc)
-        await self.wait_closed()
 
 
 async def _wait_for(result: Awaitable[None]) -> None:
     await result
 
 
-async def _raise(exc: Exception) -> None:
+async def _raise(exc: BaseException) -> None:
     raise exc
 
 
@@ -301,14 +304,6 @@ def _date() -> str:
 @functools.lru_cache(maxsize=1)
 def _date_of(second: int) -> str:
     return email.utils.formatdate(second, usegmt=True)
-
-
-def _is_only_closed(exc: BaseException) -> bool:
-    """Return whether ``exc`` says no more than that a connection has ended."""
-    if isinstance(exc, BaseExceptionGroup):
-        # What a handler with a TaskGroup raises.
-        return exc.split(ConnectionClosed)[1] is None
-    return isinstance(exc, ConnectionClosed)
 
 
 def _in_one_line(exc: BaseException) -> str:

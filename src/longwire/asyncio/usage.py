@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from ..errors import ConcurrencyError
 
-__all__ = ["UNBROKEN", "busy", "elsewhere"]
+__all__ = ["UNBROKEN", "busy", "elsewhere", "is_from_outside"]
 
 UNBROKEN = 256
 """Messages sent without waiting after which other tasks get a turn: a loop that only
@@ -25,3 +27,15 @@ def busy(name: str) -> ConcurrencyError:
         f"cannot call {name} while another coroutine is already running recv or "
         f"recv_streaming"
     )
+
+
+def is_from_outside(exc: BaseException | None) -> bool:
+    """Return whether ``exc`` was thrown into the running task, not raised by its code.
+
+    A CancelledError is, if it is the task's own cancellation and not that of something
+    that the task awaited; a GeneratorExit ends the coroutine itself.
+    """
+    if isinstance(exc, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    return isinstance(exc, GeneratorExit)

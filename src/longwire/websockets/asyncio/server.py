@@ -17,6 +17,7 @@ from ...asyncio.broadcast import broadcast
 from ...asyncio.server import Server
 from ...asyncio.server_connection import ServerConnection
 from ...errors import ConnectionClosedError
+from ...leaving import Outcome
 from .. import variables
 from ..loggers import SERVER
 
@@ -40,10 +41,10 @@ class LoggedServerConnection(ServerConnection):
     longwire says at INFO how each connection ended, and leaves it at that.
     """
 
-    async def _fail(self, exc: BaseException) -> None:
-        if isinstance(exc, ConnectionClosedError) and not self._live.is_open:
-            self.logger.error("connection handler failed", exc_info=exc)
-        await super()._fail(exc)
+    def _log_outcome(self, outcome: Outcome, exc: BaseException | None) -> None:
+        if outcome is Outcome.ENDED and isinstance(exc, ConnectionClosedError):
+            outcome = Outcome.FAILED
+        super()._log_outcome(outcome, exc)
 
 
 def as_documented(listen: Callable[P, Server]) -> Callable[P, Server]:
