@@ -221,8 +221,11 @@ def control_payload(data: str | bytes) -> bytes:
     """Return what a ping or pong carries; at most 125 bytes (section 5.5)."""
     if isinstance(data, str):
         data = data.encode()
-    elif not isinstance(data, BytesLike):
+    elif isinstance(data, BytesLike):
+        # The length of a memoryview is in items, which may be larger than bytes.
+        data = bytes(data)
+    else:
         raise TypeError(f"data must be str or bytes-like, not {type(data).__name__}")
     if len(data) > 125:
         raise ValueError(f"data is {len(data)} bytes long; at most 125 are allowed")
-    return bytes(data)
+    return data

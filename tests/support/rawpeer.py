@@ -231,6 +231,10 @@ class RawPeer:
             payload = mixed.to_bytes(size, "big")
         return Frame(first & 0x0F, payload, bool(first & 0x80), first >> 4 & 7)
 
+    def read_bytes(self, size: int) -> bytes:
+        """Return the next ``size`` bytes as they are on the wire."""
+        return self._exactly(size)
+
     def read_message(self) -> bytes:
         """Return the payload of the next data message, joined."""
         parts = []

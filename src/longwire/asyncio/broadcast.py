@@ -83,7 +83,7 @@ def broadcast(
     loop = asyncio._get_running_loop()
     others: dict[asyncio.AbstractEventLoop, list[Connection]] = {}
     sent = skipped = 0
-    for connection in list(connections):
+    for connection in _members(connections):
         session = connection._session
         if session is None or not session.is_open:
             skipped += 1
@@ -116,9 +116,9 @@ async def broadcast_wait(
     loop raise ConcurrencyError.
     """
     casting = _Casting(_form(message, text), "disconnect", None, raise_exceptions)
-    loop = asyncio.get_running_loop()
+    loop = asyncio._get_running_loop()
     late: list[Connection] = []
-    members = list(connections)
+    members = _members(connections)
     if any(each._session is not None and each._loop is not loop for each in members):
         raise elsewhere()
     for connection in members:
@@ -140,6 +140,18 @@ async def broadcast_wait(
         await asyncio.gather(*tasks, return_exceptions=True)
     casting.raise_failures()
     return casting.result
+
+
+def _members(connections: Iterable[Connection]) -> list[Connection]:
+    """Return the connections in a list, or raise TypeError and say what to write."""
+    if isinstance(connections, Connection):
+        raise TypeError("connections must be a set or list of them: write [websocket]")
+    members = list(connections)
+    for each in members:
+        if not isinstance(each, Connection):
+            kind = type(each).__name__
+            raise TypeError(f"connections has a {kind}; connections are needed")
+    return members
 
 
 def _form(message: Message, text: bool | None) -> Forms:

@@ -31,10 +31,10 @@ from ..connection import (
 from ..errors import InvalidState
 from ..leaving import Outcome, outcome_of
 from ..messages import Cause, Opcode, State
-from ..session import Session
+from ..session import Session, check_close
 from .link import Link
 from .threads import ThreadSender
-from .usage import UNBROKEN, busy, elsewhere, is_from_outside
+from .usage import UNBROKEN, busy, check_loop, elsewhere, is_from_outside
 
 __all__ = ["Connection", "elsewhere"]
 
@@ -90,12 +90,14 @@ class Connection(Link):
         the next can be received. Raises what ``recv()`` raises.
         """
         session = self._live
+        check_loop(self._loop)
         if self._receiving:
             raise busy("recv_streaming")
         decoder = Pieces(decode)
         begun = fin = False
         try:
             while not fin:
+                check_loop(self._loop)
                 if not len(session.inbox):
                     await self._wait_for_input(session, streaming=True)
                 piece = session.take_piece()
@@ -268,8 +270,7 @@ class Connection(Link):
         """
         session = self._live
         payload = None if data is None else control_payload(data)
-        if get_running_loop() is not self._loop:
-            raise elsewhere()
+        check_loop(self._loop)
         if not session.is_open:
             await self._raise_closed(session)
         future: asyncio.Future[float] = self._loop.create_future()
@@ -285,8 +286,7 @@ class Connection(Link):
         """
         session = self._live
         payload = control_payload(data)
-        if get_running_loop() is not self._loop:
-            raise elsewhere()
+        check_loop(self._loop)
         if not session.is_open:
             await self._raise_closed(session)
         session.pong(payload)
@@ -301,8 +301,10 @@ class Connection(Link):
         while messages wait unread. Calling it again only waits. Raises ProtocolError
         for a code or reason that may not be sent.
         """
-        if self._session is not None and get_running_loop() is not self._loop:
-            raise elsewhere()
+        if self._session is None:
+            raise InvalidState("the opening handshake is not complete")
+        check_loop(self._loop)
+        check_close(code, reason)
         self._start_close(code, reason)
         await self.wait_closed()
 
@@ -320,11 +322,19 @@ class Connection(Link):
         self._react()
 
     async def wait_closed(self) -> None:
-        """Wait until TCP has ended, for whatever reason."""
+        """Wait until TCP has ended, for whatever reason.
+
+        During a server's opening handshake, until the client has gone, or was refused.
+        """
+        wire = self.wire
+        loop = get_running_loop() if wire is None else wire.loop
+        check_loop(loop)
         if self.state is State.CLOSED:
             return
+        if self._session is None and wire is not None and (wire.got_eof or wire.lost):
+            return  # opening, and the peer has gone
         if self._gone is None:
-            self._gone = asyncio.get_running_loop().create_future()
+            self._gone = loop.create_future()
         await asyncio.shield(self._gone)
 
     async def __aenter__(self) -> Self:

@@ -403,15 +403,12 @@ cdef class Receiving(Operation):
             if session is None:
                 self.state = DONE
                 raise InvalidState("the opening handshake is not complete")
-            if owner._receiving:
-                self.state = DONE
-                raise busy("recv")
             self.state = DONE
-            if session.inbox.whole > 0:
-                if owner._thread != PyThread_get_thread_ident():
-                    owner.check_loop()
-                return self.take(session)
             owner.check_loop()
+            if owner._receiving:
+                raise busy("recv")
+            if session.inbox.whole > 0:
+                return self.take(session)
             self.state = WAITING
             owner._receiving = True
             session.streaming = False

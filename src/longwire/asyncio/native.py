@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..once import MAKING
 from . import transport, wire
 from .network import wanted_engine
+from .usage import check_thread
 from .wire import Owner
 
 __all__ = ["Listener", "Transport", "Wire", "adopt", "is_available"]
@@ -202,10 +203,12 @@ class Transport(asyncio.Transport):
 
     def close(self) -> None:
         """Close when all that was written has left."""
+        check_thread(self._wire.loop)
         self._wire.close()
 
     def abort(self) -> None:
         """Close now, whatever was not sent."""
+        check_thread(self._wire.loop)
         self._wire.abort()
 
     def get_protocol(self) -> Any:
@@ -218,16 +221,19 @@ class Transport(asyncio.Transport):
 
     def pause_reading(self) -> None:
         """Stop reading."""
+        check_thread(self._wire.loop)
         self._wire.pause()
 
     def resume_reading(self) -> None:
         """Read again."""
+        check_thread(self._wire.loop)
         self._wire.resume()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send ``data``, now or when the peer takes it."""
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data must be bytes-like, not {type(data).__name__}")
+        check_thread(self._wire.loop)
         self._wire.write(bytes(data))
 
     def can_write_eof(self) -> bool:
@@ -236,6 +242,7 @@ class Transport(asyncio.Transport):
 
     def write_eof(self) -> None:
         """Send the end of the stream after what was written."""
+        check_thread(self._wire.loop)
         self._wire.half_close()
 
     def get_write_buffer_size(self) -> int:

@@ -51,6 +51,7 @@ from . import native, transport
 from .listening import Listening
 from .network import method_of
 from .server_connection import ServerConnection
+from .usage import check_loop, check_thread
 
 __all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
 
@@ -105,6 +106,7 @@ class Server:
         self._tls = tls
         self._starts_tls = tls is not None
         self._server: Listening | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Lock | None = None
         self._closing = False
         self._draining = False
@@ -132,6 +134,9 @@ class Server:
         await self.wait_closed()
 
     async def _start(self) -> Self:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        check_loop(self._loop, "server")
         if self._starting is None:
             self._starting = asyncio.Lock()
         async with self._starting:
@@ -148,8 +153,15 @@ class Server:
     @property
     def _listening(self) -> Listening:
         if self._server is None:
-            raise RuntimeError("the server was not started: await it, or enter it")
+            raise _not_started()
         return self._server
+
+    def _check_awaited(self) -> None:
+        """Raise the right error where waiting for the end would be for ever."""
+        if self._loop is not None:
+            check_loop(self._loop, "server")
+        elif not self._closing:
+            raise _not_started()
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """Return the event loop that the server runs on."""
@@ -208,6 +220,8 @@ class Server:
         themselves.
         """
         check_close(code, reason)
+        if self._loop is not None:
+            check_thread(self._loop, "server")
         self._stop_listening()
         for ws in list(self._tasks):
             if ws not in self._open:
@@ -218,7 +232,11 @@ class Server:
         return _WaitClosed(self)
 
     async def wait_closed(self) -> None:
-        """Wait until the server is closed and all its handlers have returned."""
+        """Wait until the server is closed and all its handlers have returned.
+
+        Raises RuntimeError for a server that was neither started nor closed.
+        """
+        self._check_awaited()
         await self._closed.wait()
 
     async def drain(
@@ -245,6 +263,7 @@ class Server:
         if batch < 1:
             raise ValueError(f"batch is {batch}; the least allowed is 1")
         check_close(code, reason)
+        self._check_awaited()
         self._draining = True
         if not keep_listening:
             self._stop_listening()
@@ -436,6 +455,10 @@ class _WaitClosed:
 
     def __await__(self) -> Generator[Any, None, None]:
         return self._server.wait_closed().__await__()
+
+
+def _not_started() -> RuntimeError:
+    return RuntimeError("the server was not started: await it, or enter it")
 
 
 def _reached(count: int, limit: int | None) -> bool:

@@ -137,7 +137,15 @@ class ServerConnection(Connection):
 
     def _interrupt(self, why: str) -> None:
         """Answer 503 if the opening handshake is still under way."""
+        assert self.wire is not None
         self._interrupted = why
+        loop = self.wire.loop
+        if _get_running_loop() is loop:
+            self._end_opening()
+        else:  # between two runs of the loop
+            loop.call_soon(self._end_opening)
+
+    def _end_opening(self) -> None:
         if self._opening is not None and not self._opening.expired():
             self._opening.reschedule(asyncio.get_running_loop().time())
 

@@ -3,22 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import _get_running_loop
 
 from ..errors import ConcurrencyError
 
-__all__ = ["UNBROKEN", "busy", "elsewhere", "is_from_outside"]
+__all__ = [
+    "UNBROKEN",
+    "busy",
+    "check_loop",
+    "check_thread",
+    "elsewhere",
+    "is_from_outside",
+]
 
 UNBROKEN = 256
 """Messages sent without waiting after which other tasks get a turn: a loop that only
 sends would else keep everything to itself while the peer reads as fast."""
 
 
-def elsewhere() -> ConcurrencyError:
-    """Return the error of who uses a connection outside of its event loop."""
+def elsewhere(what: str = "connection") -> ConcurrencyError:
+    """Return the error of who uses a connection or server outside of its event loop."""
+    ways = "send_threadsafe(), broadcast() or " if what == "connection" else ""
     return ConcurrencyError(
-        "the connection belongs to another event loop; from a thread, use "
-        "send_threadsafe(), broadcast() or loop.call_soon_threadsafe()"
+        f"the {what} belongs to another event loop; from a thread, use "
+        f"{ways}loop.call_soon_threadsafe()"
     )
+
+
+def check_loop(loop: asyncio.AbstractEventLoop, what: str = "connection") -> None:
+    """Raise ConcurrencyError unless ``loop`` runs here: for what is awaited."""
+    if _get_running_loop() is not loop:
+        raise elsewhere(what)
+
+
+def check_thread(loop: asyncio.AbstractEventLoop, what: str = "connection") -> None:
+    """Raise ConcurrencyError where ``loop`` may run at the same time.
+
+    For what waits for nothing: it may also be called between two runs of the loop.
+    """
+    running = _get_running_loop()
+    if running is not loop and (running is not None or loop.is_running()):
+        raise elsewhere(what)
 
 
 def busy(name: str) -> ConcurrencyError:

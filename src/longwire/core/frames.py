@@ -317,7 +317,10 @@ def serialize_close(code: int | None, reason: str = "") -> bytes:
             f"close code {code} cannot be sent; 1000 to 1003, 1007 to 1014 and 3000 to "
             "4999 are allowed"
         )
-    encoded = reason.encode()
+    try:
+        encoded = reason.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidClose(f"close reason cannot be UTF-8: {exc.reason}") from None
     if len(encoded) > 123:
         raise InvalidClose(f"close reason of {len(encoded)} bytes; 123 are allowed")
     return bytes((code >> 8, code & 0xFF)) + encoded

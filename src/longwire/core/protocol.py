@@ -295,9 +295,10 @@ class Protocol:
         self.state = states.public(self._phase)
 
     def _put_control(self, opcode: int, payload: bytes) -> None:
-        if len(payload) > 125:
-            raise UsageError(f"control frame of {len(payload)} bytes; 125 are allowed")
-        self._put_frame(opcode | _FIN, _to_bytes(payload))
+        data: bytes = _to_bytes(payload)
+        if len(data) > 125:
+            raise UsageError(f"control frame of {len(data)} bytes; 125 are allowed")
+        self._put_frame(opcode | _FIN, data)
 
     def _put_frame(self, first: int, payload: str | bytes) -> None:
         if self.client:
