@@ -29,6 +29,7 @@ from .steps import Call, Opened, Plan, Read, Write
 __all__ = [
     "CLOSING",
     "CROWDED",
+    "LEFT",
     "Acceptor",
     "Refused",
     "ServerSettings",
@@ -42,6 +43,8 @@ CLOSING = "Server is shutting down"
 """Why a server that closes or drains answers 503."""
 CROWDED = "Too many connections"
 """Why a server at one of its limits on connections answers 503."""
+LEFT = "The client has gone"
+"""Why a callback that the client did not wait for is not waited for either."""
 
 
 class Accepting(Protocol):

@@ -37,6 +37,9 @@ class Owner:
     def write_paused(self) -> None:
         self.told.append("paused")
 
+    def peer_left(self) -> None:
+        pass
+
     def write_resumed(self) -> None:
         self.told.append("resumed")
 

@@ -303,6 +303,9 @@ async def test_many_small_pieces_are_kept_in_order() -> None:
 
 async def test_what_is_written_while_resuming_comes_after_the_rest() -> None:
     class Talkative(Owner):
+        def peer_left(self) -> None:
+            pass
+
         def write_resumed(self) -> None:
             super().write_resumed()
             one.write(b"more")

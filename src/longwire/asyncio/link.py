@@ -137,10 +137,22 @@ class Link(Messaging, connection.Connection):
         self._never_opened = True
         if self.wire is not None:
             self.wire.forget_owner()
+        self._wake_for_the_end()
+
+    def _wake_for_the_end(self) -> None:
+        """Let ``wait_closed()`` return."""
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
+        self._gone = None
 
     # --- from the wire and the timers --------------------------------------------
+
+    def peer_left(self) -> None:
+        """The peer has gone before the connection was open.
+
+        Nobody but who reads the handshake is concerned: a client's plan may have gone
+        on to another wire.
+        """
 
     def eof(self) -> None:
         """The peer sends nothing more."""
@@ -155,8 +167,7 @@ class Link(Messaging, connection.Connection):
             self._flush_soon.cancel()
             self._flush_soon = None
         self._react()
-        if self._gone is not None and not self._gone.done():
-            self._gone.set_result(None)
+        self._wake_for_the_end()
         self._log_end()
 
     def write_paused(self) -> None:

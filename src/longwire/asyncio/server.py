@@ -528,7 +528,9 @@ def serve(
     * ``process_request(connection, request)``: may return a response to refuse with;
       see ``connection.respond()`` and :func:`basic_auth`.
     * ``process_response(connection, request, response)``: may change the response, or
-      return another. Both may be functions or coroutines.
+      return another. Both may be functions or coroutines. When the client goes away
+      meanwhile, ``connection.wait_closed()`` returns, and what still waits a second
+      later is cancelled; it is cancelled at once when the server closes.
     * ``health``: a path such as ``"/healthz"`` that is answered with 200, with 503
       while the server is closing, and not logged.
     * ``open_timeout``: seconds for the whole opening handshake, TLS included.

@@ -16,7 +16,14 @@ from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..accepting import CLOSING, CROWDED, Acceptor, Refused, ServerSettings
+from ..accepting import (
+    CLOSING,
+    CROWDED,
+    LEFT,
+    Acceptor,
+    Refused,
+    ServerSettings,
+)
 from ..http import handshake
 from ..http.heads import Response
 from ..leaving import Outcome, outcome_of
@@ -36,6 +43,9 @@ __all__ = ["ServerConnection"]
 
 _LINGER = 1.0
 """Seconds that a refused peer gets to read its answer and close."""
+_LEFT_GRACE = 1.0
+"""Seconds that callbacks of the opening handshake may still take when the client has
+gone: a client that has only ended its own direction may yet read the answer."""
 _LINGER_READS = 64
 """Reads of what a refused peer still sends, for the same purpose."""
 
@@ -59,6 +69,7 @@ class ServerConnection(Connection):
     _address = ""
     _opening: asyncio.Timeout | None = None
     _interrupted = ""
+    _left_early = False
     # What decides on the opening handshake; longwire.websockets has it ask methods.
     _acceptor: Callable[..., Acceptor] = Acceptor
 
@@ -148,6 +159,18 @@ class ServerConnection(Connection):
     def _end_opening(self) -> None:
         if self._opening is not None and not self._opening.expired():
             self._opening.reschedule(asyncio.get_running_loop().time())
+
+    def peer_left(self) -> None:
+        """The client has gone during the opening handshake.
+
+        What reads the request sees it. A callback that answers it may be waiting for
+        anything: if that is the end, it is woken, and all have to be done soon.
+        """
+        self._wake_for_the_end()
+        answering = self._opening is not None and self.request is not None
+        if answering and not self._left_early:
+            self._left_early = True
+            asyncio.get_running_loop().call_later(_LEFT_GRACE, self._interrupt, LEFT)
 
     # --- opening -----------------------------------------------------------------
 

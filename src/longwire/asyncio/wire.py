@@ -23,6 +23,9 @@ class Owner(Protocol):
     def wire_made(self) -> None:
         """The connection is there."""
 
+    def peer_left(self) -> None:
+        """Before ``switch()``: the peer sends nothing more, or TCP is gone."""
+
     def feed(self, data: bytes) -> None:
         """Bytes came, after ``switch()``."""
 
@@ -45,7 +48,8 @@ class _Nobody:
     def _ignore(self, *told: object) -> None:
         pass
 
-    wire_made = feed = eof = lost = write_paused = write_resumed = _ignore
+    wire_made = peer_left = feed = eof = lost = _ignore
+    write_paused = write_resumed = _ignore
 
 
 class Wire:
@@ -91,16 +95,17 @@ class Wire:
             self.owner.eof()
         else:
             self._wake()
+            self.owner.peer_left()
         return keep_open
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Pass the loss on."""
         self.error = exc
         self._wake()
-        # Before the switch nobody but read() is concerned: a client's plan may have
-        # gone on to another wire.
         if self._switched:
             self._tell_lost()
+        else:
+            self.owner.peer_left()
 
     def pause_writing(self) -> None:
         """Tell the owner that the peer is slow."""
