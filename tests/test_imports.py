@@ -14,14 +14,15 @@ pytestmark = pytest.mark.once
 
 PACKAGE = Path(longwire.__file__).parent
 
-VALUES = {"errors", "messages"}
+VALUES = {"errors", "escaping", "messages"}
 PLANS = VALUES | {"http", "session", "options", "settings", "steps"}
 
 # What each module or package of longwire may import of longwire, itself aside: the
 # table of docs/explain/architecture.md.
 ARROWS: dict[str, set[str]] = {
-    "messages": set(),
-    "errors": {"messages"},
+    "escaping": set(),
+    "messages": {"escaping"},
+    "errors": {"escaping", "messages"},
     "options": set(),
     "build": set(),
     "once": set(),
@@ -38,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "client_settings": {"http", "once", "options"},
     "connecting": PLANS | {"client_settings"},
     "accepting": PLANS,
-    "retrying": {"errors", "options"},
+    "retrying": {"errors", "escaping", "options"},
     "connection": VALUES | {"http", "once", "options", "session"},
     "asyncio": PLANS
     | {"accepting", "client_settings", "connecting", "connection", "forms", "outbox"}

@@ -19,7 +19,7 @@ from rich.text import Text
 from .. import Server, ServerConnection, WebSocketException, __version__, connect, serve
 from ..options import PROFILES
 from .client import InputError, converse
-from .escaping import escape, one_line
+from ..escaping import escape, one_line
 from .input import prompt_lines, stdin_lines
 from .output import JsonOutput, LineOutput, Output, TerminalOutput
 from .serving import CannotListen, serve_until_stopped, url

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import ClientConnection, Close, ConnectionClosed
-from .escaping import escape
+from ..escaping import escape
 
 __all__ = ["JsonOutput", "LineOutput", "Output", "TerminalOutput"]
 

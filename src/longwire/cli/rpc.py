@@ -20,7 +20,7 @@ from .commands import (
     one_line_for_failures,
     seconds,
 )
-from .escaping import escape
+from ..escaping import escape
 
 if TYPE_CHECKING:
     from ..rpc import Client

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from .. import Server
-from .escaping import one_line
+from ..escaping import one_line
 from .signals import stopping
 
 __all__ = ["CannotListen", "find_addresses", "serve_until_stopped", "url"]

@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(uri: str, insecure: bool) -> bool:
     """Talk to ``uri`` until either side ends it; return whether that was proper."""
     from ..cli.client import InputError
-    from ..cli.escaping import escape, one_line
+    from ..escaping import escape, one_line
 
     try:
         return asyncio.run(_talk(uri, insecure))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from longwire.cli.escaping import escape, one_line
+from longwire.escaping import escape, one_line
 
 pytestmark = pytest.mark.once
 
