@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, Protocol
 
 from .errors import InvalidHandshake, InvalidMessage, LimitExceeded, WebSocketException
+from .escaping import excerpt
 from .http import handshake
 from .http.extensions import (
     ServerExtensionFactory,
@@ -375,9 +376,10 @@ class Acceptor:
             selected = yield Call(select, (self._connection, offered))
             if selected is not None and selected not in offered:
                 # RFC 6455 section 4.2.2: the value is one of those the client sent.
+                allowed = excerpt(", ".join(offered))
                 raise ValueError(
                     f"select_subprotocol returned {selected!r}; "
-                    f"None or one of {offered} is allowed"
+                    f"None or one of those offered is allowed: {allowed}"
                 )
         except (InvalidHandshake, GeneratorExit):
             raise  # documented: NegotiationError refuses the client

@@ -43,12 +43,16 @@
 
 ``code`` on ``PeerError`` and ``LimitExceeded`` is the close code to send;
 ``status`` on ``InvalidHandshake`` is the HTTP status a server answers with.
+
+Attributes hold what a peer sent as it came. ``str()`` of an exception is for people and
+logs: it repeats no more than 200 characters of each such text, and nothing unprintable.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from .escaping import escape, excerpt
 from .messages import Close, CloseReport
 
 __all__ = [
@@ -95,6 +99,9 @@ __all__ = [
 
 class WebSocketException(Exception):
     """The root: ``except WebSocketException`` catches everything of longwire."""
+
+    def __str__(self) -> str:
+        return escape(super().__str__())
 
 
 # --- normal life -----------------------------------------------------------------
@@ -228,7 +235,7 @@ class PayloadTooBig(LimitExceeded):
 
     def __str__(self) -> str:
         if isinstance(self.args[0], str):
-            return self.args[0]
+            return escape(self.args[0])
         found = "a frame" if self.size is None else f"a frame of {self.size} bytes"
         if self.current_size:
             found += f" after {self.current_size} bytes"
@@ -285,7 +292,7 @@ class _HeadTooLarge(SecurityError, LimitExceeded):
 
     def __str__(self) -> str:
         if isinstance(self.args[0], str):
-            return self.args[0]
+            return escape(self.args[0])
         return f"{self.what} exceeds the limit of {self.limit_value} {self.unit}"
 
 
@@ -341,7 +348,7 @@ class InvalidMethod(InvalidHandshake):
         self.method = method
 
     def __str__(self) -> str:
-        return f"unsupported HTTP method; expected GET; got {self.method}"
+        return f"unsupported HTTP method; expected GET; got {excerpt(self.method)}"
 
 
 class InvalidProtocol(InvalidHandshake):
@@ -354,7 +361,8 @@ class InvalidProtocol(InvalidHandshake):
         self.protocol = protocol
 
     def __str__(self) -> str:
-        return f"unsupported protocol; expected HTTP/1.1; got {self.protocol}"
+        found = excerpt(self.protocol)
+        return f"unsupported protocol; expected HTTP/1.1; got {found}"
 
 
 class InvalidStatus(InvalidHandshake):
@@ -377,11 +385,12 @@ class InvalidHeader(InvalidHandshake):
         self.value = value
 
     def __str__(self) -> str:
+        name = excerpt(self.name)
         if self.value is None:
-            return f"missing {self.name} header"
+            return f"missing {name} header"
         if self.value == "":
-            return f"empty {self.name} header"
-        return f"invalid {self.name} header: {self.value}"
+            return f"empty {name} header"
+        return f"invalid {name} header: {excerpt(self.value)}"
 
 
 class InvalidHeaderFormat(InvalidHeader):
@@ -424,7 +433,7 @@ class DuplicateParameter(NegotiationError):
         self.name = name
 
     def __str__(self) -> str:
-        return f"duplicate parameter: {self.name}"
+        return f"duplicate parameter: {excerpt(self.name)}"
 
 
 class InvalidParameterName(NegotiationError):
@@ -435,7 +444,7 @@ class InvalidParameterName(NegotiationError):
         self.name = name
 
     def __str__(self) -> str:
-        return f"invalid parameter name: {self.name}"
+        return f"invalid parameter name: {excerpt(self.name)}"
 
 
 class InvalidParameterValue(NegotiationError):
@@ -447,11 +456,12 @@ class InvalidParameterValue(NegotiationError):
         self.value = value
 
     def __str__(self) -> str:
+        name = excerpt(self.name)
         if self.value is None:
-            return f"missing value for parameter {self.name}"
+            return f"missing value for parameter {name}"
         if self.value == "":
-            return f"empty value for parameter {self.name}"
-        return f"invalid value for parameter {self.name}: {self.value}"
+            return f"empty value for parameter {name}"
+        return f"invalid value for parameter {name}: {excerpt(self.value)}"
 
 
 class ProxyError(InvalidHandshake):
@@ -504,7 +514,7 @@ class InvalidURI(UsageError):
         self.msg = msg
 
     def __str__(self) -> str:
-        return f"{self.uri} isn't a valid URI: {self.msg}"
+        return f"{excerpt(self.uri)} isn't a valid URI: {excerpt(self.msg)}"
 
 
 class InvalidProxy(UsageError):
@@ -516,4 +526,4 @@ class InvalidProxy(UsageError):
         self.msg = msg
 
     def __str__(self) -> str:
-        return f"{self.proxy} isn't a valid proxy: {self.msg}"
+        return f"{excerpt(self.proxy)} isn't a valid proxy: {excerpt(self.msg)}"

@@ -10,6 +10,8 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 
+from .escaping import MAX_LINE, excerpt
+
 __all__ = [
     "Cause",
     "Close",
@@ -94,7 +96,8 @@ class Close:
     """What a close frame says: a code and, optionally, a reason.
 
     A close frame without a payload is ``Close(1005, "")``: the RFC reserves 1005
-    for "no code was present" (section 7.1.5).
+    for "no code was present" (section 7.1.5). ``reason`` is as it came; ``str()``
+    escapes what is not printable in it, so that it is safe in a log or a terminal.
     """
 
     code: int
@@ -108,7 +111,7 @@ class Close:
         else:
             name = CLOSE_CODE_NAMES.get(self.code, "unknown")
         text = f"{int(self.code)} ({name})"
-        return f"{text} {self.reason}" if self.reason else text
+        return f"{text} {excerpt(self.reason)}" if self.reason else text
 
 
 @dataclasses.dataclass
@@ -190,7 +193,8 @@ class CloseReport:
     rcvd: Close | None = None
     sent: Close | None = None
     detail: str = ""
-    """One sentence for people: what was found and what was allowed."""
+    """One sentence for people: what was found and what was allowed. ``str()`` of the
+    report escapes it, as it does ``reason``."""
     error: BaseException | None = None
     limit: str | None = None
     """Name of the field of :class:`~longwire.Limits` that was exceeded."""
@@ -215,4 +219,7 @@ class CloseReport:
         else:
             said, reason = str(Close(self.code, self.reason)), ""
         text = f"{self.cause.value}: {said}"
-        return f"{text}; {self.detail}" if self.detail not in ("", reason) else text
+        if self.detail in ("", reason):
+            return text
+        # It may repeat what the peer, or the network, had to say.
+        return f"{text}; {excerpt(self.detail, MAX_LINE)}"

@@ -15,6 +15,7 @@ from .errors import (
     InvalidProxyStatus,
     InvalidStatus,
 )
+from .escaping import one_line
 from .options import LoggerLike
 
 __all__ = ["Retries", "backoff", "process_exception"]
@@ -88,10 +89,16 @@ class Retries:
         self._logger.info(
             "connect failed; reconnecting in %.1f seconds: %s",
             delay,
-            f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__,
+            _described(exc),
         )
         return delay
 
     def succeeded(self) -> None:
         """Begin anew: the next failure is the first of its kind."""
         self._left = None
+
+
+def _described(exc: Exception) -> str:
+    """Return class and text of ``exc``; what a peer has in it writes no log of ours."""
+    name, text = type(exc).__name__, one_line(exc)
+    return name if text == name else f"{name}: {text}"

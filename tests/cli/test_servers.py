@@ -12,6 +12,7 @@ import pytest
 import longwire
 from tests.support.commands import run, running
 from tests.support.ports import free_port
+from tests.support.rawpeer import knock
 
 
 def connect(url, **options):
@@ -113,6 +114,23 @@ async def test_echo_sends_text_and_binary_back():
 
             assert await ws.recv() == "text"
             assert await ws.recv() == b"\x00\xff"
+
+
+EVIL = "\x1b]0;owned\x07\r\nforged \x9b\u202e\u2028\u200b"
+
+
+@pytest.mark.parametrize("verbose", ["-v", "-vv"])
+@pytest.mark.parametrize("name", ["echo", "demo"])
+def test_a_close_reason_does_not_control_the_log(name, verbose):
+    with running(name, verbose, "--port", "0") as server:
+        port = int(server.url().rstrip("/").rpartition(":")[2])
+        with knock(port).ask() as peer:
+            peer.send_close(4000, EVIL)
+
+            line = server.line_with("4000")
+
+    assert "forged" in line
+    assert line.removesuffix("\n").isprintable()
 
 
 async def test_echo_over_tls(certificates):

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from longwire import Limits
+from longwire.http.handshake import select_subprotocol
 from tests.hostile.conftest import Serve, memory_below, until
 from tests.support.rawpeer import RawPeer, request
 
@@ -78,6 +79,59 @@ def test_a_dribbled_request_runs_out_of_time(attack: Serve) -> None:
 
         assert sent < 150
         assert time.monotonic() - start < 10
+
+
+EVIL = "\x9b31m\u202e\u2028\u200b\ufeff".encode() + b"\xff"
+CONTROLS = b"\x1b]0;x\x07" + EVIL
+LONG = b"t" * 4000
+# What can be written into a head and is then told in a log and an answer.
+WRITTEN = {
+    "method": b"EV" + CONTROLS + b" / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a long method": LONG + b" / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "target": b"GET /" + CONTROLS + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "version": b"GET / " + CONTROLS + b"\r\nHost: x\r\n\r\n",
+    "Host": request().replace(b"Host: ", b"Host: " + EVIL),
+    "header name": request(CONTROLS + b": x"),
+    "header value": request(b"X: " + CONTROLS),
+    "Upgrade": request().replace(b"Upgrade: websocket", b"Upgrade: " + EVIL),
+    "Connection": request().replace(b"Connection: Upgrade", b"Connection: " + EVIL),
+    "key": request().replace(b"-Key: ", b"-Key: " + EVIL),
+    "version of the protocol": request().replace(b"-Version: ", b"-Version: " + EVIL),
+    "Origin": request(b"Origin: " + EVIL),
+    "a long Origin": request(b"Origin: http://" + LONG),
+    "Content-Length": request(b"Content-Length: " + EVIL),
+    "Transfer-Encoding": request(b"Transfer-Encoding: " + EVIL),
+    "extensions": request(b"Sec-WebSocket-Extensions: x; " + EVIL),
+    "subprotocols": request(b"Sec-WebSocket-Protocol: " + EVIL),
+    "other subprotocols": request(b"Sec-WebSocket-Protocol: " + LONG),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_a_client_writes_controls_neither_the_log_nor_the_answer(
+    attack: Serve, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    allowed = ["https://example.com", None]
+    with attack(origins=allowed, select_subprotocol=first_of_ours) as victim:
+        caplog.clear()
+        with victim.knock() as peer:
+            peer.write(WRITTEN[name])
+
+            answer = peer.read_all().decode()
+
+        until(lambda: "opening handshake failed" in caplog.text)
+        told = [text for text in caplog.messages if "handshake failed" in text]
+        assert len(told) == 1
+        assert told[0].isprintable()
+        assert len(told[0]) < 600
+        assert all(line.isprintable() for line in answer.split("\r\n")[:-1])
+        assert answer.rpartition("\r\n")[2].replace("\n", "").isprintable()
+        assert len(answer) < 1000
+
+
+def first_of_ours(connection: object, offered: list[str]) -> str | None:
+    """Choose a subprotocol as the server does, but let clients without any pass."""
+    return select_subprotocol(offered, ["chat"]) if offered else None
 
 
 def test_many_slow_requests_do_not_keep_others_out(attack: Serve) -> None:

@@ -14,6 +14,7 @@ import urllib.parse
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..escaping import excerpt
 from ..http.heads import Request, Response
 from .server import Server, ServerConnection, serve, unix_serve
 
@@ -54,7 +55,7 @@ class Router:
 
     def redirect(self, connection: ServerConnection, url: str) -> Response:
         """Return the response that sends the client to ``url``."""
-        response = connection.respond(302, f"Found at {url}\n")
+        response = connection.respond(302, f"Found at {excerpt(url)}\n")
         response.headers["Location"] = url
         return response
 

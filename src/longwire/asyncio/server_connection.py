@@ -24,6 +24,7 @@ from ..accepting import (
     Refused,
     ServerSettings,
 )
+from ..escaping import excerpt, one_line
 from ..http import handshake
 from ..http.heads import Response
 from ..leaving import Outcome, outcome_of
@@ -241,14 +242,14 @@ class ServerConnection(Connection):
         elif exc is not None:
             self.logger.info(
                 "opening handshake failed: %s (from %s)",
-                _in_one_line(exc),
+                one_line(exc),
                 self._address or "a Unix socket",
             )
         elif response is not None:
             self.logger.info(
                 "connection rejected (%d %s)",
                 response.status_code,
-                response.reason_phrase,
+                excerpt(response.reason_phrase),
             )
 
     async def _linger(self, refused: Refused) -> None:
@@ -337,7 +338,3 @@ def _date_of(second: int) -> str:
     return email.utils.formatdate(second, usegmt=True)
 
 
-def _in_one_line(exc: BaseException) -> str:
-    """Return the text of ``exc``; a peer's bytes in it make no lines of their own."""
-    text = str(exc) or type(exc).__name__
-    return text if text.isprintable() else ascii(text)[1:-1]

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import Server, ServerConnection, WebSocketException, __version__, connect, serve
+from ..escaping import escape, one_line
 from ..options import PROFILES
 from .client import InputError, converse
-from ..escaping import escape, one_line
 from .input import prompt_lines, stdin_lines
 from .output import JsonOutput, LineOutput, Output, TerminalOutput
 from .serving import CannotListen, serve_until_stopped, url
@@ -330,9 +330,21 @@ def _announce(name: str, where: str) -> None:
         console.print(Text("Ctrl-C stops it.", "dim"))
 
 
+class _EscapingFormatter(logging.Formatter):
+    """Lets nothing reach the terminal that it would obey, tracebacks included.
+
+    Our own texts are escaped where they are made; others' in a traceback are not.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(escape, super().format(record).split("\n")))
+
+
 def _log(verbose: int) -> None:
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=level)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_EscapingFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=level)
     # Why a server has not ended yet is always of interest.
     logging.getLogger("longwire.cli").setLevel(min(level, logging.INFO))
 

@@ -137,7 +137,7 @@ def _counted(closed: ConnectionClosed) -> dict[str, Any]:
 def readable(message: str | bytes) -> str:
     """Return a message as one line: text escaped, binary as hexadecimal digits."""
     if isinstance(message, str):
-        return escape(message)
+        return escape(message, prose=True)
     return f"binary, {len(message)} bytes: {message.hex(' ')}"
 
 
@@ -148,7 +148,7 @@ def describe_end(closed: ConnectionClosed) -> str:
     """
     report = closed.report
     end = closed.rcvd or Close(1006)
-    text = f"Connection closed: {escape(str(end))}."
+    text = f"Connection closed: {end}."
     if closed.rcvd is None and report is not None:
-        text += f" {escape(str(report))}."
+        text += f" {report}."
     return text

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..escaping import escape
 from .commands import (
     header,
     insecure_context,
@@ -20,7 +21,6 @@ from .commands import (
     one_line_for_failures,
     seconds,
 )
-from ..escaping import escape
 
 if TYPE_CHECKING:
     from ..rpc import Client

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..errors import NegotiationError
+from ..escaping import excerpt
 from .extension_base import (
     Agreed,
     ClientExtensionFactory,
@@ -95,10 +96,11 @@ def confirm(
     agreed: list[Agreed] = []
     for name, params in _parse(header_values):
         if any(name == extension.name for extension in agreed):
-            raise NegotiationError(f"duplicate extension: {name}")
+            raise NegotiationError(f"duplicate extension: {excerpt(name)}")
         candidates = [factory for factory in factories if factory.name == name]
         if not candidates:
-            raise NegotiationError(f"unsupported extension: {name} was not offered")
+            found = excerpt(name)
+            raise NegotiationError(f"unsupported extension: {found} was not offered")
         agreed.append(_confirm_one(params, candidates, agreed))
     return agreed
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from ..errors import InvalidHeaderFormat, InvalidHeaderValue
+from ..escaping import quote
 
 __all__ = [
     "ExtensionHeader",
@@ -226,7 +227,8 @@ def validate_subprotocols(subprotocols: Sequence[str]) -> None:
             kind = type(subprotocol).__name__
             raise TypeError(f"subprotocols must be a list of str, not of {kind}")
         if not is_token(subprotocol):
-            raise ValueError(f"invalid subprotocol: {subprotocol!r}; a token is needed")
+            found = quote(subprotocol)
+            raise ValueError(f"invalid subprotocol: {found}; a token is needed")
 
 
 def build_subprotocol(subprotocols: Iterable[str]) -> str:
@@ -275,6 +277,6 @@ def build_www_authenticate_basic(realm: str) -> str:
     Raises ValueError for a realm with control or non-ASCII characters.
     """
     if not (realm.isascii() and realm.isprintable()):
-        raise ValueError(f"realm {realm!r} is not printable ASCII")
+        raise ValueError(f"realm {quote(realm)} is not printable ASCII")
     quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
     return f'Basic realm="{quoted}", charset="UTF-8"'

@@ -26,6 +26,7 @@ from ..errors import (
     InvalidUpgrade,
     NegotiationError,
 )
+from ..escaping import excerpt, one_line
 from .headers import (
     Headers,
     HeadersLike,
@@ -74,8 +75,6 @@ _OURS = frozenset(
     }
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# What a peer sent is quoted in our answer; this bounds how much of it.
-_MAX_QUOTED = 500
 
 
 def make_key(random16: bytes) -> str:
@@ -247,8 +246,9 @@ def select_subprotocol(
     names = ", ".join(supported)
     if not offered:
         raise NegotiationError(f"missing subprotocol; expected one of {names}")
+    found = excerpt(", ".join(offered))
     raise NegotiationError(
-        f"unsupported subprotocols: {', '.join(offered)}; expected one of {names}"
+        f"unsupported subprotocols: {found}; expected one of {names}"
     )
 
 
@@ -327,7 +327,7 @@ def refusal_for(exc: Exception, *, date: str | None = None) -> Response:
     if not isinstance(exc, InvalidHandshake):
         text = "Failed to open a WebSocket connection: internal error.\n"
         return refuse(500, text, date=date)
-    text = f"Failed to open a WebSocket connection: {_quoted(exc)}.\n"
+    text = f"Failed to open a WebSocket connection: {one_line(exc)}.\n"
     headers: list[tuple[str, str]] = []
     if exc.status == 405:
         headers.append(("Allow", "GET"))
@@ -342,11 +342,6 @@ def refusal_for(exc: Exception, *, date: str | None = None) -> Response:
                 "there is nothing here that a browser could show.\n"
             )
     return refuse(exc.status, text, headers=headers, date=date)
-
-
-def _quoted(exc: Exception) -> str:
-    text = str(exc) or type(exc).__name__
-    return text if len(text) <= _MAX_QUOTED else f"{text[: _MAX_QUOTED - 3]}..."
 
 
 # --- client ----------------------------------------------------------------------
@@ -424,11 +419,12 @@ def confirm_subprotocol(headers: Headers, offered: Iterable[str] | None) -> str 
     if not chosen:
         return None
     if len(chosen) > 1:
-        raise NegotiationError(f"multiple subprotocols: {', '.join(chosen)}")
+        found = excerpt(", ".join(chosen))
+        raise NegotiationError(f"multiple subprotocols: {found}")
     offered = list(offered or ())
     if chosen[0] not in offered:
         names = ", ".join(offered) or "none"
         raise NegotiationError(
-            f"unsupported subprotocol: {chosen[0]}; offered: {names}"
+            f"unsupported subprotocol: {excerpt(chosen[0])}; offered: {names}"
         )
     return chosen[0]

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from ..errors import InvalidHeaderValue
+from ..escaping import excerpt, quote
 from .fields import (
     ExtensionHeader,
     ExtensionParameter,
@@ -67,7 +68,7 @@ class UnsafeHeader(InvalidHeaderValue, ValueError):
     """
 
     def __str__(self) -> str:
-        return f"invalid value for header {self.name}: control character"
+        return f"invalid value for header {excerpt(self.name)}: control character"
 
 
 class Headers(MutableMapping[str, str]):
@@ -163,7 +164,7 @@ class Headers(MutableMapping[str, str]):
             kinds = f"{type(key).__name__} and {type(value).__name__}"
             raise TypeError(f"a header's name and value must be str, not {kinds}")
         if not is_token(key):
-            raise ValueError(f"invalid header name: {key!r}; a token is needed")
+            raise ValueError(f"invalid header name: {quote(key)}; a token is needed")
         if _CONTROL.search(value) is not None:
             raise UnsafeHeader(key, value)
         if not value.isascii():

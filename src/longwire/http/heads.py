@@ -21,9 +21,10 @@ from ..errors import (
     RequestLineTooLong,
     StatusLineTooLong,
 )
+from ..escaping import quote
 from .fields import is_token, is_valid_host
 from .headers import Headers
-from .lines import Reader, content_length, excerpt
+from .lines import Reader, content_length
 
 __all__ = ["Request", "RequestReader", "Response", "ResponseReader"]
 
@@ -178,21 +179,21 @@ class RequestReader(Reader):
         try:
             method, target, protocol = line.decode("ascii").split(" ")
         except ValueError:
-            raise InvalidMessage(f"invalid request line: {excerpt(line)}") from None
+            raise InvalidMessage(f"invalid request line: {quote(line)}") from None
         version = _VERSION.fullmatch(protocol)
         if version is None:
-            raise InvalidMessage(f"invalid HTTP version: {excerpt(protocol)}")
+            raise InvalidMessage(f"invalid HTTP version: {quote(protocol)}")
         if version.group(1) != "1":
             raise InvalidProtocol(protocol)
         if not is_token(method):
-            raise InvalidMessage(f"invalid method: {excerpt(method)}")
+            raise InvalidMessage(f"invalid method: {quote(method)}")
         if _ORIGIN_FORM.fullmatch(target) or _ABSOLUTE_FORM.fullmatch(target):
             return method, target, protocol
         if (method == "OPTIONS" and target == "*") or (
             method == "CONNECT" and is_valid_host(target)
         ):
             raise InvalidMethod(method)
-        raise InvalidMessage(f"invalid request target: {excerpt(target)}")
+        raise InvalidMessage(f"invalid request target: {quote(target)}")
 
     @staticmethod
     def _check_host(headers: Headers, protocol: str) -> None:
@@ -218,7 +219,7 @@ class RequestReader(Reader):
         assert match is not None
         host, path = match["host"], match["path"] or "/"
         if not is_valid_host(host):
-            raise InvalidMessage(f"invalid host in request target: {excerpt(target)}")
+            raise InvalidMessage(f"invalid host in request target: {quote(target)}")
         localized = Headers()
         localized.set_insecure("Host", host)
         for name, value in headers.raw_items():
@@ -319,7 +320,7 @@ class ResponseReader(Reader):
         """Return status and reason phrase."""
         match = _STATUS_LINE.fullmatch(line)
         if match is None:
-            raise InvalidMessage(f"invalid status line: {excerpt(line)}")
+            raise InvalidMessage(f"invalid status line: {quote(line)}")
         major, minor, status, reason = match.groups()
         # An old proxy may refuse in HTTP/1.0, but there is no upgrade in it.
         if major != b"1" or (minor == b"0" and status == b"101"):
@@ -342,7 +343,7 @@ class ResponseReader(Reader):
         value = ", ".join(codings)
         if length is not None or line.startswith(b"HTTP/1.0"):
             raise InvalidMessage(
-                f"Transfer-Encoding: {excerpt(value)} in a response "
+                f"Transfer-Encoding: {quote(value)} in a response "
                 "with Content-Length or of HTTP/1.0"
             )
         if value.strip(" \t,").lower() != "chunked":
@@ -375,7 +376,7 @@ class ResponseReader(Reader):
             line = yield from self._line(HeaderLineTooLong)
             match = _CHUNK_LINE.fullmatch(line)
             if match is None:
-                raise InvalidMessage(f"invalid chunk size: {excerpt(line)}")
+                raise InvalidMessage(f"invalid chunk size: {quote(line)}")
             self._left = left - len(match[2] or b"")
             size = int(match[1], 16)
             if size == 0:
@@ -387,7 +388,7 @@ class ResponseReader(Reader):
             while len(self._data) - self._start < 2:
                 yield from self._wait(self.what)
             if (end := self._take(2)) != b"\r\n":
-                raise InvalidMessage(f"chunk of {size} bytes ends with {excerpt(end)}")
+                raise InvalidMessage(f"chunk of {size} bytes ends with {quote(end)}")
         self._head_again()
         yield from self._headers()
         return bytes(body)

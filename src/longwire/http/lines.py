@@ -17,20 +17,15 @@ from ..errors import (
     StatusLineTooLong,
     TooManyHeaders,
 )
+from ..escaping import quote
 from .headers import Headers
 
-__all__ = ["Reader", "content_length", "excerpt"]
+__all__ = ["Reader", "content_length"]
 
 TooLong = type[RequestLineTooLong | StatusLineTooLong | HeaderLineTooLong]
 
 # RFC 9112 section 5: no space before the colon, no line that begins with a space.
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
-
-
-def excerpt(line: bytes | str) -> str:
-    """Return ``line`` for an error message: whole if short, without controls."""
-    text = repr(line).removeprefix("b")
-    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 class Reader:
@@ -86,7 +81,7 @@ class Reader:
             # RFC 9112 section 2.2 lets a lenient reader take a bare LF for a line
             # end; where two readers differ in that, requests can be smuggled.
             fault = "CR without LF" if has_cr else "LF without CR"
-            raise InvalidMessage(f"{fault} in the {self.what}: {excerpt(line)}")
+            raise InvalidMessage(f"{fault} in the {self.what}: {quote(line)}")
         self._left -= end + 1 - self._start
         self._start = self._scanned = end + 1
         return line
@@ -108,7 +103,7 @@ class Reader:
                 raise TooManyHeaders(self._max_headers)
             match = _FIELD.fullmatch(line)
             if match is None:
-                raise InvalidMessage(f"invalid header line: {excerpt(line)}")
+                raise InvalidMessage(f"invalid header line: {quote(line)}")
             name, value = match.groups()
             headers.set_insecure(
                 name.decode("ascii"),

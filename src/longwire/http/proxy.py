@@ -11,7 +11,7 @@ import urllib.parse
 
 from ..errors import InvalidProxy
 from .headers import Headers, build_authorization_basic, build_host
-from .uri import WebSocketURI
+from .uri import WebSocketURI, domain_name
 
 __all__ = ["Proxy", "build_connect", "get_proxy", "parse_proxy"]
 
@@ -81,10 +81,8 @@ def parse_proxy(proxy: str) -> Proxy:
 
 
 def _host(host: str, proxy: str) -> str:
-    if host.isascii():
-        return host
     try:
-        return host.encode("idna").decode()
+        return domain_name(host)
     except UnicodeError as exc:
         raise InvalidProxy(proxy, "hostname isn't a valid domain name") from exc
 

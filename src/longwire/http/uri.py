@@ -17,6 +17,7 @@ __all__ = ["WebSocketURI", "parse_uri"]
 # Visible ASCII that a request target may have; what is not here is percent-encoded.
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>')
 _UNSAFE = re.compile(r"[\x00-\x20\x7f]")
+_MAX_NAME = 253
 
 
 @dataclasses.dataclass
@@ -103,12 +104,22 @@ def _host(parts: urllib.parse.SplitResult, uri: str) -> str:
     if ":" in host:
         # RFC 6874: a zone follows an encoded percent sign.
         return host.replace("%25", "%", 1)
-    if host.isascii():
-        return host
     try:
-        return host.encode("idna").decode()
+        return domain_name(host)
     except UnicodeError as exc:
         raise InvalidURI(uri, "hostname isn't a valid domain name") from exc
+
+
+def domain_name(host: str) -> str:
+    """Return a host name in ASCII, encoded by IDNA where it is not.
+
+    Raises UnicodeError for what is none, or longer than a name can be.
+    """
+    # RFC 1035 section 2.3.4: 255 octets with all length octets. Before encoding, which
+    # takes time that grows with the square of the length.
+    if len(host) > _MAX_NAME:
+        raise UnicodeError(f"{len(host)} characters; {_MAX_NAME} are allowed")
+    return host if host.isascii() else host.encode("idna").decode()
 
 
 def _quote(text: str, uri: str) -> str:

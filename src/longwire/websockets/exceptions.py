@@ -44,6 +44,7 @@ from ..errors import (
     TooManyHeaders,
     WebSocketException,
 )
+from ..escaping import excerpt
 from ..http.headers import Headers, HeadersLike
 from ..http.heads import Response
 from .typing import StatusLike
@@ -138,7 +139,7 @@ class RedirectHandshake(InvalidHandshake):
         self.uri = uri
 
     def __str__(self) -> str:
-        return f"redirect to {self.uri}"
+        return f"redirect to {excerpt(self.uri)}"
 
 
 def _phrase(status_code: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import InvalidHandshake, InvalidMessage
+from ..escaping import excerpt
 from ..http.extension_base import Agreed
 from ..http.heads import Request, Response
 from ..messages import Deflate
@@ -31,10 +32,11 @@ def ended_early(exc: InvalidHandshake) -> InvalidHandshake:
 def log_head(logger: LoggerLike, arrow: str, head: Request | Response) -> None:
     """Log a request or response line by line, at DEBUG."""
     if isinstance(head, Request):
-        logger.debug("%s %s %s %s", arrow, head.method, head.path, head.protocol)
+        line = f"{head.method} {head.path} {head.protocol}"
     else:
-        logger.debug("%s HTTP/1.1 %d %s", arrow, head.status_code, head.reason_phrase)
+        line = f"HTTP/1.1 {head.status_code:d} {head.reason_phrase}"
+    logger.debug("%s %s", arrow, excerpt(line))
     for name, value in head.headers.raw_items():
-        logger.debug("%s %s: %s", arrow, name, value)
+        logger.debug("%s %s", arrow, excerpt(f"{name}: {value}"))
     if isinstance(head, Response) and head.body:
         logger.debug("%s [body] [%d bytes]", arrow, len(head.body))
