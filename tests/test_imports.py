@@ -28,7 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "once": set(),
     "steps": {"messages"},
     "core": VALUES,
-    "http": VALUES,
+    "http": VALUES | {"once"},
     "heartbeat": VALUES | {"options"},
     "outbox": set(),
     "ending": VALUES,

@@ -275,6 +275,7 @@ class Acceptor:
                 raise InvalidMessage("connection closed before the end of the request")
             self._begun = True
             request = reader.feed(data)
+            del data  # the reader has what is needed of it
             if request is not None:
                 return request
 

@@ -335,6 +335,7 @@ def _read_response(reader: ResponseReader) -> Plan[Response]:
     """Return the response; raise EOFError when the stream ends before there is any."""
     while data := (yield Read()):
         response = reader.feed(data)
+        del data  # the reader has what is needed of it
         if response is not None:
             return response
     try:

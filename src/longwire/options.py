@@ -69,7 +69,7 @@ class Limits:
     """Longest request line, status line or header line."""
     handshake_headers: int = 128
     """Most header lines in a head."""
-    handshake_bytes: int = 65536
+    handshake_bytes: int = 16384
     """Largest head: all its lines together."""
     handshake_body: int = 1 << 20
     """Most of the body of a refusing response that a client keeps."""

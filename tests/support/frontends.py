@@ -277,7 +277,8 @@ class AsyncioFrontEnd:
 
         async def begin() -> Endpoint:
             uri = f"{'wss' if 'ssl' in options else 'ws'}://localhost:{port}/"
-            ws = await longwire.connect(uri, host="127.0.0.1", proxy=None, **options)
+            keywords = {"host": "127.0.0.1", "proxy": None, **options}
+            ws = await longwire.connect(uri, **keywords)
             return Endpoint(self, ws)
 
         return self.start(begin())

@@ -62,6 +62,7 @@ async def run(plan: Plan[T], stream: Stream) -> T:
                 step = plan.throw(exc)
             else:
                 step = plan.send(result)
+                del result  # what was read is the plan's to keep, or not
     except StopIteration as stop:
         return cast(T, stop.value)
     finally:

@@ -7,13 +7,12 @@ escapes, so that every value goes out as the bytes it came in.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import Any
 
 from ..errors import InvalidHeaderValue
 from ..escaping import excerpt, quote
+from ..once import MAKING
 from .fields import (
     ExtensionHeader,
     ExtensionParameter,
@@ -56,6 +55,10 @@ __all__ = [
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
+# The fields as written, in order; the values of each name, in lower case.
+_Unpacked = tuple[list[tuple[str, str]], dict[str, list[str]]]
+
+
 class MultipleValuesError(LookupError):
     """A field that was asked for its one value has several; see ``get_all``."""
 
@@ -89,53 +92,60 @@ class Headers(MutableMapping[str, str]):
     CR, LF and NUL among them (:exc:`UnsafeHeader`).
     """
 
-    __slots__ = ("_fields", "_packed", "_values")
+    # One slot, so that a thread finds all of it or what was there before: the fields in
+    # order and their values by name, or, after pack(), the bytes that they come from.
+    __slots__ = ("_state",)
 
-    # What pack() leaves: the fields as bytes, and, from the first look on, what they
-    # were unpacked to.
-    _packed: list[Any]
+    _state: _Unpacked | bytes
 
     def __init__(self, *args: HeadersLike, **kwargs: str) -> None:
-        self._values: dict[str, list[str]] = {}
-        self._fields: list[tuple[str, str]] = []
+        self._state = [], {}
         self.update(*args, **kwargs)
 
-    def pack(self) -> None:
-        """Take less memory until the next look: 0.4 KiB instead of 2."""
-        # Bytes, since one character above U+FFFF makes a str four times as large.
-        self._packed = [str(self).encode(errors="surrogatepass")]
-        # A thread that looks now finds either these or what is packed.
-        del self._fields, self._values
+    @classmethod
+    def parse(cls, block: bytes | bytearray | memoryview) -> Headers:
+        """Return the fields of a head: lines that were checked, each with its end."""
+        headers = cls()
+        add = headers.set_insecure
+        for line in str(block, "utf-8", "surrogateescape").split("\r\n")[:-1]:
+            name, _, value = line.partition(":")
+            add(name, value.strip(" \t"))
+        return headers
 
-    def __getattr__(self, name: str) -> Any:
-        # Called for what pack() has deleted.
-        if name not in ("_fields", "_values"):
-            raise AttributeError(name)
-        try:
-            packed = self._packed
-        except AttributeError:
-            # Another thread has unpacked meanwhile: what it made is there already.
-            return object.__getattribute__(self, name)
-        # Many threads may be here. list.append() is atomic, so all of them publish what
-        # the first one made, and nobody sees a field that is not filled yet.
-        packed.append(_unpack(packed[0]))
-        self._values, self._fields = packed[1]
-        with contextlib.suppress(AttributeError):
-            del self._packed
-        return object.__getattribute__(self, name)
+    def pack(self) -> None:
+        """Take less memory from now on: about as much as on the wire.
+
+        What only looks afterwards unpacks for itself and keeps nothing, so that a look
+        at one field does not bring the memory back. Bytes, because one character above
+        U+FFFF makes a str four times as large.
+        """
+        self._state = str(self).encode(errors="surrogatepass")
+
+    def _look(self) -> _Unpacked:
+        """Return fields and values, not to be changed."""
+        state = self._state
+        return _unpack(state) if isinstance(state, bytes) else state
+
+    def _change(self) -> _Unpacked:
+        """Return fields and values, to be changed."""
+        with MAKING:
+            if isinstance(self._state, bytes):
+                self._state = _unpack(self._state)
+            return self._state
 
     def __str__(self) -> str:
-        lines = [f"{name}: {value}\r\n" for name, value in self._fields]
+        lines = [f"{name}: {value}\r\n" for name, value in self._look()[0]]
         return "".join(lines) + "\r\n"
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._fields!r})"
+        return f"{type(self).__name__}({self._look()[0]!r})"
 
     def copy(self) -> Headers:
         """Return another Headers with the same fields."""
         copy = type(self)()
-        copy._values = {name: values.copy() for name, values in self._values.items()}
-        copy._fields = self._fields.copy()
+        fields, values = self._look()
+        own = {name: found.copy() for name, found in values.items()}
+        copy._state = fields.copy(), own
         return copy
 
     def serialize(self) -> bytes:
@@ -145,16 +155,16 @@ class Headers(MutableMapping[str, str]):
     # --- the mapping -------------------------------------------------------------
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and key.lower() in self._values
+        return isinstance(key, str) and key.lower() in self._look()[1]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(self._look()[1])
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._look()[1])
 
     def __getitem__(self, key: str) -> str:
-        values = self._values[key.lower()]
+        values = self._look()[1][key.lower()]
         if len(values) > 1:
             raise MultipleValuesError(key)
         return values[0]
@@ -173,26 +183,27 @@ class Headers(MutableMapping[str, str]):
 
     def set_insecure(self, key: str, value: str) -> None:
         """Add a field without any check: ``value`` must be known to be harmless."""
-        self._values.setdefault(key.lower(), []).append(value)
-        self._fields.append((key, value))
+        state = self._state
+        fields, values = self._change() if isinstance(state, bytes) else state
+        values.setdefault(key.lower(), []).append(value)
+        fields.append((key, value))
 
     def __delitem__(self, key: str) -> None:
         name = key.lower()
-        del self._values[name]
-        # In place: another thread may be about to publish this same list.
-        self._fields[:] = [f for f in self._fields if f[0].lower() != name]
+        fields, values = self._change()
+        del values[name]
+        fields[:] = [field for field in fields if field[0].lower() != name]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):
             return NotImplemented
-        return self._values == other._values
+        return self._look()[1] == other._look()[1]
 
     __hash__ = None  # type: ignore[assignment]
 
     def clear(self) -> None:
         """Remove all fields."""
-        self._values.clear()
-        self._fields.clear()
+        self._state = [], {}
 
     def update(self, *args: HeadersLike, **kwargs: str) -> None:  # type: ignore[override]
         """Add all fields of a mapping, of pairs or of another Headers, and keywords.
@@ -218,25 +229,25 @@ class Headers(MutableMapping[str, str]):
 
     def get_all(self, key: str) -> list[str]:
         """Return the list of all values of a field; an empty one if it is missing."""
-        return self._values.get(key.lower(), []).copy()
+        return self._look()[1].get(key.lower(), []).copy()
 
     def raw_items(self) -> Iterator[tuple[str, str]]:
         """Iterate over all (name, value) pairs as written, in order.
 
         Changes made meanwhile are not seen.
         """
-        return iter(self._fields.copy())
+        return iter(self._look()[0].copy())
 
 
-def _unpack(packed: bytes) -> tuple[dict[str, list[str]], list[tuple[str, str]]]:
-    """Return the values by name, and the fields, of what ``pack()`` made."""
-    values: dict[str, list[str]] = {}
+def _unpack(packed: bytes) -> _Unpacked:
+    """Return the fields of what ``pack()`` made, and the values by name."""
     fields: list[tuple[str, str]] = []
+    values: dict[str, list[str]] = {}
     for line in packed.decode(errors="surrogatepass").split("\r\n")[:-2]:
-        name, value = line.split(": ", 1)
+        name, _, value = line.partition(": ")
         values.setdefault(name.lower(), []).append(value)
         fields.append((name, value))
-    return values, fields
+    return fields, values
 
 
 HeadersLike = Headers | Mapping[str, str] | Iterable[tuple[str, str]]

@@ -42,6 +42,10 @@ _STATUS_LINE = re.compile(
 )
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*(;[\t\x20-\x7e\x80-\xff]*))?")
 
+# Bytes of a reason phrase that are kept. RFC 9112 section 4: "A client SHOULD ignore the
+# reason-phrase content"; as text it may take four times as much for as long as the
+# connection is open.
+_MAX_PHRASE = 256
 # Provisional responses before the final one; nobody sends more than a few.
 _MAX_PROVISIONAL = 16
 
@@ -149,8 +153,8 @@ class RequestReader(Reader):
             next(self._steps, None)
 
     def _read(self) -> Generator[None, None, Request]:
-        line = yield from self._request_line()
-        method, target, protocol = self._parse_line(line)
+        # The line itself is not kept while the fields are waited for.
+        method, target, protocol = self._parse_line((yield from self._request_line()))
         headers = yield from self._headers()
         if target[0] != "/":
             headers, target = self._localize(headers, target, protocol)
@@ -294,14 +298,13 @@ class ResponseReader(Reader):
     def _read(self) -> Generator[None, None, Response]:
         for _ in range(_MAX_PROVISIONAL + 1):
             self._head_again()
-            line = yield from self._status_line()
-            status, reason = self._parse_line(line)
+            minor, status, reason = self._parse_line((yield from self._status_line()))
             headers = yield from self._headers()
             if status >= 200 or status == 101:
                 break
         else:
             raise InvalidMessage(f"more than {_MAX_PROVISIONAL} provisional responses")
-        body = yield from self._body(line, status, headers)
+        body = yield from self._body(minor, status, headers)
         return Response(status, reason, headers, body)
 
     def _status_line(self) -> Generator[None, None, bytes]:
@@ -316,8 +319,8 @@ class ResponseReader(Reader):
         return (yield from self._line(StatusLineTooLong))
 
     @staticmethod
-    def _parse_line(line: bytes) -> tuple[int, str]:
-        """Return status and reason phrase."""
+    def _parse_line(line: bytes) -> tuple[int, int, str]:
+        """Return the minor version of HTTP, the status and the reason phrase."""
         match = _STATUS_LINE.fullmatch(line)
         if match is None:
             raise InvalidMessage(f"invalid status line: {quote(line)}")
@@ -325,12 +328,13 @@ class ResponseReader(Reader):
         # An old proxy may refuse in HTTP/1.0, but there is no upgrade in it.
         if major != b"1" or (minor == b"0" and status == b"101"):
             raise InvalidProtocol(line[:8].decode())
-        return int(status), reason.decode(errors="surrogateescape")
+        phrase = reason[:_MAX_PHRASE].decode(errors="surrogateescape")
+        return int(minor), int(status), phrase
 
     # --- bodies ------------------------------------------------------------------
 
     def _body(
-        self, line: bytes, status: int, headers: Headers
+        self, minor: int, status: int, headers: Headers
     ) -> Generator[None, None, bytes]:
         """Return the body, by the rules of RFC 9112 section 6.3 in their order."""
         if status in (101, 204, 304) or (self._tunnel and 200 <= status < 300):
@@ -341,7 +345,7 @@ class ResponseReader(Reader):
         if not codings:
             return (yield from self._plain_body(length))
         value = ", ".join(codings)
-        if length is not None or line.startswith(b"HTTP/1.0"):
+        if length is not None or minor == 0:
             raise InvalidMessage(
                 f"Transfer-Encoding: {quote(value)} in a response "
                 "with Content-Length or of HTTP/1.0"
@@ -362,7 +366,8 @@ class ResponseReader(Reader):
         return self._take(most)
 
     def _take(self, size: int) -> bytes:
-        taken = bytes(self._data[self._start : self._start + size])
+        with memoryview(self._data) as view:
+            taken = bytes(view[self._start : self._start + size])
         self._start = self._scanned = self._start + size
         return taken
 
@@ -392,8 +397,3 @@ class ResponseReader(Reader):
         self._head_again()
         yield from self._headers()
         return bytes(body)
-
-    def _forget(self) -> None:
-        """Drop what has been read."""
-        del self._data[: self._start]
-        self._start = self._scanned = 0

@@ -32,7 +32,9 @@ class Reader:
     """What both readers do: lines and fields within limits.
 
     The methods that wait for input are generators: they yield when they need more
-    and are resumed by ``feed`` or ``feed_eof``.
+    and are resumed by ``feed`` or ``feed_eof``. What waits is bytes, about as many as
+    came: lines are checked where they lie in the buffer, and become text when the head
+    is whole.
     """
 
     what = "message"
@@ -50,7 +52,8 @@ class Reader:
     @property
     def rest(self) -> bytes:
         """What came after the message."""
-        return bytes(self._data[self._start :])
+        with memoryview(self._data) as view:
+            return bytes(view[self._start :])
 
     def _wait(self, reading: str) -> Generator[None, None, None]:
         """Wait for more input; ``reading`` is what would be incomplete without."""
@@ -62,29 +65,41 @@ class Reader:
         """Let what follows have the whole allowance of a head."""
         self._left = self._max_bytes
 
-    def _line(self, too_long: TooLong) -> Generator[None, None, bytes]:
-        """Return the next line without its end."""
+    def _forget(self) -> None:
+        """Drop what has been read."""
+        del self._data[: self._start]
+        self._start = self._scanned = 0
+
+    def _line_ends(self, too_long: TooLong) -> Generator[None, None, tuple[int, int]]:
+        """Return where the next line begins, and where it ends without its end."""
+        data, start = self._data, self._start
         allowed = min(self._max_line, self._left - 2)
         while True:
-            end = self._data.find(b"\n", self._scanned)
-            stop = len(self._data) if end < 0 else end
+            end = data.find(b"\n", self._scanned)
+            stop = len(data) if end < 0 else end
             # The last byte may be the carriage return of the line's end.
-            has_cr = stop > self._start and self._data[stop - 1] == 0x0D
-            if stop - self._start - has_cr > allowed:
+            has_cr = stop > start and data[stop - 1] == 0x0D
+            if stop - start - has_cr > allowed:
                 raise self._too_long(too_long)
             if end >= 0:
                 break
             self._scanned = stop
             yield from self._wait(self.what)
-        line = bytes(self._data[self._start : end - has_cr])
-        if not has_cr or b"\r" in line:
+        stop = end - has_cr
+        if not has_cr or data.count(b"\r", start, stop):
             # RFC 9112 section 2.2 lets a lenient reader take a bare LF for a line
             # end; where two readers differ in that, requests can be smuggled.
             fault = "CR without LF" if has_cr else "LF without CR"
-            raise InvalidMessage(f"{fault} in the {self.what}: {quote(line)}")
-        self._left -= end + 1 - self._start
+            line = quote(bytes(data[start:stop]))
+            raise InvalidMessage(f"{fault} in the {self.what}: {line}")
+        self._left -= end + 1 - start
         self._start = self._scanned = end + 1
-        return line
+        return start, stop
+
+    def _line(self, too_long: TooLong) -> Generator[None, None, bytes]:
+        """Return the next line without its end."""
+        start, stop = yield from self._line_ends(too_long)
+        return bytes(self._data[start:stop])
 
     def _too_long(self, too_long: TooLong) -> Exception:
         if self._max_line <= self._left - 2:
@@ -95,20 +110,21 @@ class Reader:
 
     def _headers(self) -> Generator[None, None, Headers]:
         """Return the fields up to the empty line, their values not judged."""
-        headers = Headers()
-        count = 0
-        while line := (yield from self._line(HeaderLineTooLong)):
+        self._forget()
+        data, count = self._data, 0
+        while True:
+            start, stop = yield from self._line_ends(HeaderLineTooLong)
+            if start == stop:
+                break
             count += 1
             if count > self._max_headers:
                 raise TooManyHeaders(self._max_headers)
-            match = _FIELD.fullmatch(line)
-            if match is None:
-                raise InvalidMessage(f"invalid header line: {quote(line)}")
-            name, value = match.groups()
-            headers.set_insecure(
-                name.decode("ascii"),
-                value.strip(b" \t").decode(errors="surrogateescape"),
-            )
+            if _FIELD.fullmatch(data, start, stop) is None:
+                line = quote(bytes(data[start:stop]))
+                raise InvalidMessage(f"invalid header line: {line}")
+        with memoryview(data) as view:
+            headers = Headers.parse(view[:start])
+        self._forget()
         return headers
 
 

@@ -37,7 +37,7 @@ class _RequestHead(RequestReader):
 
 class _ResponseHead(ResponseReader):
     def _body(
-        self, line: bytes, status: int, headers: Headers
+        self, minor: int, status: int, headers: Headers
     ) -> Generator[None, None, bytes]:
         """The body, if any, stays in the stream."""
         yield from ()
