@@ -21,7 +21,7 @@ from .http.extensions import (
     ServerPerMessageDeflateFactory,
     grant,
 )
-from .http.headers import Headers, parse_subprotocol, validate_subprotocols
+from .http.headers import Headers, validate_subprotocols
 from .http.heads import Request, RequestReader, Response
 from .messages import Deflate
 from .options import Compression, Keepalive, Limits, LoggerLike, Timeouts
@@ -367,9 +367,7 @@ class Acceptor:
         return response, _Agreed(subprotocol, deflate, others)
 
     def _select_subprotocol(self, request: Request) -> Plan[str | None]:
-        offered: list[str] = []
-        for value in request.headers.get_all("Sec-WebSocket-Protocol"):
-            offered += parse_subprotocol(value)
+        offered = handshake.offered_subprotocols(request.headers)
         select = self._settings.select_subprotocol
         if select is None:
             return handshake.select_subprotocol(offered, self._settings.subprotocols)

@@ -21,6 +21,7 @@ from .fields import (
     ExtensionHeader,
     ExtensionParameter,
     build_extension,
+    combined,
     parse_extension,
 )
 from .permessage_deflate import (
@@ -53,7 +54,7 @@ def offer(factories: Iterable[ClientExtensionFactory]) -> str | None:
 
 
 def _parse(header_values: Iterable[str]) -> list[ExtensionHeader]:
-    return [item for value in header_values for item in parse_extension(value)]
+    return parse_extension(combined(list(header_values)))
 
 
 def grant(

@@ -1,7 +1,8 @@
 """Header fields: the grammars of RFC 9110 section 5.6, in and out.
 
 Parsers take one field value and return plain values; they run in linear time and
-raise InvalidHeaderFormat with the position of the fault. Builders return a value that
+raise InvalidHeaderFormat with the position of the fault. A list has at most
+`MAX_ELEMENTS` elements, over all the lines of its field. Builders return a value that
 the parsers read back. Nothing here knows what a field is good for.
 """
 
@@ -18,6 +19,8 @@ from ..errors import InvalidHeaderFormat, InvalidHeaderValue
 from ..escaping import quote
 
 __all__ = [
+    "MAX_ELEMENTS",
+    "MAX_PARAMETERS",
     "ExtensionHeader",
     "ExtensionParameter",
     "build_authorization_basic",
@@ -25,6 +28,7 @@ __all__ = [
     "build_host",
     "build_subprotocol",
     "build_www_authenticate_basic",
+    "combined",
     "is_token",
     "is_valid_host",
     "parse_authorization_basic",
@@ -39,6 +43,11 @@ T = TypeVar("T")
 
 ExtensionParameter = tuple[str, str | None]
 ExtensionHeader = tuple[str, list[ExtensionParameter]]
+
+MAX_ELEMENTS = 64
+"""Elements of a list: each costs its parsing, and a search later on."""
+MAX_PARAMETERS = 16
+"""Parameters of an extension: RFC 7692 has four."""
 
 # RFC 9110 section 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -101,21 +110,38 @@ def _list(
 ) -> list[T]:
     """Return the elements of a comma-separated list (RFC 9110 section 5.6.1).
 
-    Empty elements count for nothing, wherever they are, as section 5.6.1.2 demands.
+    Empty elements count for nothing, wherever they are, as section 5.6.1.2 demands:
+    "a reasonable number" of them, "but not so much that they could be used as a denial
+    of service mechanism".
     """
     items: list[T] = []
+    empty = 0
     pos = _skip(text, 0)
     while pos < len(text):
+        if text[pos] == ",":
+            empty += 1
+            if empty > MAX_ELEMENTS:
+                fault = f"more than {MAX_ELEMENTS} empty elements"
+                raise InvalidHeaderFormat(name, fault, text, pos)
+            pos = _skip(text, pos + 1)
+            continue
+        if len(items) == MAX_ELEMENTS:
+            fault = f"more than {MAX_ELEMENTS} elements"
+            raise InvalidHeaderFormat(name, fault, text, pos)
+        item, pos = parse_item(text, pos, name)
+        items.append(item)
+        pos = _skip(text, pos)
+        if pos == len(text):
+            break
         if text[pos] != ",":
-            item, pos = parse_item(text, pos, name)
-            items.append(item)
-            pos = _skip(text, pos)
-            if pos == len(text):
-                break
-            if text[pos] != ",":
-                raise InvalidHeaderFormat(name, "expected comma", text, pos)
+            raise InvalidHeaderFormat(name, "expected comma", text, pos)
         pos = _skip(text, pos + 1)
     return items
+
+
+def combined(values: Sequence[str]) -> str:
+    """Return the one value that the lines of a list field stand for (RFC 9110, 5.3)."""
+    return values[0] if len(values) == 1 else ", ".join(values)
 
 
 def parse_connection(header: str) -> list[str]:
@@ -172,7 +198,11 @@ def _extension(text: str, pos: int, name: str) -> tuple[ExtensionHeader, int]:
         after = _skip(text, pos)
         if after == len(text) or text[after] != ";":
             return (extension, parameters), pos
-        parameter, pos = _parameter(text, _skip(text, after + 1), name)
+        pos = _skip(text, after + 1)
+        if len(parameters) == MAX_PARAMETERS:
+            fault = f"more than {MAX_PARAMETERS} parameters"
+            raise InvalidHeaderFormat(name, fault, text, pos)
+        parameter, pos = _parameter(text, pos, name)
         parameters.append(parameter)
 
 

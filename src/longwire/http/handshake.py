@@ -27,6 +27,7 @@ from ..errors import (
     NegotiationError,
 )
 from ..escaping import excerpt, one_line
+from .fields import combined
 from .headers import (
     Headers,
     HeadersLike,
@@ -49,6 +50,7 @@ __all__ = [
     "check_response",
     "confirm_subprotocol",
     "make_key",
+    "offered_subprotocols",
     "refusal_for",
     "refuse",
     "select_subprotocol",
@@ -107,7 +109,7 @@ def _listed(
     values = headers.get_all(name)
     if len(values) == 1 and values[0] in _USUAL:
         return [values[0].lower()]
-    return [item.lower() for value in values for item in parse(value)]
+    return [item.lower() for item in parse(combined(values))]
 
 
 def _shown(headers: Headers, name: str) -> str | None:
@@ -226,6 +228,11 @@ def _host_and_port(authority: str, default: int) -> tuple[str, int] | None:
     except ValueError:
         return None
     return parts.hostname, default if port is None else port
+
+
+def offered_subprotocols(headers: Headers) -> list[str]:
+    """Return what Sec-WebSocket-Protocol has, over all its lines, in order."""
+    return parse_subprotocol(combined(headers.get_all("Sec-WebSocket-Protocol")))
 
 
 def select_subprotocol(
@@ -413,9 +420,7 @@ def confirm_subprotocol(headers: Headers, offered: Iterable[str] | None) -> str 
 
     Raises NegotiationError unless it is one that was offered.
     """
-    chosen: list[str] = []
-    for value in headers.get_all("Sec-WebSocket-Protocol"):
-        chosen += parse_subprotocol(value)
+    chosen = offered_subprotocols(headers)
     if not chosen:
         return None
     if len(chosen) > 1:

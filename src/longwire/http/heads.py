@@ -42,9 +42,9 @@ _STATUS_LINE = re.compile(
 )
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*(;[\t\x20-\x7e\x80-\xff]*))?")
 
-# Bytes of a reason phrase that are kept. RFC 9112 section 4: "A client SHOULD ignore the
-# reason-phrase content"; as text it may take four times as much for as long as the
-# connection is open.
+# Bytes of a reason phrase that are kept: RFC 9112 section 4, "A client SHOULD ignore
+# the reason-phrase content". As text it may take four times as much, for as long as
+# the connection is open.
 _MAX_PHRASE = 256
 # Provisional responses before the final one; nobody sends more than a few.
 _MAX_PROVISIONAL = 16

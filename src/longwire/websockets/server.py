@@ -14,7 +14,7 @@ from ..errors import InvalidHandshake
 from ..http import handshake
 from ..http.extension_base import ServerExtensionFactory
 from ..http.extensions import grant
-from ..http.headers import parse_subprotocol, validate_subprotocols
+from ..http.headers import validate_subprotocols
 from ..http.heads import Request, RequestReader, Response
 from .connection import FormerRules, warn_renamed
 from .http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
@@ -136,11 +136,7 @@ class ServerProtocol(Protocol):
             headers.get_all("Sec-WebSocket-Extensions"),
             list(self.available_extensions or ()),
         )
-        offered = [
-            Subprotocol(name)
-            for value in headers.get_all("Sec-WebSocket-Protocol")
-            for name in parse_subprotocol(value)
-        ]
+        offered = [Subprotocol(x) for x in handshake.offered_subprotocols(headers)]
         self.subprotocol = self.select_subprotocol(offered)
         self.extensions = as_extensions(agreed, client=False)
         return handshake.build_response(

@@ -30,8 +30,8 @@ from ...asyncio.listening import Listening
 from ...asyncio.transport import Wire
 from ...errors import InvalidHandshake, InvalidState
 from ...http.extensions import ServerExtensionFactory, grant
-from ...http.handshake import check_origin
-from ...http.headers import Headers, HeadersLike, parse_subprotocol
+from ...http.handshake import check_origin, offered_subprotocols
+from ...http.headers import Headers, HeadersLike
 from ...http.heads import Request, Response
 from ...messages import Deflate
 from ...settings import PRODUCT
@@ -255,9 +255,7 @@ class WebSocketServerProtocol(WebSocketCommonProtocol, ServerConnection):
 
         Asks ``select_subprotocol()`` when both sides have any.
         """
-        offered: list[str] = []
-        for value in headers.get_all("Sec-WebSocket-Protocol"):
-            offered += parse_subprotocol(value)
+        offered = offered_subprotocols(headers)
         if not offered or not available_subprotocols:
             return None
         return self.select_subprotocol(offered, available_subprotocols)
