@@ -17,14 +17,15 @@ import { build } from "esbuild";
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, "dist");
 const served = join(here, "..", "src", "longwire", "rpc", "static");
-const SERVED = ["longwire.js", "longwire.min.js", "longwire.classic.js", "longwire.d.ts"];
+const SCRIPTS = ["longwire.js", "longwire.min.js", "longwire.classic.js"];
+const SERVED = [...SCRIPTS, ...SCRIPTS.map((file) => file.replace(/js$/, "d.ts"))];
 
 const { name, version, license } = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
 const banner = { js: `/*! ${name} ${version}, ${license} */` };
 const common = { absWorkingDir: here, bundle: true, target: "es2022", charset: "utf8", banner };
 
-/** Modules in the order in which they need each other. */
-const MODULES = ["errors", "emitter", "client", "wires", "stream", "link", "rpc", "wsrpc"];
+/** Modules with public types, in the order in which they need each other. */
+const MODULES = ["errors", "emitter", "client", "stream", "routes", "rpc", "wsrpc"];
 // What only makes sense in one of many files, or says the same a second time.
 const SUPERFLUOUS = [
   /^import .*;\n/gm,
@@ -33,7 +34,7 @@ const SUPERFLUOUS = [
   /^\/\*\*\n( \*.*\n)*? \* @typedef [^]*?\*\/\n/gm,
 ];
 
-/** One file of types, for whoever has no bundler: the modules' own, one after the other. */
+/** The modules' types, one after the other, and the names that are exported. */
 function types() {
   const tsc = join(here, "node_modules", "typescript", "bin", "tsc");
   execFileSync(process.execPath, [tsc, "-p", "tsconfig.json"], { cwd: here, stdio: "inherit" });
@@ -43,8 +44,30 @@ function types() {
   });
   const exported = readFileSync(join(here, "src", "longwire.js"), "utf8").matchAll(/\{ (.*) \}/g);
   const names = [...exported].flatMap(([, list]) => list.split(", "));
-  const all = parts.join("\n\n").replace(/^export (declare )?(class|const|function) /gm, "declare $2 ");
-  return `${banner.js}\n\n${all}\n\nexport { ${names.join(", ")} };\n`;
+  const all = parts.join("\n\n").replace(/^(export )?(declare )?(class|const|function) /gm, "$3 ");
+  return { all, exported: `export { ${names.join(", ")} };` };
+}
+
+/** Types for whoever has no bundler, of each script that is served. */
+function writeTypes() {
+  const { all, exported } = types();
+  const declared = all.replace(/^(class|const|function) /gm, "declare $1 ");
+  /** @type {Record<string, string>} */
+  const files = {
+    "longwire.d.ts": `${declared}\n\n${exported}`,
+    "longwire.min.d.ts": 'export * from "./longwire.js";',
+    // A classic script has no exports: it defines these three for all scripts of the page.
+    "longwire.classic.d.ts": [
+      `declare namespace longwire {\n${`${all}\n\n${exported}`.replace(/^(?=.)/gm, "  ")}\n}`,
+      "declare const WSRPC: longwire.WSRPCClass;",
+      "declare function RPC<Routes extends Record<keyof Routes, any> = Record<string, any>>(",
+      "  url: longwire.Address, options?: longwire.RpcOptions | null",
+      "): longwire.Rpc<Routes>;",
+    ].join("\n"),
+  };
+  for (const [file, text] of Object.entries(files)) {
+    writeFileSync(join(dist, file), `${banner.js}\n\n${text}\n`);
+  }
 }
 
 export async function buildAll() {
@@ -55,7 +78,7 @@ export async function buildAll() {
   await build({ ...module, outfile: "dist/longwire.min.js", minify: true });
   const classic = { ...common, entryPoints: ["src/classic.js"], format: "iife", minify: true };
   await build({ ...classic, outfile: "dist/longwire.classic.js" });
-  writeFileSync(join(dist, "longwire.d.ts"), types());
+  writeTypes();
 }
 
 function stale() {

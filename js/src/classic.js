@@ -7,11 +7,12 @@
 
 import * as longwire from "./longwire.js";
 
+/** @import { Address } from "./client.js" */
 /** @import { RpcOptions } from "./rpc.js" */
 
 /**
- * @param {string | URL} url
- * @param {RpcOptions} [options]
+ * @param {Address} url
+ * @param {RpcOptions | null} [options]
  */
 function RPC(url, options) {
   return new longwire.Rpc(url, options);

@@ -4,12 +4,16 @@
  * Knows nothing of what the messages mean. Times are in milliseconds.
  */
 
-import { Emitter } from "./emitter.js";
+import { Emitter, shielded } from "./emitter.js";
 import { Code, DisconnectedError, RpcError } from "./errors.js";
+import { COUNT, FUNCTION, TIME, check, checked, checkedGroup } from "./options.js";
+import { exceeds } from "./values.js";
+
+/** @import { Given, Rule } from "./options.js" */
 
 /** @typedef {"CONNECTING" | "OPEN" | "CLOSING" | "CLOSED"} State */
 /** The names of states, by the number that a WebSocket has for them. */
-export const STATES = Object.freeze(
+export const STATES = /* @__PURE__ */ Object.freeze(
   /** @type {const} */ (["CONNECTING", "OPEN", "CLOSING", "CLOSED"]),
 );
 
@@ -45,29 +49,29 @@ export const STATES = Object.freeze(
 
 /**
  * @typedef {object} Backoff
- * @property {number} [first] before the first attempt; 500
- * @property {number} [max] 30 000
- * @property {number} [factor] from one attempt to the next; 2
- * @property {number} [jitter] the part of each that is left to chance, 0 to 1; 0.5
+ * @property {number | null | undefined} [first] before the first attempt; 500
+ * @property {number | null | undefined} [max] 30 000
+ * @property {number | null | undefined} [factor] from one attempt to the next; 2
+ * @property {number | null | undefined} [jitter] the part of each that is left to chance, 0 to 1; 0.5
  */
 
 /**
  * @typedef {object} Heartbeat
- * @property {number} [interval] silence after which `probe` is sent; 30 000
- * @property {number} [timeout] silence after a probe that ends the connection; 10 000
- * @property {() => void} [probe] sends something that will be answered; without it, the
+ * @property {number | null | undefined} [interval] silence after which `probe` is sent; 30 000
+ * @property {number | null | undefined} [timeout] silence after a probe that ends the connection; 10 000
+ * @property {(() => void) | null | undefined} [probe] sends something that will be answered; without it, the
  *   other side is expected to send something by itself every `interval`
  */
 
 /**
  * @typedef {object} ClientOptions
- * @property {string | string[]} [protocols] subprotocols to offer
+ * @property {string | string[] | null | undefined} [protocols] subprotocols to offer
  * @property {any} [WebSocket] the class to use where there is no global one
- * @property {number | false | Backoff} [reconnect] a number: always so long; false: never
- * @property {false | Heartbeat} [heartbeat]
- * @property {number} [openTimeout] 10 000
- * @property {number} [closeTimeout] 5 000
- * @property {number} [maxBuffered] bytes accepted by `send` and not yet sent; 16 MiB
+ * @property {number | boolean | Backoff | null | undefined} [reconnect] a number: always so long; false: never
+ * @property {boolean | Heartbeat | null | undefined} [heartbeat]
+ * @property {number | null | undefined} [openTimeout] 10 000
+ * @property {number | null | undefined} [closeTimeout] 5 000
+ * @property {number | null | undefined} [maxBuffered] bytes accepted by `send` and not yet sent; 16 MiB
  */
 
 /** @typedef {string | URL | (() => string | URL | Promise<string | URL>)} Address */
@@ -76,6 +80,25 @@ const GOING_AWAY_WITHOUT_A_WORD = 1006;
 const LATE = 2000; // a timer that is later than this was asleep with its page
 
 const now = () => performance.now();
+
+const RULES = {
+  WebSocket: FUNCTION, openTimeout: TIME, closeTimeout: TIME, maxBuffered: COUNT,
+};
+/** @type {Record<string, Rule>} */
+const BACKOFF = {
+  first: TIME,
+  max: TIME,
+  factor: ["1 or more", (value) => value >= 1 && value < Infinity, "number"],
+  jitter: ["from 0 to 1", (value) => value >= 0 && value <= 1, "number"],
+};
+const HEARTBEAT = { interval: TIME, timeout: TIME, probe: FUNCTION };
+/** @type {Rule} */
+const CLOSE_CODE = ["1000, or 3000 to 4999", isSendable, "number"];
+/** @type {Rule} */
+const CLOSE_REASON = ["text of at most 123 bytes", (value) => !exceeds(value, 123), "string"];
+
+/** Bytes that may wait to be sent. */
+export const MAX_BUFFERED = 1 << 24;
 
 /** Beyond this, timers of browsers and Node do not wait at all. */
 export const FOR_EVER = 2 ** 31 - 1;
@@ -108,7 +131,9 @@ export function absolute(url) {
  */
 export class Client extends Emitter {
   /** @type {Address} */ #url;
-  /** @type {ClientOptions} */ #options;
+  /** @type {Given<ClientOptions>} */ #options;
+  /** @type {Backoff | false} */ #backoff;
+  /** @type {Heartbeat | false} */ #heartbeat;
   /** @type {any} */ #socket = null;
   /** @type {State} */ #state = "CLOSED";
   /** @type {CloseReport | null} */ #report = null;
@@ -126,12 +151,15 @@ export class Client extends Emitter {
 
   /**
    * @param {Address} url relative ones are the page's; a function is asked each time
-   * @param {ClientOptions} [options]
+   * @param {ClientOptions | null} [options]
    */
-  constructor(url, options = {}) {
+  constructor(url, options) {
     super();
     this.#url = typeof url === "function" ? url : absolute(url);
-    this.#options = options;
+    this.#options = checked(options, RULES);
+    const { reconnect = true, heartbeat = false } = this.#options;
+    this.#backoff = backoffOf(reconnect);
+    this.#heartbeat = checkedGroup(heartbeat, HEARTBEAT, "heartbeat");
   }
 
   /** The state of the connection; "CLOSED" before `connect()`. */
@@ -180,8 +208,10 @@ export class Client extends Emitter {
    * @param {string} [reason]
    */
   close(code = 1000, reason = "") {
-    if (this.#state === "OPEN") this.#socket.close(code, reason); // throws for what is not allowed
+    check("code", code, CLOSE_CODE);
+    check("reason", reason, CLOSE_REASON);
     this.#rest();
+    if (this.#state === "OPEN") this.#socket.close(code, reason);
     if (this.#state === "OPEN") {
       this.#become("CLOSING");
       clearTimeout(this.#pulse);
@@ -213,7 +243,7 @@ export class Client extends Emitter {
    */
   send(data) {
     if (this.#state !== "OPEN") throw new DisconnectedError(`Socket is: ${this.#state}`);
-    const limit = this.#options.maxBuffered ?? 1 << 24;
+    const limit = this.#options.maxBuffered ?? MAX_BUFFERED;
     if (this.#socket.bufferedAmount > limit) {
       throw new RpcError(
         `${this.#socket.bufferedAmount} bytes are unsent, the limit is ${limit}`,
@@ -228,7 +258,7 @@ export class Client extends Emitter {
   wake() {
     if (!this.#wanted) return;
     if (this.#state === "CLOSED") this.#open();
-    else if (this.#state === "OPEN" && this.#options.heartbeat) this.#beat(true);
+    else if (this.#state === "OPEN" && this.#heartbeat) this.#beat(true);
   }
 
   #wake = () => {
@@ -301,7 +331,7 @@ export class Client extends Emitter {
     clearTimeout(this.#timer);
     this.#openedAt = this.#heardAt = now();
     this.#state = "OPEN";
-    if (this.#options.heartbeat) this.#beat();
+    if (this.#heartbeat) this.#beat();
     this.emit("open", this.protocol);
     if (this.#state === "OPEN") this.emit("change", "OPEN");
   }
@@ -318,7 +348,7 @@ export class Client extends Emitter {
 
   /** @param {boolean} [soon] */
   #beat(soon = false) {
-    const { interval = 30000, timeout = 10000, probe } = this.#options.heartbeat || {};
+    const { interval = 30000, timeout = 10000, probe } = /** @type {Record<string, any>} */ (this.#heartbeat);
     clearTimeout(this.#pulse);
     const at = now();
     const waiting = this.#probedAt > this.#heardAt;
@@ -331,7 +361,7 @@ export class Client extends Emitter {
       // Due, asked for, or the page was asleep and what came meanwhile is yet to be read.
       this.#probedAt = at;
       this.#pulse = later(() => this.#beat(), Math.min(interval, timeout) + 1);
-      probe?.();
+      if (probe) shielded(probe);
     }
   }
 
@@ -372,23 +402,31 @@ export class Client extends Emitter {
    * @param {number} duration of the connection that ended
    */
   #plan(duration) {
-    const { reconnect = {} } = this.#options;
-    if (reconnect === false) this.#rest();
-    if (!this.#wanted || reconnect === false) return null;
+    const backoff = this.#backoff;
+    if (!backoff) this.#rest();
+    if (!this.#wanted || !backoff) return null;
     // One that is closed as soon as it is open has not succeeded.
     if (duration > this.#delay) this.#failures = 0;
-    this.#delay = typeof reconnect === "number" ? reconnect : backoff(reconnect, this.#failures);
+    this.#delay = delayOf(backoff, this.#failures);
     this.#failures++;
     this.#timer = later(() => this.#open(), this.#delay);
     return this.#delay;
   }
 }
 
+/** @param {number | boolean | Backoff} reconnect */
+function backoffOf(reconnect) {
+  if (typeof reconnect !== "number") return checkedGroup(reconnect, BACKOFF, "reconnect");
+  check("reconnect", reconnect, TIME);
+  return { first: reconnect, max: reconnect, factor: 1, jitter: 0 };
+}
+
 /**
  * @param {Backoff} options
  * @param {number} failures before this one
  */
-function backoff({ first = 500, max = 30000, factor = 2, jitter = 0.5 }, failures) {
+function delayOf(options, failures) {
+  const { first = 500, max = 30000, factor = 2, jitter = 0.5 } = /** @type {Record<string, any>} */ (options);
   // Jitter, so that not all clients of a restarted server come at the same moment.
   return Math.min(first * factor ** failures, max) * (1 - jitter * Math.random());
 }
@@ -402,6 +440,10 @@ function backoff({ first = 500, max = 30000, factor = 2, jitter = 0.5 }, failure
 function discard(socket, { code, reason }) {
   socket.onopen = socket.onmessage = socket.onclose = null;
   socket.onerror = () => {}; // Node's throws an error that nobody listens for
-  const sendable = code === 1000 || (code && code >= 3000 && code < 5000);
-  if (socket.readyState < 2) socket.close(sendable ? code : 1000, reason?.slice(0, 40));
+  if (socket.readyState < 2) socket.close(isSendable(code) ? code : 1000, reason?.slice(0, 40));
+}
+
+/** @param {any} code */
+function isSendable(code) {
+  return code === 1000 || (code >= 3000 && code < 5000 && Number.isInteger(code));
 }

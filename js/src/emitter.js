@@ -100,7 +100,11 @@ export function shielded(listener, ...details) {
   try {
     listener(...details);
   } catch (error) {
-    // Browsers show it as an uncaught error; where there is no such way, the console.
-    (globalThis.reportError ?? console.error)(error);
+    try {
+      // Browsers show it as an uncaught error; where there is no such way, the console.
+      (globalThis.reportError ?? console.error)(error);
+    } catch {
+      // What was thrown throws when it is looked at. No more can be done about it.
+    }
   }
 }

@@ -12,7 +12,7 @@
 /** @import { CloseReport } from "./client.js" */
 
 /** Codes of errors. What JSON-RPC 2.0 names, and ours from -32000 on. */
-export const Code = Object.freeze({
+export const Code = /* @__PURE__ */ Object.freeze({
   PARSE_ERROR: -32700,
   INVALID_REQUEST: -32600,
   METHOD_NOT_FOUND: -32601,
@@ -24,6 +24,7 @@ export const Code = Object.freeze({
   DEADLINE: -32003,
   STREAM_MISMATCH: -32004,
   DISCONNECTED: -32005,
+  TOO_LARGE: -32006,
   CANCELLED: -32800,
 });
 

@@ -6,8 +6,11 @@
  */
 
 import { Code, RpcError } from "./errors.js";
-import { positional } from "./wires.js";
+import { Incoming, deferred, isStream } from "./incoming.js";
+import { attempt, exceeds, failureOf, json, messageOf, shortened, wellFormed } from "./values.js";
+import { invalidRequest, positional } from "./wires.js";
 
+/** @import { Route } from "./routes.js" */
 /** @import { RpcStream } from "./stream.js" */
 /** @import { Failure, Id, Read, Wire } from "./wires.js" */
 
@@ -16,7 +19,7 @@ import { positional } from "./wires.js";
  *
  * @typedef {object} Call
  * @property {string} method
- * @property {unknown} params
+ * @property {string | undefined} params as JSON
  * @property {boolean} [silent] a notification
  * @property {RpcStream} [stream]
  * @property {boolean | (() => void)} [resubscribe] a stream that goes on after a reconnect
@@ -26,17 +29,7 @@ import { positional } from "./wires.js";
  * @property {(error: unknown) => void} fail
  */
 
-/**
- * What a route finds as `this`.
- *
- * @typedef {object} Context
- * @property {string} name of the route
- * @property {AbortSignal} signal aborted when the call is cancelled or the connection ends
- * @property {(value?: unknown) => void} resolve answers, for routes added as asynchronous
- * @property {(error: unknown) => void} reject
- */
-
-/** @typedef {{ run: (this: Context, ...args: any[]) => unknown, isAsync: boolean }} Route */
+/** @typedef {{ id: Id, text: string }} Reply an answer, as text */
 
 /**
  * @typedef {object} Owner what a link asks of the `Rpc` it belongs to
@@ -46,11 +39,29 @@ import { positional } from "./wires.js";
  * @property {(error: unknown) => void} error what no call can be told
  * @property {(reason: string) => void} fault the other side must not be listened to
  * @property {(failure: Failure) => Error} raise the error for what was answered
+ * @property {() => void} ready any call may be sent from now on
  * @property {number} maxCalls calls of the other side at a time
+ * @property {number} [maxMessage] bytes that the other side takes in one message; undefined if
+ *   it may announce them
+ * @property {boolean} tracebacks whether the other side is told the stacks of errors
  */
 
-const MOST_STRAYS = 1000;
-const MOST_IN_BATCH = 1000;
+const MAX_STRAYS = 1000;
+const MAX_IN_BATCH = 1000;
+/** A message that is longer waits until it is known how much the other side takes. */
+const SMALL = 1 << 14;
+
+/** Where the id stands in what is not JSON as a whole: at its beginning, or its end. */
+const ID_FIRST = /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"(?:id|serial)"\s*:\s*(0|[1-9]\d*|"[^"\\\x00-\x1f]{0,256}")\s*,/;
+const ID_LAST = /,\s*"(?:id|serial)"\s*:\s*(0|[1-9]\d*|"[^"\\\x00-\x1f]{0,256}")\s*\}\s*$/;
+const MAX_TAIL = 400;
+
+const PING = "$/ping";
+/** @type {Route} */
+const answerPing = { run: () => null, isAsync: false };
+
+/** @param {string} message @returns {Failure} */
+const internalError = (message) => ({ code: Code.INTERNAL_ERROR, message, type: "InternalError" });
 
 export class Link {
   /** @type {Wire} */ #wire;
@@ -60,6 +71,8 @@ export class Link {
   /** @type {number} */ #last;
   #strays = 0;
   #alive = true;
+  /** Bytes that the other side takes in one message; undefined while that is not known. @type {number | undefined} */
+  #limit;
 
   /**
    * @param {Wire} wire
@@ -69,6 +82,7 @@ export class Link {
     this.#wire = wire;
     this.#owner = owner;
     this.#last = wire.first;
+    this.#limit = owner.maxMessage;
   }
 
   /** How many calls of ours wait for an answer. */
@@ -76,13 +90,35 @@ export class Link {
     return this.#pending.size;
   }
 
-  /** Send something that the other side will answer. */
-  ping() {
-    const ignore = () => {};
-    this.start({ method: this.#wire.ping, params: undefined, succeed: ignore, fail: ignore });
+  /**
+   * Send something that the other side will answer.
+   *
+   * @param {() => void} [done] called when it has
+   */
+  ping(done = () => {}) {
+    this.start({ method: this.#wire.ping, params: undefined, succeed: done, fail: done });
   }
 
   // --- our calls ---------------------------------------------------------------
+
+  /**
+   * Whether a call may be sent yet. If not, we ask how much the other side takes, and say
+   * when it is known.
+   *
+   * @param {Call} call
+   */
+  takes({ method, params }) {
+    if (this.#limit !== undefined || `${method}${params}`.length < SMALL) return true;
+    // An announcement comes before the answer.
+    this.ping(() => this.#limited(this.#limit ?? Infinity));
+    return false;
+  }
+
+  /** @param {number} limit */
+  #limited(limit) {
+    this.#limit = this.#owner.maxMessage ?? limit;
+    this.#owner.ready();
+  }
 
   /**
    * Send a call of ours.
@@ -97,9 +133,9 @@ export class Link {
       if (stream && !this.#wire.extended) {
         throw new RpcError(`${this.#wire.name} has no streams`, { code: Code.STREAM_MISMATCH });
       }
-      this.#owner.send(JSON.stringify(this.#wire.call(id, method, params, stream?.begin())));
+      this.#owner.send(this.#checked(this.#wire.call(id, method, params, stream?.begin())));
     } catch (error) {
-      call.fail(error); // not JSON, or too much is unsent
+      call.fail(error); // too large, or too much is unsent
       return;
     }
     if (silent) return call.succeed();
@@ -149,29 +185,56 @@ export class Link {
     try {
       message = JSON.parse(data);
     } catch (error) {
-      const why = `not JSON: ${/** @type {Error} */ (error).message}`;
-      return this.#refuse(Code.PARSE_ERROR, why);
+      return this.#unreadable(data, `not JSON: ${messageOf(error)}`);
     }
     if (Array.isArray(message) && this.#wire.extended) return this.#takeBatch(message);
-    this.#take(message)?.then((answer) => this.#post(answer));
+    this.#take(message)?.then(({ text }) => this.#post(text));
+  }
+
+  /**
+   * Whatever it was, who waits for it is told, where the message shows who that is: some
+   * servers write NaN, which is not JSON.
+   *
+   * @param {string} data
+   * @param {string} message
+   */
+  #unreadable(data, message) {
+    const found = ID_FIRST.exec(data) ?? ID_LAST.exec(data.slice(-MAX_TAIL));
+    const id = found ? JSON.parse(found[1]) : null;
+    // The first of these is the message's own, unless its members are in an odd order.
+    const isCall = /"(method|call|result|callback|error)"/.exec(data)?.[1].match(/method|call$/);
+    const failure = { code: Code.PARSE_ERROR, message, type: "ParseError" };
+    const call = isCall ? undefined : this.#taken(id);
+    if (call) call.fail(this.#owner.raise(failure));
+    else this.#post(this.#error(isCall ? id : null, failure));
   }
 
   /** @param {unknown[]} batch */
   #takeBatch(batch) {
-    if (!batch.length || batch.length > MOST_IN_BATCH) {
-      const found = `a batch must have 1 to ${MOST_IN_BATCH} messages, not ${batch.length}`;
-      return this.#refuse(Code.INVALID_REQUEST, found);
+    if (!batch.length || batch.length > MAX_IN_BATCH) {
+      const found = `a batch must have 1 to ${MAX_IN_BATCH} messages, not ${batch.length}`;
+      return this.#post(this.#error(null, invalidRequest(found)));
     }
-    const answers = batch.map((message) => this.#take(message, true)).filter(Boolean);
-    Promise.all(answers).then((texts) => texts.length && this.#post(`[${texts}]`));
+    /** @type {Promise<Reply>[]} */
+    const answers = [];
+    for (const message of batch) {
+      const answer = this.#take(message, true);
+      if (answer) answers.push(answer);
+    }
+    Promise.all(answers).then((found) => {
+      if (!found.length) return;
+      const text = `[${found.map((answer) => answer.text)}]`;
+      const failure = internalError("the answers to this batch are too large");
+      this.#post(this.#fits(text) ? text : `[${found.map(({ id }) => this.#error(id, failure))}]`);
+    });
   }
 
   /**
-   * Do what a message says; returns the text of what to answer, if anything.
+   * Do what a message says; returns what to answer, if anything.
    *
    * @param {any} message
    * @param {boolean} [inBatch]
-   * @returns {Promise<string> | undefined}
+   * @returns {Promise<Reply> | undefined}
    */
   #take(message, inBatch = false) {
     const read = this.#wire.read(message);
@@ -183,7 +246,7 @@ export class Link {
         const why = /** @type {Failure} */ (failure);
         // Neither a call nor an answer: if it was to be the answer of a call, that fails.
         if (!message?.method) this.#taken(id)?.fail(this.#owner.raise(why));
-        return Promise.resolve(this.#text(this.#wire.error(id, why), id));
+        return Promise.resolve({ id, text: this.#error(id, why) });
       }
       case "result":
         this.#answered(id)?.succeed(read.value);
@@ -207,6 +270,9 @@ export class Link {
       case "cancel":
         this.#incoming.get(id)?.cancel();
         break;
+      case "limits":
+        this.#limited(/** @type {number} */ (read.count));
+        break;
       case "event":
         this.#owner.event(read.value);
     }
@@ -224,8 +290,8 @@ export class Link {
     const call = this.#taken(id);
     // The answer to a call that was given up comes late; to one never made, from a stranger.
     const asked = typeof id === "number" && id > this.#wire.first && id <= this.#last;
-    if (!call && !asked && ++this.#strays > MOST_STRAYS) {
-      this.#owner.fault(`more than ${MOST_STRAYS} answers to calls that were not made`);
+    if (!call && !asked && ++this.#strays > MAX_STRAYS) {
+      this.#owner.fault(`more than ${MAX_STRAYS} answers to calls that were not made`);
     }
     return call;
   }
@@ -236,85 +302,138 @@ export class Link {
    * @param {Read} read
    * @param {unknown} frame
    * @param {boolean} inBatch
-   * @returns {Promise<string> | undefined}
+   * @returns {Promise<Reply> | undefined}
    */
   #called(read, frame, inBatch) {
-    const id = read.id;
+    const { id, window } = read;
     const method = /** @type {string} */ (read.method);
-    const route = this.#owner.route(method);
-    /** @type {[code: number, type: string, message: string] | undefined} */
-    const refusal = inBatch && read.window
-      ? [Code.INVALID_REQUEST, "InvalidRequest", "a stream cannot be part of a batch"]
-      : this.#incoming.has(id)
-        ? [Code.INVALID_REQUEST, "InvalidRequest", `the id ${JSON.stringify(id)} is in use`]
-        : this.#incoming.size >= this.#owner.maxCalls
-          ? [Code.TOO_BUSY, "TooBusy", `${this.#incoming.size} calls are under way already`]
-          : route ? undefined : [Code.METHOD_NOT_FOUND, "MethodNotFound", "Route not found"];
-    if (id === undefined) {
-      if (!route) this.#owner.event(frame);
-      // Nobody is told how it ended; but it counts among the calls under way.
-      else if (!refusal) this.#run(route, read, Symbol(method));
-      return;
-    }
-    if (refusal) {
-      const [code, type, message] = refusal;
-      return Promise.resolve(this.#text(this.#wire.error(id, { code, type, message }), id));
-    }
-    return this.#run(/** @type {Route} */ (route), read, id);
+    const route = method === PING ? answerPing : this.#owner.route(method);
+    if (id === undefined && !route) return void this.#owner.event(frame);
+    const refusal = this.#refusal(id, inBatch && window)
+      ?? (route ? undefined : { code: Code.METHOD_NOT_FOUND, type: "MethodNotFound", message: "Route not found" });
+    if (!refusal) return this.#run(/** @type {Route} */ (route), read);
+    // Nobody is told what becomes of a notification.
+    if (id !== undefined) return Promise.resolve({ id, text: this.#error(id, refusal) });
   }
 
   /**
-   * Call a route; the promise has the text of the answer, and stays open if the
-   * connection ends first.
+   * Why a call cannot begin, whatever its route.
+   *
+   * @param {any} id
+   * @param {unknown} streamInBatch
+   * @returns {Failure | undefined}
+   */
+  #refusal(id, streamInBatch) {
+    if (streamInBatch) return invalidRequest("a stream cannot be part of a batch");
+    if (this.#incoming.has(id)) return invalidRequest(`the id ${JSON.stringify(id)} is in use`);
+    if (this.#incoming.size >= this.#owner.maxCalls) {
+      return { code: Code.TOO_BUSY, type: "TooBusy", message: `${this.#incoming.size} calls are under way already` };
+    }
+  }
+
+  /**
+   * Call a route; the promise has the answer, and stays open if there is none: for a
+   * notification, or if the connection ends first.
    *
    * @param {Route} route
    * @param {Read} read
-   * @param {any} key of the call among those under way
-   * @returns {Promise<string>}
+   * @returns {Promise<Reply> | undefined}
    */
-  #run(route, { id, method, params, window }, key) {
-    return new Promise((resolve) => {
-      const incoming = new Incoming(window ?? 0, () => {
-        answer(this.#wire.error(id, { code: Code.CANCELLED, message: "cancelled", type: "Cancelled" }));
-      });
-      /** @param {object} found */
-      const answer = (found) => {
-        if (this.#incoming.get(key) !== incoming) return; // too late
-        this.#incoming.delete(key);
-        resolve(this.#text(found, id));
-      };
-      this.#incoming.set(key, incoming);
-      incoming
-        .call(route, /** @type {string} */ (method), positional(params))
-        .then((value) => {
-          if (isStream(value) !== (window !== undefined)) {
-            if (!window) value.return?.();
-            throw new RpcError(
-              `${method} is ${window ? "not a stream" : "a stream: ask for it as one"}`,
-              { code: Code.STREAM_MISMATCH, type: "StreamMismatch" },
-            );
-          }
-          if (!window) return value;
-          return incoming.pump(value, (item) => this.#tell("$/item", { id, value: plain(item) }));
-        })
-        .then(
-          (value) => answer(this.#wire.result(id, plain(value))),
-          (error) => {
-            if (id === undefined) this.#owner.error(error);
-            answer(this.#wire.error(id, failureOf(error)));
-          },
-        );
+  #run(route, { id, method = "", params, window }) {
+    // A notification is not answered, but counts among the calls under way.
+    const key = id ?? Symbol(method);
+    const { promise, resolve } = deferred();
+    const incoming = new Incoming(window ?? 0, () => {
+      answer(() => this.#error(id, { code: Code.CANCELLED, message: "cancelled", type: "Cancelled" }));
     });
+    /** @param {() => string} text */
+    const answer = (text) => {
+      if (this.#incoming.get(key) !== incoming) return; // too late
+      this.#incoming.delete(key);
+      if (id !== undefined) resolve({ id, text: text() });
+    };
+    this.#incoming.set(key, incoming);
+    incoming
+      .call(route, method, positional(params))
+      .then((value) => {
+        if (isStream(value) !== (window !== undefined)) {
+          if (!window) value.return?.();
+          throw new RpcError(
+            `${method} is ${window ? "not a stream" : "a stream: ask for it as one"}`,
+            { code: Code.STREAM_MISMATCH, type: "StreamMismatch" },
+          );
+        }
+        return window ? incoming.pump(value, (item) => this.#item(id, item)) : value;
+      })
+      .then(
+        (value) => answer(() => this.#result(id, value)),
+        (error) => {
+          if (id === undefined) this.#owner.error(error);
+          answer(() => this.#error(id, failureOf(error, this.#owner.tracebacks)));
+        },
+      );
+    return id === undefined ? undefined : promise;
   }
 
   // --- what goes out -----------------------------------------------------------
 
+  /** @param {string} text */
+  #fits(text) {
+    return !exceeds(text, this.#limit ?? Infinity);
+  }
+
   /**
-   * @param {number} code
-   * @param {string} message
+   * Return the text of a message if the other side can read it; throws otherwise.
+   *
+   * @param {string} text
    */
-  #refuse(code, message) {
-    this.#post(this.#text(this.#wire.error(null, { code, message, type: "InvalidRequest" }), null));
+  #checked(text) {
+    if (this.#fits(text)) return wellFormed(text);
+    throw new RpcError(
+      `the message is larger than the ${this.#limit} bytes that the other side takes`, { code: Code.TOO_LARGE },
+    );
+  }
+
+  /**
+   * The text of an answer.
+   *
+   * @param {Id} id
+   * @param {unknown} value
+   */
+  #result(id, value) {
+    try {
+      return this.#checked(this.#wire.result(id, json(value)));
+    } catch (error) {
+      return this.#error(id, internalError(`the result cannot be sent: ${messageOf(error)}`));
+    }
+  }
+
+  /**
+   * The text of an answer that nothing can keep from being one.
+   *
+   * @param {Id} id
+   * @param {Failure} failure
+   * @returns {string}
+   */
+  #error(id, failure) {
+    return attempt(() => this.#checked(this.#wire.error(id, failure)))
+      ?? this.#wire.error(id, shortened(failure)); // its data is not JSON, or it is too large
+  }
+
+  /**
+   * Send an item of a stream; throws where it cannot be one.
+   *
+   * @param {Id} id
+   * @param {unknown} value
+   */
+  #item(id, value) {
+    try {
+      const params = `{"id":${JSON.stringify(id)},"value":${json(value)}}`;
+      this.#post(this.#checked(this.#wire.call(undefined, "$/item", params)));
+    } catch (error) {
+      const failure = internalError(`an item cannot be sent: ${messageOf(error)}`);
+      throw new RpcError(failure.message, failure);
+    }
   }
 
   /**
@@ -323,22 +442,7 @@ export class Link {
    */
   #tell(method, params) {
     if (this.#alive && this.#wire.extended) {
-      this.#post(JSON.stringify(this.#wire.call(undefined, method, params)));
-    }
-  }
-
-  /**
-   * The text of an answer, whatever a route has put into it.
-   *
-   * @param {object} answer
-   * @param {Id} id
-   */
-  #text(answer, id) {
-    try {
-      return JSON.stringify(answer);
-    } catch (error) {
-      const message = `the answer is not JSON: ${/** @type {Error} */ (error).message}`;
-      return JSON.stringify(this.#wire.error(id, { code: Code.INTERNAL_ERROR, message }));
+      this.#post(this.#wire.call(undefined, method, JSON.stringify(params)));
     }
   }
 
@@ -353,121 +457,7 @@ export class Link {
       this.#owner.send(text);
     } catch (error) {
       // The other side asks for more than it takes.
-      this.#owner.fault(/** @type {Error} */ (error).message);
+      this.#owner.fault(messageOf(error));
     }
   }
-}
-
-/** A call of the other side that is under way. */
-class Incoming {
-  #controller = new AbortController();
-  #credit;
-  #cancelled;
-  #granted = () => {};
-
-  /**
-   * @param {number} credit items that may be sent
-   * @param {() => void} cancelled answers
-   */
-  constructor(credit, cancelled) {
-    this.#credit = credit;
-    this.#cancelled = cancelled;
-  }
-
-  /**
-   * @param {Route} route
-   * @param {string} name
-   * @param {unknown[]} args
-   * @returns {Promise<any>}
-   */
-  async call({ run, isAsync }, name, args) {
-    const { promise, resolve, reject } = deferred();
-    const context = { name, signal: this.#controller.signal, resolve, reject };
-    const value = run.apply(context, args);
-    return isAsync ? promise : value;
-  }
-
-  /**
-   * Send the items of a stream as they are granted.
-   *
-   * @param {any} items
-   * @param {(item: unknown) => void} send
-   */
-  async pump(items, send) {
-    const { signal } = this.#controller;
-    const iterator = (items[Symbol.asyncIterator] ?? items[Symbol.iterator]).call(items);
-    // A generator that waits for something sees this when that has come.
-    const stop = () => void Promise.resolve(iterator.return?.()).catch(() => {});
-    signal.addEventListener("abort", stop);
-    try {
-      for (;;) {
-        while (this.#credit < 1 && !signal.aborted) {
-          await new Promise((resolve) => (this.#granted = () => resolve(undefined)));
-        }
-        if (signal.aborted) return;
-        const { done, value } = await iterator.next();
-        if (done || signal.aborted) return;
-        this.#credit--;
-        send(value);
-      }
-    } catch (error) {
-      stop();
-      throw error;
-    }
-  }
-
-  /** @param {number} count */
-  grant(count) {
-    this.#credit += count;
-    this.#granted();
-  }
-
-  /** The other side does not want it any more. */
-  cancel() {
-    this.#cancelled();
-    this.abort("the call was cancelled", Code.CANCELLED);
-  }
-
-  /**
-   * @param {string} reason
-   * @param {number} code
-   */
-  abort(reason, code) {
-    this.#controller.abort(new RpcError(reason, { code }));
-    this.#granted();
-  }
-}
-
-/** A promise, and what settles it. */
-export function deferred() {
-  /** @type {(value?: any) => void} */
-  let resolve = () => {};
-  /** @type {(error: unknown) => void} */
-  let reject = () => {};
-  const promise = new Promise((...settle) => ([resolve, reject] = settle));
-  return { promise, resolve, reject };
-}
-
-/** @param {any} value */
-const isStream = (value) => Boolean(
-  value?.[Symbol.asyncIterator] || (value?.[Symbol.iterator] && typeof value.next === "function"),
-);
-
-/** What JSON has no word for is null. @param {unknown} value */
-const plain = (value) => (
-  ["undefined", "function", "symbol"].includes(typeof value) ? null : value
-);
-
-/**
- * What the other side is told of something that a route threw.
- *
- * @param {any} error
- * @returns {Failure}
- */
-function failureOf(error) {
-  if (!(error instanceof Error)) error = { message: String(error?.message ?? error), ...error };
-  const { message, type, name = "Error", data } = error;
-  // Other errors have codes, too, which mean something else.
-  const code = error instanceof RpcError ? error.code : Code.APPLICATION;
-  return { code, message: String(message), type: String(type ?? name), data };
 }

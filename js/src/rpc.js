@@ -7,52 +7,86 @@
  *     for await (const price of rpc.stream("prices", { of: "tea" })) show(price);
  */
 
-import { Client, FOR_EVER, STATES } from "./client.js";
+import { Client, FOR_EVER, MAX_BUFFERED, STATES } from "./client.js";
 import { Emitter, shielded } from "./emitter.js";
 import { Code, DisconnectedError, RemoteError, RpcError, TimeoutError } from "./errors.js";
-import { Link, deferred } from "./link.js";
+import { deferred } from "./incoming.js";
+import { Link } from "./link.js";
+import { COUNT, FUNCTION, OBJECT, TIME, check, checked, oneOf } from "./options.js";
 import { RpcStream } from "./stream.js";
+import { json, jsonOfArguments } from "./values.js";
 import { MAX_WINDOW, WIRES } from "./wires.js";
 
 /** @import { Address, ClientOptions, CloseReport, State } from "./client.js" */
 /** @import { Details } from "./errors.js" */
-/** @import { Call, Context, Route } from "./link.js" */
+/** @import { Call } from "./link.js" */
+/** @import { Given, Rule } from "./options.js" */
+/** @import { Arguments, Context, NamesWith, RemoteProxy, Route } from "./routes.js" */
 /** @import { Wire } from "./wires.js" */
 
 /**
  * @typedef {object} RpcSettings
- * @property {"longwire.jsonrpc" | "wsrpc" | "wsrpc.1"} [wire] the first of them
- * @property {number} [timeout] of every call that has none of its own; none
- * @property {"queue" | "keep" | "reject"} [offline] what becomes of calls while there is no
+ * @property {"longwire.jsonrpc" | "wsrpc" | "wsrpc.1" | null | undefined} [wire] the first of them
+ * @property {number | null | undefined} [timeout] of every call that has none of its own; none
+ * @property {"queue" | "keep" | "reject" | null | undefined} [offline] what becomes of calls while there is no
  *   connection: they wait for the next attempt and fail with it ("queue", the default), or
  *   wait for as long as it takes ("keep"), or fail at once ("reject")
- * @property {number} [maxQueue] calls that may wait for a connection; 1000
- * @property {number} [maxPending] calls that may wait for an answer; 10 000
- * @property {number} [maxCalls] calls of the other side at a time; 1000
- * @property {Record<string, new (message: string, details: Details) => Error>} [errors]
+ * @property {number | null | undefined} [maxQueue] calls that may wait for a connection; 1000
+ * @property {number | null | undefined} [maxPending] calls that may wait for an answer; 10 000
+ * @property {number | null | undefined} [maxCalls] calls of the other side at a time; 1000
+ * @property {number | null | undefined} [maxMessage] bytes that the other side takes in one message; our
+ *   servers announce it
+ * @property {boolean | null | undefined} [tracebacks] tell the other side the stacks of what routes throw
+ * @property {Record<string, new (message: string, details: Details) => Error> | null | undefined} [errors]
  *   classes for errors of the other side, by the names of their types there
- * @property {(text: unknown, direction: "in" | "out") => void} [onFrame] sees every message
+ * @property {((text: unknown, direction: "in" | "out") => void) | null | undefined} [onFrame] sees every message
  */
 
 /** @typedef {ClientOptions & RpcSettings} RpcOptions */
 
 /**
  * @typedef {object} CallOptions
- * @property {AbortSignal} [signal] gives the call up, and tells the other side
- * @property {number} [timeout] after which it is given up; Infinity for never
- * @property {boolean} [noWait] fail rather than wait for a connection
+ * @property {AbortSignal | null | undefined} [signal] gives the call up, and tells the other side
+ * @property {number | null | undefined} [timeout] after which it is given up; null or Infinity for never
+ * @property {boolean | null | undefined} [noWait] fail rather than wait for a connection
  */
 
 /**
  * @typedef {object} StreamOptions
- * @property {AbortSignal} [signal] ends the stream with its reason
- * @property {number} [window] items that may be under way, 1 to 1024; 16
- * @property {boolean | (() => void)} [resubscribe] call again after a reconnect; a function is
- *   told when that happens: what was sent meanwhile is missing
- * @property {boolean} [noWait] fail rather than wait for a connection
+ * @property {AbortSignal | null | undefined} [signal] ends the stream with its reason
+ * @property {number | null | undefined} [window] items that may be under way, 1 to 1024; 16
+ * @property {boolean | (() => void) | null | undefined} [resubscribe] call again after a reconnect; a
+ *   function is told when that happens: what was sent meanwhile is missing
+ * @property {boolean | null | undefined} [noWait] fail rather than wait for a connection
  */
 
-/** @typedef {((args?: unknown, options?: CallOptions) => Promise<any>) & { readonly [name: string]: RemotePath }} RemotePath */
+/** @type {Record<string, Rule>} */
+const RULES = {
+  wire: /* @__PURE__ */ oneOf(WIRES),
+  timeout: TIME,
+  offline: /* @__PURE__ */ oneOf({ queue: 1, keep: 1, reject: 1 }),
+  maxQueue: COUNT,
+  maxPending: COUNT,
+  maxCalls: COUNT,
+  maxMessage: COUNT,
+  errors: OBJECT,
+  onFrame: FUNCTION,
+};
+
+/** @type {Rule} */
+const SIGNAL = ["an AbortSignal", (value) => typeof value.addEventListener === "function", "object"];
+const CALL = { signal: SIGNAL, timeout: TIME };
+/** @type {Record<string, Rule>} */
+const STREAM = {
+  signal: SIGNAL,
+  window: [
+    `an integer from 1 to ${MAX_WINDOW}`,
+    (value) => Number.isInteger(value) && value >= 1 && value <= MAX_WINDOW,
+    "number",
+  ],
+};
+/** @type {Rule} */
+const NAME = ["text that is not empty", (value) => value && json(value), "string"];
 
 /**
  * Calls in both directions. Events: `connect` (subprotocol), `close` (`CloseReport`), `error`
@@ -69,13 +103,14 @@ export class Rpc extends Emitter {
   /** Whether to show every message on the console. */
   static TRACE = false;
 
-  /** @type {RpcOptions} */ #options;
+  /** @type {Given<RpcOptions>} */ #options;
   /** @type {Client} */ #client;
   /** @type {Link | null} */ #link = null;
   /** @type {Map<string, Route>} */ #routes = new Map();
   /** @type {Map<number, (event: any) => unknown>} */ #serverListeners = new Map();
   #nextListener = 1;
   #leaving = false;
+  #ended = false; // no connection comes before the next connect()
   /** Calls that wait for a connection, in order. @type {Set<Call>} */
   #queue = new Set();
   /** Streams that will be asked for again when there is room for items. @type {Set<Call>} */
@@ -84,24 +119,26 @@ export class Rpc extends Emitter {
   /**
    * @param {Address} url relative ones are the page's; a function is
    *   asked before each attempt
-   * @param {RpcOptions} [options]
+   * @param {RpcOptions | null} [options]
    */
-  constructor(url, options = {}) {
+  constructor(url, options) {
     super();
-    const { wire = "longwire.jsonrpc" } = options;
-    if (!Object.hasOwn(WIRES, wire)) {
-      throw new RangeError(`wire must be one of ${Object.keys(WIRES).join(", ")}, not ${wire}`);
-    }
-    this.#options = options;
-    const heartbeat = options.heartbeat !== false
-      && { probe: () => this.#link?.ping(), ...options.heartbeat };
-    this.#client = new Client(url, { protocols: [wire], ...options, heartbeat });
+    const given = (this.#options = checked(options, RULES));
+    const { wire = "longwire.jsonrpc" } = given;
+    /** @type {any} */
+    const heartbeat = given.heartbeat ?? true;
+    const probe = heartbeat.probe ?? (() => this.#link?.ping());
+    this.#client = new Client(url, {
+      protocols: [wire],
+      ...given,
+      heartbeat: heartbeat === true || typeof heartbeat === "object" ? { ...heartbeat, probe } : heartbeat,
+    });
     if (!WIRES[wire].extended) {
       // What that family expects to be there.
       this.addRoute("ping", (data) => data);
       this.addRoute("log", (data) => console.log(data));
     }
-    this.#client.on("open", (protocol) => this.#opened(WIRES[protocol] ?? WIRES[wire]));
+    this.#client.on("open", (protocol) => this.#opened(WIRES[protocol] ?? WIRES[wire], protocol));
     this.#client.on("message", (data) => {
       this.#seen(data, "in");
       this.#link?.receive(data);
@@ -115,17 +152,20 @@ export class Rpc extends Emitter {
   /** Connect, and again whenever the connection ends. */
   connect() {
     this.#client.connect();
+    this.#ended = false;
     return this;
   }
 
   /**
-   * Close the connection and stay closed; every call that waits fails.
+   * Close the connection and stay closed; every call that waits fails, and so does every
+   * other until `connect()`.
    *
    * @param {number} [code]
    * @param {string} [reason]
    */
   destroy(code = 1000, reason = "") {
     this.#client.close(code, reason);
+    this.#ended = true;
     this.#leaving = this.state() === "CLOSING";
     this.#fail(new DisconnectedError("Connection closed", this.#client.report ?? undefined), true);
   }
@@ -160,16 +200,15 @@ export class Rpc extends Emitter {
    * Call a route of the other side. An array has the arguments by position, an object by
    * name; nothing is no argument, and any other value is one.
    *
-   * @template {keyof Routes & string} Name
+   * @template {NamesWith<Routes, "result">} Name
    * @param {Name} name
-   * @param {Routes[Name]["params"]} [args]
-   * @param {CallOptions} [options]
+   * @param {Arguments<Routes[Name]["params"], CallOptions>} rest
    * @returns {Promise<Routes[Name]["result"]>}
    */
-  call(name, args, options = {}) {
+  call(name, ...rest) {
+    const [args, options] = rest;
     return new Promise((resolve, reject) => {
-      const call = this.#make(name, args, resolve, reject);
-      this.#start(call, { timeout: this.#options.timeout, ...options });
+      this.#start(this.#make(name, args, resolve, reject), options);
     });
   }
 
@@ -179,14 +218,15 @@ export class Rpc extends Emitter {
    *
    * @template {keyof Routes & string} Name
    * @param {Name} name
-   * @param {Routes[Name]["params"]} [args]
-   * @param {CallOptions} [options]
+   * @param {Arguments<Routes[Name]["params"], CallOptions>} rest
    * @returns {Promise<void>}
    */
-  notify(name, args, options = {}) {
+  notify(name, ...rest) {
+    const [args, options] = rest;
     /** @type {Promise<void>} */
     const sent = new Promise((resolve, reject) => {
-      this.#start({ ...this.#make(name, args, () => resolve(), reject), silent: true }, options);
+      // It waits for no answer, so the usual limit of that time is not for it.
+      this.#start({ ...this.#make(name, args, () => resolve(), reject), silent: true }, options, null);
     });
     sent.catch(() => {}); // not an unhandled one
     return sent;
@@ -195,17 +235,15 @@ export class Rpc extends Emitter {
   /**
    * Ask for the items of a route that is a stream.
    *
-   * @template {keyof Routes & string} Name
+   * @template {NamesWith<Routes, "items">} Name
    * @param {Name} name
-   * @param {Routes[Name]["params"]} [args]
-   * @param {StreamOptions} [options]
+   * @param {Arguments<Routes[Name]["params"], StreamOptions>} rest
    * @returns {RpcStream<Routes[Name]["items"]>}
    */
-  stream(name, args, { signal, window = 16, resubscribe, noWait } = {}) {
-    if (!Number.isInteger(window) || window < 1 || window > MAX_WINDOW) {
-      throw new RangeError(`window must be an integer from 1 to ${MAX_WINDOW}, not ${window}`);
-    }
-    const stream = new RpcStream(window, {
+  stream(name, ...rest) {
+    const [args, options] = rest;
+    const { signal, window = 16, resubscribe, noWait } = checked(options, STREAM);
+    const stream = new RpcStream(/** @type {number} */ (window), {
       more: (count) => {
         if (this.#parked.delete(call)) this.#dispatch(call);
         else this.#link?.more(call, count);
@@ -220,7 +258,7 @@ export class Rpc extends Emitter {
       stream,
       resubscribe,
     };
-    this.#start(call, { signal, noWait });
+    this.#start(call, { signal, noWait }, null);
     return stream;
   }
 
@@ -228,7 +266,7 @@ export class Rpc extends Emitter {
    * Calls as methods: `rpc.proxy.a.b(args)` is `rpc.call("a.b", args)`. A route whose
    * name ends with `then` can only be called by `call`.
    *
-   * @returns {RemotePath}
+   * @returns {RemoteProxy<Routes>}
    */
   get proxy() {
     return path(this, "");
@@ -246,9 +284,8 @@ export class Rpc extends Emitter {
    * @param {boolean} [isAsync] the answer is what `this.resolve` or `this.reject` is given
    */
   addRoute(name, run, isAsync = false) {
-    if (typeof run !== "function") {
-      throw new TypeError(`the route ${name} must be a function, not ${typeof run}`);
-    }
+    check("the name of a route", name, NAME);
+    check(`the route ${name}`, run, FUNCTION);
     if (name.startsWith("$/")) throw new RangeError(`${name}: names with $/ are the protocol's`);
     this.#routes.set(name, { run, isAsync });
   }
@@ -269,6 +306,7 @@ export class Rpc extends Emitter {
    * @returns {number}
    */
   addServerEventListener(listener) {
+    check("a listener", listener, FUNCTION);
     this.#serverListeners.set(this.#nextListener, listener);
     return this.#nextListener++;
   }
@@ -299,14 +337,13 @@ export class Rpc extends Emitter {
 
   /**
    * @param {string} method
-   * @param {unknown} params
+   * @param {unknown} args
    * @param {(value: any) => void} resolve
    * @param {(error: unknown) => void} reject
    */
-  #make(method, params, resolve, reject) {
-    if (typeof method !== "string" || !method) {
-      throw new TypeError(`the name of a route must be a string, not ${String(method)}`);
-    }
+  #make(method, args, resolve, reject) {
+    check("the name of a route", method, NAME);
+    const params = jsonOfArguments(args); // now: what is changed later is not what was meant
     /** @type {(() => void)[]} */
     const after = [];
     /** @param {(value: any) => void} settle */
@@ -319,16 +356,19 @@ export class Rpc extends Emitter {
 
   /**
    * @param {Call & { after: (() => void)[] }} call
-   * @param {CallOptions} options
+   * @param {CallOptions | null | undefined} options
+   * @param {number | null} [usual] its limit of time where the options have none
    */
-  #start(call, { signal, timeout, noWait }) {
+  #start(call, options, usual = this.#options.timeout) {
+    const { signal, noWait } = checked(options, CALL);
+    const timeout = options?.timeout === undefined ? usual : options.timeout;
     if (signal) {
       const abort = () => this.#abandon(call, signal.reason);
       if (signal.aborted) return abort();
       signal.addEventListener("abort", abort);
       call.after.push(() => signal.removeEventListener("abort", abort));
     }
-    if (timeout !== undefined && timeout < FOR_EVER) {
+    if (timeout && timeout < FOR_EVER) {
       const timer = setTimeout(() => {
         this.#abandon(call, new TimeoutError(`no answer to ${call.method} within ${timeout} ms`));
       }, timeout);
@@ -344,16 +384,35 @@ export class Rpc extends Emitter {
    * @param {boolean} [noWait]
    */
   #dispatch(call, noWait) {
-    const { offline = "queue", maxQueue = 1000, maxPending = 10000 } = this.#options;
-    if (this.#link) {
-      if (this.#link.size < maxPending) this.#send(call);
-      else call.fail(busy(`${maxPending} calls are waiting for an answer already`));
-    } else if (noWait || offline === "reject") {
-      call.fail(new DisconnectedError(`Socket is: ${this.state()}`, this.report ?? undefined));
-    } else if (this.#queue.size >= maxQueue) {
-      call.fail(busy(`${maxQueue} calls are waiting for a connection already`));
-    } else {
-      this.#queue.add(call);
+    const { offline = "queue", maxQueue = 1000, maxPending = 10000, maxBuffered = MAX_BUFFERED } = this.#options;
+    const link = this.#link;
+    if (link && link.size >= maxPending) {
+      return call.fail(busy(`${maxPending} calls are waiting for an answer already`));
+    }
+    // What waits is sent before.
+    if (link && !this.#queue.size && link.takes(call)) return this.#send(call);
+    const refuse = (why = "") => (
+      call.fail(new DisconnectedError(`Socket is: ${this.state()}${why}`, this.report ?? undefined))
+    );
+    if (!link && (noWait || offline === "reject")) return refuse();
+    let size = 0;
+    for (const { params = "" } of this.#queue) size += params.length;
+    if (this.#queue.size >= maxQueue || size > maxBuffered) {
+      return call.fail(busy(`${this.#queue.size} calls of ${size} characters are waiting for a connection already`));
+    }
+    this.#queue.add(call);
+    // A connect() that follows at once is for it, too.
+    if (this.#ended) {
+      queueMicrotask(() => this.#ended && this.#queue.delete(call) && refuse("; connect() opens it again"));
+    }
+  }
+
+  /** Send what waits for a connection, in order. */
+  #flush() {
+    for (const call of this.#queue) {
+      if (!this.#link?.takes(call)) return;
+      this.#queue.delete(call);
+      this.#send(call);
     }
   }
 
@@ -371,35 +430,37 @@ export class Rpc extends Emitter {
 
   // --- what becomes of the connection ------------------------------------------
 
-  /** @param {Wire} wire */
-  #opened(wire) {
+  /**
+   * @param {Wire} wire
+   * @param {string} protocol that was agreed on
+   */
+  #opened(wire, protocol) {
     this.#log("open", wire.name);
-    const { errors = {}, maxCalls = 1000 } = this.#options;
-    const link = (this.#link = new Link(wire, {
+    const { errors = {}, maxCalls = 1000, maxMessage, tracebacks } = this.#options;
+    this.#link = new Link(wire, {
       maxCalls,
+      // Only our own servers announce it, on our own wire.
+      maxMessage: maxMessage ?? (protocol && wire.extended ? undefined : Infinity),
+      tracebacks: Boolean(tracebacks),
       send: (text) => this.#write(text),
       route: (name) => this.#routes.get(name),
       event: (value) => {
         for (const listener of [...this.#serverListeners.values()]) shielded(listener, value);
       },
+      ready: () => this.#flush(),
       error: (error) => this.emit("error", error),
       fault: (reason) => this.#client.drop("protocol", reason),
       raise: (failure) => {
-        const known = failure.type !== undefined && Object.hasOwn(errors, failure.type);
-        const Class = known ? errors[/** @type {string} */ (failure.type)] : RemoteError;
+        const { type } = failure;
+        const Class = type !== undefined && Object.hasOwn(errors, type) ? errors[type] : RemoteError;
         try {
           return new Class(failure.message, failure);
         } catch {
           return new RemoteError(failure.message, failure); // it takes something else
         }
       },
-    }));
-    const waiting = [...this.#queue];
-    this.#queue.clear();
-    for (const call of waiting) {
-      if (this.#link === link) this.#send(call);
-      else this.#queue.add(call); // it has ended meanwhile
-    }
+    });
+    this.#flush();
     this.emit("connect", wire.name);
   }
 
@@ -430,9 +491,11 @@ export class Rpc extends Emitter {
     const error = new DisconnectedError(
       quiet ? "Connection closed" : "WebSocket error occurred", report,
     );
-    // What waits since destroy() waits for the next connect().
-    if (!this.#leaving) this.#fail(error, report.retryAfter === null);
+    const isLast = report.retryAfter === null;
+    // What waits since destroy() and connect() waits for the next connection.
+    if (!this.#leaving) this.#fail(error, isLast);
     this.#leaving = false;
+    if (isLast) this.#ended = true;
     if (!quiet) this.emit("error", error);
     this.emit("close", report);
   }

@@ -1,12 +1,13 @@
 /**
  * Wires: what calls and answers look like as JSON, in and out.
  *
- * A wire is an object of pure functions. Those that write return what `JSON.stringify`
- * takes; `read` says what a message is and never throws. docs/rpc/wire.md
+ * A wire is an object of pure functions. Those that write return text and take values that
+ * are JSON already; `read` says what a message is and never throws. docs/rpc/wire.md
  * describes all three.
  */
 
 import { Code } from "./errors.js";
+import { attempt, integer } from "./values.js";
 
 /** @typedef {string | number | null | undefined} Id */
 
@@ -27,12 +28,13 @@ import { Code } from "./errors.js";
  * - `result`: `id`, `value`
  * - `error`: `id`, `failure`
  * - `item`: `id`, `value` of a stream; `more`: `id`, `count`; `cancel`: `id`
+ * - `limits`: `count`, the bytes of the largest message that the other side takes
  * - `event`: `value`, for the listeners to server events
  * - `invalid`: `failure`, to be answered with `id`
  * - `nothing`: to be ignored
  *
  * @typedef {object} Read
- * @property {"call" | "result" | "error" | "item" | "more" | "cancel" | "event" | "invalid" | "nothing"} kind
+ * @property {"call" | "result" | "error" | "item" | "more" | "cancel" | "limits" | "event" | "invalid" | "nothing"} kind
  * @property {any} [id]
  * @property {string} [method]
  * @property {unknown} [params]
@@ -49,17 +51,23 @@ import { Code } from "./errors.js";
  * @property {number} first the id before the first
  * @property {number} step from one id to the next
  * @property {string} ping a method that any peer answers, if only with an error
- * @property {(id: Id, method: string, params: unknown, window?: number) => object} call
- * @property {(id: Id, value: unknown) => object} result
- * @property {(id: Id, failure: Failure) => object} error
+ * @property {(id: Id, method: string, params?: string, window?: number) => string} call
+ * @property {(id: Id, value: string) => string} result
+ * @property {(id: Id, failure: Failure) => string} error
  * @property {(message: any) => Read} read
  */
 
 /** @param {unknown} value @returns {value is Record<string, any>} */
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
+// An id comes back with the answer, so it must not be large.
+const MAX_ID = 256;
+
 /** @param {unknown} id */
-const isId = (id) => typeof id === "number" || typeof id === "string";
+const isId = (id) => typeof id === "number" || (typeof id === "string" && id.length <= MAX_ID);
+
+/** @param {unknown} value */
+const textOrNothing = (value) => (typeof value === "string" ? value : undefined);
 
 /** @param {unknown} value */
 const isCount = (value) => Number.isInteger(value) && /** @type {number} */ (value) > 0;
@@ -67,17 +75,32 @@ const isCount = (value) => Number.isInteger(value) && /** @type {number} */ (val
 /** The most items that a stream may be granted at once. */
 export const MAX_WINDOW = 1024;
 
+/** @param {string} message @returns {Failure} */
+export const invalidRequest = (message) => ({ code: Code.INVALID_REQUEST, message, type: "InvalidRequest" });
+
 /**
  * @param {Id} id
  * @param {string} message
- * @param {number} [code]
  * @returns {Read}
  */
-const invalid = (id, message, code = Code.INVALID_REQUEST) => ({
-  kind: "invalid",
-  id,
-  failure: { code, message, type: "InvalidRequest" },
-});
+const invalid = (id, message) => ({ kind: "invalid", id, failure: invalidRequest(message) });
+
+/**
+ * Return an object as JSON, with one more member that is JSON already.
+ *
+ * @param {object} head
+ * @param {string} name
+ * @param {string | undefined} value
+ */
+const joined = (head, name, value) => (
+  value === undefined ? JSON.stringify(head) : `${JSON.stringify(head).slice(0, -1)},"${name}":${value}}`
+);
+
+/** What `data` of an error has where it is one of ours. */
+const ENVELOPE = ["type", "data", "id", "traceback"];
+
+/** @param {unknown} value of a message */
+const said = (value) => (typeof value === "string" ? value : attempt(() => JSON.stringify(value)) ?? "");
 
 /**
  * The failure that an error's JSON tells of, whatever shape it has.
@@ -86,15 +109,17 @@ const invalid = (id, message, code = Code.INVALID_REQUEST) => ({
  * @returns {Failure}
  */
 function told(error) {
-  if (!isObject(error)) return { message: String(error) };
-  const more = isObject(error.data) ? error.data : {};
+  if (!isObject(error)) return { message: said(error) };
+  const { message = "", data } = error;
+  const isOurs = isObject(data) && typeof data.type === "string"
+    && Object.keys(data).every((key) => ENVELOPE.includes(key));
   return {
-    message: String(error.message ?? ""),
-    code: Number.isInteger(error.code) ? error.code : undefined,
-    type: error.type ?? more.type,
-    data: isObject(error.data) ? more.data : error.data,
-    id: more.id,
-    traceback: more.traceback,
+    message: said(message),
+    code: integer(error.code),
+    type: textOrNothing(error.type) ?? textOrNothing(data?.type),
+    data: isOurs ? data.data : data,
+    id: isOurs ? textOrNothing(data.id) : undefined,
+    traceback: textOrNothing((isOurs ? data : error).traceback),
   };
 }
 
@@ -104,6 +129,8 @@ const PROTOCOL = {
   "$/item": ({ id, value }) => ({ kind: "item", id, value }),
   "$/more": ({ id, count }) => isCount(count) && { kind: "more", id, count },
   "$/cancel": ({ id }) => ({ kind: "cancel", id }),
+  "$/cancelRequest": ({ id }) => ({ kind: "cancel", id }), // the Language Server Protocol's name
+  "$/limits": ({ message }) => isCount(message) && { kind: "limits", count: message },
 };
 
 /** @type {Wire} */
@@ -114,38 +141,32 @@ export const jsonrpc = {
   step: 1,
   ping: "$/ping",
 
-  call(id, method, params, window) {
-    const structured = params === undefined || typeof params === "object";
-    return {
-      jsonrpc: "2.0",
-      id,
-      method,
-      params: structured ? params ?? undefined : [params],
-      stream: window,
-    };
-  },
-  result: (id, value) => ({ jsonrpc: "2.0", id, result: value }),
-  error: (id, { code = Code.APPLICATION, message, type, data }) => ({
-    jsonrpc: "2.0", id, error: { code, message, data: { type, data } },
-  }),
+  call: (id, method, params, window) => (
+    joined({ jsonrpc: "2.0", id, method, stream: window }, "params", params)
+  ),
+  result: (id, value) => joined({ jsonrpc: "2.0", id }, "result", value),
+  error: (id, { code = Code.APPLICATION, message, ...data }) => (
+    JSON.stringify({ jsonrpc: "2.0", id, error: { code, message, data } })
+  ),
 
   read(message) {
     if (!isObject(message)) return invalid(null, "a message must be an object");
-    const { id, method, params, stream } = message;
+    const { id, method, params, stream, error } = message;
     const answerTo = isId(id) ? id : null;
     if (message.jsonrpc !== "2.0") return invalid(answerTo, 'jsonrpc must be "2.0"');
     if (method === undefined) {
-      if ("error" in message) return { kind: "error", id, failure: told(message.error) };
-      if ("result" in message) return { kind: "result", id, value: message.result };
+      const isResult = "result" in message;
+      if (isResult ? error ?? false : "error" in message) return { kind: "error", id, failure: told(error) };
+      if (isResult) return { kind: "result", id, value: message.result };
       return invalid(answerTo, "there is neither method nor result nor error");
     }
     if (typeof method !== "string") return invalid(answerTo, "method must be a string");
-    if (id !== undefined && !isId(id)) return invalid(null, "id must be a string or a number");
+    if (id !== undefined && !isId(id)) return invalid(null, "id must be a number or a short string");
     if (params !== undefined && typeof params !== "object") {
       return invalid(answerTo, "params must be an array or an object");
     }
-    if (stream !== undefined && !(isCount(stream) && stream <= MAX_WINDOW)) {
-      return invalid(answerTo, `stream must be an integer from 1 to ${MAX_WINDOW}`);
+    if (stream !== undefined && !(isCount(stream) && stream <= MAX_WINDOW && id !== undefined)) {
+      return invalid(answerTo, `stream must be an integer from 1 to ${MAX_WINDOW}, of a call with an id`);
     }
     if (id === undefined && method.startsWith("$/")) {
       const known = Object.hasOwn(PROTOCOL, method) && isObject(params);
@@ -163,14 +184,17 @@ export const wsrpc = {
   step: 2,
   ping: "ping",
 
-  call: (id, method, params) => ({ id, method, params: params ?? null }),
-  result: (id, value) => ({ id, result: value }),
-  error: (id, { type = "Error", message }) => ({ id, error: { type, message } }),
+  call: (id, method, params = "null") => joined({ id, method }, "params", params),
+  result: (id, value) => joined({ id }, "result", value),
+  error: (id, { type = "Error", message, traceback }) => (
+    JSON.stringify({ id, error: { type, message, traceback } })
+  ),
 
   read(message) {
     if (!isObject(message)) return invalid(null, "a message must be an object");
     const { id, method, params } = message;
     if (id === undefined) return { kind: "event", value: message };
+    if (id !== null && !isId(id)) return invalid(null, "id must be a number or a short string");
     if (method !== undefined) {
       if (typeof method !== "string") return invalid(id, "method must be a string");
       return { kind: "call", id, method, params };
@@ -190,9 +214,14 @@ export const wsrpc1 = {
   step: 2,
   ping: "ping",
 
-  call: (id, method, params) => ({ serial: id, type: "call", call: method, arguments: params ?? null }),
-  result: (id, value) => ({ serial: id, type: "callback", data: value }),
-  error: (id, { message }) => ({ serial: id, type: "error", data: message }),
+  call: (id, method, params = "null") => (
+    joined({ serial: id, type: "call", call: method }, "arguments", params)
+  ),
+  result: (id, value) => joined({ serial: id, type: "callback" }, "data", value),
+  // A text, as servers of that time expect it; with a traceback it is worth an object.
+  error: (id, { type, message, traceback }) => JSON.stringify({
+    serial: id, type: "error", data: traceback ? { type, message, traceback } : message,
+  }),
 
   read(message) {
     const { serial: id, type = "call" } = isObject(message) ? message : {};
@@ -208,9 +237,7 @@ export const wsrpc1 = {
 };
 
 /** @type {Record<string, Wire>} */
-export const WIRES = Object.freeze(
-  Object.fromEntries([jsonrpc, wsrpc, wsrpc1].map((wire) => [wire.name, wire])),
-);
+export const WIRES = { "longwire.jsonrpc": jsonrpc, wsrpc, "wsrpc.1": wsrpc1 };
 
 /**
  * The arguments that `params` stand for: an array has them by position, an object is one,

@@ -6,6 +6,7 @@
  *     RPC.call("test").then(show);
  */
 
+import { checked } from "./options.js";
 import { Rpc } from "./rpc.js";
 import { WIRES } from "./wires.js";
 
@@ -17,21 +18,20 @@ import { WIRES } from "./wires.js";
  * no subprotocol, because those servers know none.
  *
  * @param {string | URL} url
- * @param {number} [reconnectTimeout] milliseconds
- * @param {RpcOptions} [options]
+ * @param {number | null} [reconnectTimeout] milliseconds; 1000
+ * @param {RpcOptions | null} [options]
  * @returns {Rpc}
  */
-function make(url, reconnectTimeout = 1000, options = {}) {
-  const { wire = "wsrpc" } = options;
-  const protocols = WIRES[wire]?.extended ? [wire] : [];
-  return Reflect.construct(
-    Rpc, [url, { wire, protocols, reconnect: reconnectTimeout, ...options }], new.target ?? WSRPC,
-  );
+function make(url, reconnectTimeout, options) {
+  const { wire = "wsrpc", protocols = WIRES[wire]?.extended ? [wire] : [], ...others } = checked(options, {});
+  const given = { wire, protocols, reconnect: reconnectTimeout ?? 1000, ...others };
+  return Reflect.construct(Rpc, [url, given], new.target ?? WSRPC);
 }
-
-Object.setPrototypeOf(make, Rpc);
-make.prototype = Object.create(Rpc.prototype, { constructor: { value: make } });
 
 /** @typedef {typeof Rpc & typeof make & (new (...args: Parameters<typeof make>) => Rpc)} WSRPCClass */
 
-export const WSRPC = /** @type {WSRPCClass} */ (/** @type {unknown} */ (make));
+export const WSRPC = /* @__PURE__ */ (() => {
+  Object.setPrototypeOf(make, Rpc);
+  make.prototype = Object.create(Rpc.prototype, { constructor: { value: make } });
+  return /** @type {WSRPCClass} */ (/** @type {unknown} */ (make));
+})();

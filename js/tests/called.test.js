@@ -108,7 +108,7 @@ describe("being called", () => {
     assert.match(error.message, /not JSON.*BigInt/);
   });
 
-  test("a cancelled route sees it, and is answered once", async (t) => {
+  for (const method of ["$/cancel", "$/cancelRequest"]) test(`${method}: the route sees it, and is answered once`, async (t) => {
     const { rpc, connection } = await pair(t);
     const seen = rpc.defer();
     rpc.addRoute("wait", function () {
@@ -116,7 +116,7 @@ describe("being called", () => {
       return seen.promise;
     });
     connection.send(call(1, "wait"));
-    connection.send(call(undefined, "$/cancel", { id: 1 }));
+    connection.send(call(undefined, method, { id: 1 }));
 
     const { error } = await connection.next();
 
@@ -125,7 +125,15 @@ describe("being called", () => {
     await connection.silence();
   });
 
-  for (const name of ["constructor", "__proto__", "toString", "hasOwnProperty", "$/ping"]) {
+  test("$/ping is answered, though nobody added it", async (t) => {
+    const { connection } = await pair(t);
+
+    connection.send(call("p", "$/ping"));
+
+    assert.deepEqual(await connection.next(), result("p", null));
+  });
+
+  for (const name of ["constructor", "__proto__", "toString", "hasOwnProperty", "$/pong"]) {
     test(`${name} is not a route that was added`, async (t) => {
       const { connection } = await pair(t);
 
@@ -260,5 +268,70 @@ describe("events of the server", () => {
     await connection.silence();
 
     assert.deepEqual(events, [[1], "tick", "tick"]);
+  });
+});
+
+describe("what is not JSON", () => {
+  /** What the other side sends, and what the call with the id 1 (or 3) comes to. @type {[any, string][]} */
+  const ANSWERS = [
+    ["longwire.jsonrpc", '{"jsonrpc": "2.0", "id": 1, "result": NaN}'],
+    ["longwire.jsonrpc", '{"jsonrpc":"2.0","result":[Infinity],"id":1}'],
+    ["longwire.jsonrpc", ' { "id" : 1 , "jsonrpc" : "2.0" , "error" : {"code": NaN, "message": "method"} } '],
+    ["wsrpc", '{"id": 3, "result": {"method": NaN}}'],
+    ["wsrpc.1", '{"serial": 3, "type": "callback", "data": NaN}'],
+  ];
+  for (const [wire, text] of ANSWERS) {
+    test(`fails the call that it was the answer of: ${text}`, async (t) => {
+      const { rpc, connection } = await pair(t, { wire });
+      const calling = rpc.call("a");
+      await connection.next();
+
+      connection.send(text);
+
+      const error = await failure(calling);
+      assert.equal(error.type, "ParseError");
+      assert.match(error.message, /^not JSON: /);
+      await connection.silence();
+    });
+  }
+
+  /** @type {[any, string, unknown][]} */
+  const CALLS = [
+    ["longwire.jsonrpc", '{"jsonrpc": "2.0", "id": 1, "method": "a", "params": [NaN]}', 1],
+    ["longwire.jsonrpc", '{"jsonrpc": "2.0", "id": "x-1", "method": "a", "params": [NaN]}', "x-1"],
+    ["longwire.jsonrpc", '{"jsonrpc": "2.0", "method": "a", "params": [NaN], "id": 77}', 77],
+    ["longwire.jsonrpc", '{"jsonrpc": "2.0", "method": "a", "params": [NaN]}', null],
+    ["longwire.jsonrpc", '{"jsonrpc": "2.0", "id": 01, "method": "a"}', null],
+    ["longwire.jsonrpc", '{"jsonrpc": "2.0", "id": "a\nb", "method": "a"}', null],
+    ["longwire.jsonrpc", '{"jsonrpc": "2.0", "id": 7, "resul', null],
+    ["longwire.jsonrpc", "", null],
+    ["wsrpc", '{"id": 2, "method": "a", "params": NaN}', 2],
+    ["wsrpc.1", '{"serial": 2, "type": "call", "call": "a", "arguments": NaN}', 2],
+  ];
+  for (const [wire, text, expected] of CALLS) {
+    test(`is answered, with the id of the call where it shows: ${JSON.stringify(text)}`, async (t) => {
+      const { rpc, connection } = await pair(t, { wire });
+      const other = rpc.call("other");
+      other.catch(() => {});
+      await connection.next();
+
+      connection.send(text);
+
+      const { id, serial = id } = await connection.next();
+      assert.equal(serial, expected);
+      await connection.silence();
+    });
+  }
+
+  test("is read in no time, however long it is", async (t) => {
+    const { rpc, connection } = await pair(t);
+    for (const text of [
+      '"id":1,'.repeat(1e5), " ".repeat(1e6), `{"id"${" ".repeat(1e6)}`, `,${" ".repeat(1e6)}`, '{"id":'.repeat(1e5),
+      `{"id":"${"x".repeat(1e6)}`, ',"id":1}'.repeat(1e5),
+    ]) {
+      connection.send(text);
+      await connection.next(); // which waits for 20 seconds; a quadratic search takes many more
+    }
+    assert.equal(rpc.state(), "OPEN");
   });
 });

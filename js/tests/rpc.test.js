@@ -437,13 +437,68 @@ describe("errors of the other side", () => {
     });
   }
 
-  for (const odd of ["text", 7, [], {}, null, { message: { a: 1 }, code: "x" }]) {
+  /** @type {[any, unknown][]} */
+  const RESULTS = [
+    [{ result: 5, error: null }, 5],
+    [{ result: null, error: null }, null],
+    [{ error: null, result: 0 }, 0],
+    [{ result: false }, false],
+  ];
+  for (const [answer, expected] of RESULTS) {
+    test(`are none in ${JSON.stringify(answer)}`, async (t) => {
+      const { rpc, connection } = await pair(t);
+      const calling = rpc.call("a");
+      connection.send({ jsonrpc: "2.0", id: (await connection.next()).id, ...answer });
+
+      assert.equal(await calling, expected);
+    });
+  }
+
+  test("count for more than a result beside them", async (t) => {
+    const { rpc, connection } = await pair(t);
+    const calling = rpc.call("a");
+    connection.send({ jsonrpc: "2.0", id: (await connection.next()).id, result: 1, error: { code: 7, message: "no" } });
+
+    assert.equal((await failure(calling)).code, 7);
+  });
+
+  for (const odd of [
+    "text", 7, [], {}, null, { message: { a: 1 }, code: "x" }, { message: { toString: 1, valueOf: 2 } },
+    { message: "x", data: { toString: 1 } }, { type: { toString: 1 }, message: null }, { code: 1.5 },
+  ]) {
     test(`may be as odd as ${JSON.stringify(odd)}`, async (t) => {
       const error = await answered(odd)(t);
 
       assert.ok(error instanceof RemoteError);
       assert.equal(typeof error.message, "string");
       assert.equal(error.code, Code.APPLICATION);
+    });
+  }
+
+  /** @type {[string, any, Record<string, unknown>][]} */
+  const DATA = [
+    ["an object", { why: "asked" }, { data: { why: "asked" }, type: undefined }],
+    ["an array", [1], { data: [1], type: undefined }],
+    ["a text", "why", { data: "why", type: undefined }],
+    ["zero", 0, { data: 0 }],
+    ["null", null, { data: null }],
+    ["nothing", undefined, { data: undefined, type: undefined }],
+    ["an empty object", {}, { data: {}, type: undefined }],
+    ["an object with more than ours have", { type: "T", field: "a" }, { data: { type: "T", field: "a" }, type: "T" }],
+    ["an object with a type that is no text", { type: 7 }, { data: { type: 7 }, type: undefined }],
+    ["one of ours", { type: "T", data: { a: 1 } }, { data: { a: 1 }, type: "T" }],
+    ["one of ours without data", { type: "T", id: "7f", traceback: "line 1" }, {
+      data: undefined, type: "T", id: "7f", traceback: "line 1",
+    }],
+    ["one of ours with odd members", { type: "T", id: 7, traceback: {} }, { id: undefined, traceback: undefined }],
+  ];
+  for (const [name, data, expected] of DATA) {
+    test(`keep their data: ${name}`, async (t) => {
+      /** @type {any} */
+      const error = await answered({ code: 7, message: "no", data })(t);
+
+      for (const [key, value] of Object.entries(expected)) assert.deepEqual(error[key], value, key);
+      assert.deepEqual([error.code, error.message], [7, "no"]);
     });
   }
 

@@ -23,6 +23,7 @@ declare const Code: Readonly<{
     DEADLINE: -32003;
     STREAM_MISMATCH: -32004;
     DISCONNECTED: -32005;
+    TOO_LARGE: -32006;
     CANCELLED: -32800;
 }>;
 export type Details = {
@@ -199,40 +200,40 @@ export type Backoff = {
     /**
      * before the first attempt; 500
      */
-    first?: number;
+    first?: number | null | undefined;
     /**
      * 30 000
      */
-    max?: number;
+    max?: number | null | undefined;
     /**
      * from one attempt to the next; 2
      */
-    factor?: number;
+    factor?: number | null | undefined;
     /**
      * the part of each that is left to chance, 0 to 1; 0.5
      */
-    jitter?: number;
+    jitter?: number | null | undefined;
 };
 export type Heartbeat = {
     /**
      * silence after which `probe` is sent; 30 000
      */
-    interval?: number;
+    interval?: number | null | undefined;
     /**
      * silence after a probe that ends the connection; 10 000
      */
-    timeout?: number;
+    timeout?: number | null | undefined;
     /**
      * sends something that will be answered; without it, the
      * other side is expected to send something by itself every `interval`
      */
-    probe?: () => void;
+    probe?: (() => void) | null | undefined;
 };
 export type ClientOptions = {
     /**
      * subprotocols to offer
      */
-    protocols?: string | string[];
+    protocols?: string | string[] | null | undefined;
     /**
      * the class to use where there is no global one
      */
@@ -240,22 +241,24 @@ export type ClientOptions = {
     /**
      * a number: always so long; false: never
      */
-    reconnect?: number | false | Backoff;
-    heartbeat?: false | Heartbeat;
+    reconnect?: number | boolean | Backoff | null | undefined;
+    heartbeat?: boolean | Heartbeat | null | undefined;
     /**
      * 10 000
      */
-    openTimeout?: number;
+    openTimeout?: number | null | undefined;
     /**
      * 5 000
      */
-    closeTimeout?: number;
+    closeTimeout?: number | null | undefined;
     /**
      * bytes accepted by `send` and not yet sent; 16 MiB
      */
-    maxBuffered?: number;
+    maxBuffered?: number | null | undefined;
 };
 export type Address = string | URL | (() => string | URL | Promise<string | URL>);
+/** Bytes that may wait to be sent. */
+declare const MAX_BUFFERED: number;
 /** Beyond this, timers of browsers and Node do not wait at all. */
 declare const FOR_EVER: number;
 /**
@@ -273,9 +276,9 @@ declare class Client extends Emitter {
     #private;
     /**
      * @param {Address} url relative ones are the page's; a function is asked each time
-     * @param {ClientOptions} [options]
+     * @param {ClientOptions | null} [options]
      */
-    constructor(url: Address, options?: ClientOptions);
+    constructor(url: Address, options?: ClientOptions | null);
     /** The state of the connection; "CLOSED" before `connect()`. */
     get state(): State;
     /**
@@ -315,77 +318,6 @@ declare class Client extends Emitter {
 }
 
 /**
- * Wires: what calls and answers look like as JSON, in and out.
- *
- * A wire is an object of pure functions. Those that write return what `JSON.stringify`
- * takes; `read` says what a message is and never throws. docs/rpc/wire.md
- * describes all three.
- */
-export type Id = string | number | null | undefined;
-export type Failure = {
-    message: string;
-    code?: number;
-    type?: string;
-    data?: unknown;
-    id?: string;
-    traceback?: string;
-};
-export type Read = {
-    kind: "call" | "result" | "error" | "item" | "more" | "cancel" | "event" | "invalid" | "nothing";
-    id?: any;
-    method?: string;
-    params?: unknown;
-    window?: number;
-    value?: any;
-    count?: number;
-    failure?: Failure;
-};
-export type Wire = {
-    /**
-     * the subprotocol
-     */
-    name: string;
-    /**
-     * whether it has streams, cancellation and notifications
-     */
-    extended: boolean;
-    /**
-     * the id before the first
-     */
-    first: number;
-    /**
-     * from one id to the next
-     */
-    step: number;
-    /**
-     * a method that any peer answers, if only with an error
-     */
-    ping: string;
-    call: (id: Id, method: string, params: unknown, window?: number) => object;
-    result: (id: Id, value: unknown) => object;
-    error: (id: Id, failure: Failure) => object;
-    read: (message: any) => Read;
-};
-/** The most items that a stream may be granted at once. */
-declare const MAX_WINDOW = 1024;
-/** @type {Wire} */
-declare const jsonrpc: Wire;
-/** What today's wsrpc speaks. @type {Wire} */
-declare const wsrpc: Wire;
-/** What wsrpc spoke when it was written about. @type {Wire} */
-declare const wsrpc1: Wire;
-/** @type {Record<string, Wire>} */
-declare const WIRES: Record<string, Wire>;
-/**
- * The arguments that `params` stand for: an array has them by position, an object is one,
- * nothing is none.
- *
- * @param {unknown} params
- * @returns {unknown[]}
- */
-declare function positional(params: unknown): unknown[];
-
-/**
  * RpcStream: the items of a remote async generator, as an async iterator.
  *
  * Holds what has come and was not taken yet, which is never more than `window` items: the
@@ -421,34 +353,13 @@ declare class RpcStream<T = any> implements AsyncIterableIterator<T> {
 }
 
 /**
- * Link: the calls of one connection, ours and those of the other side.
+ * Routes: types of our own routes, and of those of the other side, whose table `longwire rpc
+ * types` writes.
  *
- * It ends with its connection: what is under way then is given back, and what comes later
- * from a route that is still running goes nowhere, least of all to the next connection.
+ *     { add: { params: [a: number, b: number], result: number }, count: { params: [], items: number } }
+ *
+ * There is no code here.
  */
-export type Call = {
-    method: string;
-    params: unknown;
-    /**
-     * a notification
-     */
-    silent?: boolean;
-    stream?: RpcStream;
-    /**
-     * a stream that goes on after a reconnect
-     */
-    resubscribe?: boolean | (() => void);
-    /**
-     * it was under way on a connection that has ended
-     */
-    lost?: boolean;
-    /**
-     * on the connection it is under way on
-     */
-    id?: number;
-    succeed: (value?: any) => void;
-    fail: (error: unknown) => void;
-};
 export type Context = {
     /**
      * of the route
@@ -468,70 +379,19 @@ export type Route = {
     run: (this: Context, ...args: any[]) => unknown;
     isAsync: boolean;
 };
-export type Owner = {
-    send: (text: string) => void;
-    route: (name: string) => Route | undefined;
-    /**
-     * a message for listeners to server events
-     */
-    event: (value: unknown) => void;
-    /**
-     * what no call can be told
-     */
-    error: (error: unknown) => void;
-    /**
-     * the other side must not be listened to
-     */
-    fault: (reason: string) => void;
-    /**
-     * the error for what was answered
-     */
-    raise: (failure: Failure) => Error;
-    /**
-     * calls of the other side at a time
-     */
-    maxCalls: number;
+export type NeedsNothing<Params> = [] extends Params ? true : {} extends Params ? true : null extends Params ? true : undefined extends Params ? true : false;
+export type Arguments<Params, Options> = NeedsNothing<Params> extends true ? [args?: Params | null | undefined, options?: Options | null | undefined] : [args: Params, options?: Options | null | undefined];
+export type NamesWith<Routes, Member extends string> = {
+    [Name in keyof Routes & string]: Routes[Name] extends {
+        [_ in Member]: any;
+    } ? Name : never;
+}[keyof Routes & string];
+export type PartAfter<Name, Prefix extends string> = Name extends `${Prefix}${infer Rest}` ? Rest extends `${infer Part}.${string}` ? Part : Rest : never;
+export type RemotePath<Routes extends Record<keyof Routes, any>, Name extends string> = (Name extends NamesWith<Routes, "result"> ? (...rest: Arguments<Routes[Name]["params"], CallOptions>) => Promise<Routes[Name]["result"]> : unknown) & {
+    readonly [Part in PartAfter<keyof Routes, `${Name}.`>]: RemotePath<Routes, `${Name}.${Part}`>;
 };
-declare class Link {
-    #private;
-    /**
-     * @param {Wire} wire
-     * @param {Owner} owner
-     */
-    constructor(wire: Wire, owner: Owner);
-    /** How many calls of ours wait for an answer. */
-    get size(): number;
-    /** Send something that the other side will answer. */
-    ping(): void;
-    /**
-     * Send a call of ours.
-     *
-     * @param {Call} call
-     */
-    start(call: Call): void;
-    /**
-     * Nobody waits for the answer any more.
-     *
-     * @param {Call} call
-     */
-    cancel(call: Call): void;
-    /**
-     * Let the other side send more items of a stream.
-     *
-     * @param {Call} call
-     * @param {number} count
-     */
-    more(call: Call, count: number): void;
-    /** The connection has ended: returns our calls that were under way. */
-    end(): Call[];
-    /** @param {unknown} data of a message */
-    receive(data: unknown): void;
-}
-/** A promise, and what settles it. */
-declare function deferred(): {
-    promise: Promise<any>;
-    resolve: (value?: any) => void;
-    reject: (error: unknown) => void;
+export type RemoteProxy<Routes extends Record<keyof Routes, any>> = string extends keyof Routes ? any : {
+    readonly [Part in PartAfter<keyof Routes, "">]: RemotePath<Routes, Part>;
 };
 
 /**
@@ -546,74 +406,80 @@ export type RpcSettings = {
     /**
      * the first of them
      */
-    wire?: "longwire.jsonrpc" | "wsrpc" | "wsrpc.1";
+    wire?: "longwire.jsonrpc" | "wsrpc" | "wsrpc.1" | null | undefined;
     /**
      * of every call that has none of its own; none
      */
-    timeout?: number;
+    timeout?: number | null | undefined;
     /**
      * what becomes of calls while there is no
      * connection: they wait for the next attempt and fail with it ("queue", the default), or
      * wait for as long as it takes ("keep"), or fail at once ("reject")
      */
-    offline?: "queue" | "keep" | "reject";
+    offline?: "queue" | "keep" | "reject" | null | undefined;
     /**
      * calls that may wait for a connection; 1000
      */
-    maxQueue?: number;
+    maxQueue?: number | null | undefined;
     /**
      * calls that may wait for an answer; 10 000
      */
-    maxPending?: number;
+    maxPending?: number | null | undefined;
     /**
      * calls of the other side at a time; 1000
      */
-    maxCalls?: number;
+    maxCalls?: number | null | undefined;
+    /**
+     * bytes that the other side takes in one message; our
+     * servers announce it
+     */
+    maxMessage?: number | null | undefined;
+    /**
+     * tell the other side the stacks of what routes throw
+     */
+    tracebacks?: boolean | null | undefined;
     /**
      * classes for errors of the other side, by the names of their types there
      */
-    errors?: Record<string, new (message: string, details: Details) => Error>;
+    errors?: Record<string, new (message: string, details: Details) => Error> | null | undefined;
     /**
      * sees every message
      */
-    onFrame?: (text: unknown, direction: "in" | "out") => void;
+    onFrame?: ((text: unknown, direction: "in" | "out") => void) | null | undefined;
 };
 export type RpcOptions = ClientOptions & RpcSettings;
 export type CallOptions = {
     /**
      * gives the call up, and tells the other side
      */
-    signal?: AbortSignal;
+    signal?: AbortSignal | null | undefined;
     /**
-     * after which it is given up; Infinity for never
+     * after which it is given up; null or Infinity for never
      */
-    timeout?: number;
+    timeout?: number | null | undefined;
     /**
      * fail rather than wait for a connection
      */
-    noWait?: boolean;
+    noWait?: boolean | null | undefined;
 };
 export type StreamOptions = {
     /**
      * ends the stream with its reason
      */
-    signal?: AbortSignal;
+    signal?: AbortSignal | null | undefined;
     /**
      * items that may be under way, 1 to 1024; 16
      */
-    window?: number;
+    window?: number | null | undefined;
     /**
-     * call again after a reconnect; a function is
-     * told when that happens: what was sent meanwhile is missing
+     * call again after a reconnect; a
+     * function is told when that happens: what was sent meanwhile is missing
      */
-    resubscribe?: boolean | (() => void);
+    resubscribe?: boolean | (() => void) | null | undefined;
     /**
      * fail rather than wait for a connection
      */
-    noWait?: boolean;
-};
-export type RemotePath = ((args?: unknown, options?: CallOptions) => Promise<any>) & {
-    readonly [name: string]: RemotePath;
+    noWait?: boolean | null | undefined;
 };
 /**
  * Calls in both directions. Events: `connect` (subprotocol), `close` (`CloseReport`), `error`
@@ -633,13 +499,14 @@ declare class Rpc<Routes extends Record<keyof Routes, any> = Record<string, any>
     /**
      * @param {Address} url relative ones are the page's; a function is
      *   asked before each attempt
-     * @param {RpcOptions} [options]
+     * @param {RpcOptions | null} [options]
      */
-    constructor(url: Address, options?: RpcOptions);
+    constructor(url: Address, options?: RpcOptions | null);
     /** Connect, and again whenever the connection ends. */
     connect(): this;
     /**
-     * Close the connection and stay closed; every call that waits fails.
+     * Close the connection and stay closed; every call that waits fails, and so does every
+     * other until `connect()`.
      *
      * @param {number} [code]
      * @param {string} [reason]
@@ -661,41 +528,38 @@ declare class Rpc<Routes extends Record<keyof Routes, any> = Record<string, any>
      * Call a route of the other side. An array has the arguments by position, an object by
      * name; nothing is no argument, and any other value is one.
      *
-     * @template {keyof Routes & string} Name
+     * @template {NamesWith<Routes, "result">} Name
      * @param {Name} name
-     * @param {Routes[Name]["params"]} [args]
-     * @param {CallOptions} [options]
+     * @param {Arguments<Routes[Name]["params"], CallOptions>} rest
      * @returns {Promise<Routes[Name]["result"]>}
      */
-    call<Name extends keyof Routes & string>(name: Name, args?: Routes[Name]["params"], options?: CallOptions): Promise<Routes[Name]["result"]>;
+    call<Name extends NamesWith<Routes, "result">>(name: Name, ...rest: Arguments<Routes[Name]["params"], CallOptions>): Promise<Routes[Name]["result"]>;
     /**
      * Call a route of the other side that need not answer. The promise tells that it was
      * sent, and may be left alone.
      *
      * @template {keyof Routes & string} Name
      * @param {Name} name
-     * @param {Routes[Name]["params"]} [args]
-     * @param {CallOptions} [options]
+     * @param {Arguments<Routes[Name]["params"], CallOptions>} rest
      * @returns {Promise<void>}
      */
-    notify<Name extends keyof Routes & string>(name: Name, args?: Routes[Name]["params"], options?: CallOptions): Promise<void>;
+    notify<Name extends keyof Routes & string>(name: Name, ...rest: Arguments<Routes[Name]["params"], CallOptions>): Promise<void>;
     /**
      * Ask for the items of a route that is a stream.
      *
-     * @template {keyof Routes & string} Name
+     * @template {NamesWith<Routes, "items">} Name
      * @param {Name} name
-     * @param {Routes[Name]["params"]} [args]
-     * @param {StreamOptions} [options]
+     * @param {Arguments<Routes[Name]["params"], StreamOptions>} rest
      * @returns {RpcStream<Routes[Name]["items"]>}
      */
-    stream<Name extends keyof Routes & string>(name: Name, args?: Routes[Name]["params"], { signal, window, resubscribe, noWait }?: StreamOptions): RpcStream<Routes[Name]["items"]>;
+    stream<Name extends NamesWith<Routes, "items">>(name: Name, ...rest: Arguments<Routes[Name]["params"], StreamOptions>): RpcStream<Routes[Name]["items"]>;
     /**
      * Calls as methods: `rpc.proxy.a.b(args)` is `rpc.call("a.b", args)`. A route whose
      * name ends with `then` can only be called by `call`.
      *
-     * @returns {RemotePath}
+     * @returns {RemoteProxy<Routes>}
      */
-    get proxy(): RemotePath;
+    get proxy(): RemoteProxy<Routes>;
     /**
      * Let the other side call `run`. It gets an array of arguments by position and anything
      * else as one; what it returns, or the promise of it, is the answer, and what an async
@@ -751,11 +615,11 @@ declare class Rpc<Routes extends Record<keyof Routes, any> = Record<string, any>
  * no subprotocol, because those servers know none.
  *
  * @param {string | URL} url
- * @param {number} [reconnectTimeout] milliseconds
- * @param {RpcOptions} [options]
+ * @param {number | null} [reconnectTimeout] milliseconds; 1000
+ * @param {RpcOptions | null} [options]
  * @returns {Rpc}
  */
-declare function make(url: string | URL, reconnectTimeout?: number, options?: RpcOptions): Rpc;
+declare function make(url: string | URL, reconnectTimeout?: number | null, options?: RpcOptions | null): Rpc;
 export type WSRPCClass = typeof Rpc & typeof make & (new (...args: Parameters<typeof make>) => Rpc);
 declare const WSRPC: WSRPCClass;
 

@@ -84,12 +84,15 @@ function shielded(listener, ...details) {
   try {
     listener(...details);
   } catch (error) {
-    (globalThis.reportError ?? console.error)(error);
+    try {
+      (globalThis.reportError ?? console.error)(error);
+    } catch {
+    }
   }
 }
 
 // src/errors.js
-var Code = Object.freeze({
+var Code = /* @__PURE__ */ Object.freeze({
   PARSE_ERROR: -32700,
   INVALID_REQUEST: -32600,
   METHOD_NOT_FOUND: -32601,
@@ -101,6 +104,7 @@ var Code = Object.freeze({
   DEADLINE: -32003,
   STREAM_MISMATCH: -32004,
   DISCONNECTED: -32005,
+  TOO_LARGE: -32006,
   CANCELLED: -32800
 });
 var RpcError = class extends Error {
@@ -147,14 +151,124 @@ var DisconnectedError = class extends RpcError {
   }
 };
 
+// src/options.js
+var TIME = ["milliseconds > 0, or Infinity", (value) => value > 0, "number"];
+var COUNT = [
+  "an integer >= 0, or Infinity",
+  (value) => value >= 0 && (value === Infinity || Number.isInteger(value)),
+  "number"
+];
+var FUNCTION = ["a function", () => true, "function"];
+var OBJECT = ["an object", () => true, "object"];
+var oneOf = (names) => [
+  `one of ${Object.keys(names).join(", ")}`,
+  (value) => Object.hasOwn(names, value),
+  "string"
+];
+function shown(value) {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 60));
+  return value && /object|function/.test(typeof value) ? typeof value : String(value);
+}
+function check(name, value, [expected, test, type]) {
+  if (typeof value === type && test(value)) return;
+  throw new (typeof value === "number" && type === "number" ? RangeError : TypeError)(`${name} must be ${expected}, not ${shown(value)}`);
+}
+function checked(options, rules, name = "options") {
+  if (options !== void 0) check(name, options, OBJECT);
+  const given = Object.entries(options ?? {}).filter(([, value]) => value !== void 0 && value !== null);
+  for (const [key, value] of given) {
+    if (Object.hasOwn(rules, key)) check(key, value, rules[key]);
+  }
+  return (
+    /** @type {Given<T>} */
+    Object.fromEntries(given)
+  );
+}
+var checkedGroup = (options, rules, name) => options !== false && checked(options === true ? void 0 : options, rules, name);
+
+// src/values.js
+var MAX_TYPE = 100;
+var MAX_TRACEBACK = 8192;
+var MAX_EXCERPT = 500;
+var LONE_SURROGATE = /(^|[^\\])(\\\\)*\\ud[89a-f]/;
+var kindOf = (value) => Object.prototype.toString.call(value).slice(8, -1);
+function json(value) {
+  try {
+    const text = JSON.stringify(value) ?? "null";
+    if (text === "{}" && kindOf(value) !== "Object") {
+      throw new TypeError(`${kindOf(value)} would arrive as an empty object`);
+    }
+    return wellFormed(text);
+  } catch (error) {
+    throw new TypeError(`not JSON: ${messageOf(error)}`, { cause: error });
+  }
+}
+function wellFormed(text) {
+  if (text.includes("\\ud") && LONE_SURROGATE.test(text)) {
+    throw new TypeError("a string has half of a surrogate pair, as of an emoji cut in two");
+  }
+  return text;
+}
+function jsonOfArguments(params) {
+  if (params === void 0 || params === null) return void 0;
+  if (typeof params === "function" || typeof params === "symbol") {
+    throw new TypeError(`not JSON: a ${typeof params}`);
+  }
+  const text = json(params);
+  return /^[[{]/.test(text) ? text : `[${text}]`;
+}
+function exceeds(text, limit) {
+  return text.length > limit || text.length * 3 > limit && new TextEncoder().encode(text).length > limit;
+}
+function attempt(read) {
+  try {
+    return read();
+  } catch {
+    return void 0;
+  }
+}
+var integer = (value) => Number.isInteger(value) ? (
+  /** @type {number} */
+  value
+) : void 0;
+var said = (value, size) => String(value).slice(0, size).replace(/\p{Surrogate}/gu, "�");
+var messageOf = (error) => attempt(() => said(error?.message ?? error)) ?? "an error that cannot be shown";
+function failureOf(error, tracebacks) {
+  return {
+    // Other errors have codes, too, which mean something else.
+    code: attempt(() => error instanceof RpcError && integer(error.code)) || Code.APPLICATION,
+    message: messageOf(error),
+    type: attempt(() => said(error?.type ?? error?.name ?? "Error", MAX_TYPE)) ?? "Error",
+    data: attempt(() => error?.data),
+    traceback: tracebacks ? attempt(() => said(error.stack, MAX_TRACEBACK)) : void 0
+  };
+}
+var shortened = ({ code, message, type }) => ({ code, message: said(message, MAX_EXCERPT), type });
+
 // src/client.js
-var STATES = Object.freeze(
+var STATES = /* @__PURE__ */ Object.freeze(
   /** @type {const} */
   ["CONNECTING", "OPEN", "CLOSING", "CLOSED"]
 );
 var GOING_AWAY_WITHOUT_A_WORD = 1006;
 var LATE = 2e3;
 var now = () => performance.now();
+var RULES = {
+  WebSocket: FUNCTION,
+  openTimeout: TIME,
+  closeTimeout: TIME,
+  maxBuffered: COUNT
+};
+var BACKOFF = {
+  first: TIME,
+  max: TIME,
+  factor: ["1 or more", (value) => value >= 1 && value < Infinity, "number"],
+  jitter: ["from 0 to 1", (value) => value >= 0 && value <= 1, "number"]
+};
+var HEARTBEAT = { interval: TIME, timeout: TIME, probe: FUNCTION };
+var CLOSE_CODE = ["1000, or 3000 to 4999", isSendable, "number"];
+var CLOSE_REASON = ["text of at most 123 bytes", (value) => !exceeds(value, 123), "string"];
+var MAX_BUFFERED = 1 << 24;
 var FOR_EVER = 2 ** 31 - 1;
 var later = (act, delay) => setTimeout(act, Math.min(delay, FOR_EVER));
 function absolute(url) {
@@ -169,8 +283,12 @@ function absolute(url) {
 var Client = class extends Emitter {
   /** @type {Address} */
   #url;
-  /** @type {ClientOptions} */
+  /** @type {Given<ClientOptions>} */
   #options;
+  /** @type {Backoff | false} */
+  #backoff;
+  /** @type {Heartbeat | false} */
+  #heartbeat;
   /** @type {any} */
   #socket = null;
   /** @type {State} */
@@ -194,12 +312,15 @@ var Client = class extends Emitter {
   #sent = 0;
   /**
    * @param {Address} url relative ones are the page's; a function is asked each time
-   * @param {ClientOptions} [options]
+   * @param {ClientOptions | null} [options]
    */
-  constructor(url, options = {}) {
+  constructor(url, options) {
     super();
     this.#url = typeof url === "function" ? url : absolute(url);
-    this.#options = options;
+    this.#options = checked(options, RULES);
+    const { reconnect = true, heartbeat = false } = this.#options;
+    this.#backoff = backoffOf(reconnect);
+    this.#heartbeat = checkedGroup(heartbeat, HEARTBEAT, "heartbeat");
   }
   /** The state of the connection; "CLOSED" before `connect()`. */
   get state() {
@@ -241,8 +362,10 @@ var Client = class extends Emitter {
    * @param {string} [reason]
    */
   close(code = 1e3, reason = "") {
-    if (this.#state === "OPEN") this.#socket.close(code, reason);
+    check("code", code, CLOSE_CODE);
+    check("reason", reason, CLOSE_REASON);
     this.#rest();
+    if (this.#state === "OPEN") this.#socket.close(code, reason);
     if (this.#state === "OPEN") {
       this.#become("CLOSING");
       clearTimeout(this.#pulse);
@@ -273,7 +396,7 @@ var Client = class extends Emitter {
    */
   send(data) {
     if (this.#state !== "OPEN") throw new DisconnectedError(`Socket is: ${this.#state}`);
-    const limit = this.#options.maxBuffered ?? 1 << 24;
+    const limit = this.#options.maxBuffered ?? MAX_BUFFERED;
     if (this.#socket.bufferedAmount > limit) {
       throw new RpcError(
         `${this.#socket.bufferedAmount} bytes are unsent, the limit is ${limit}`,
@@ -287,7 +410,7 @@ var Client = class extends Emitter {
   wake() {
     if (!this.#wanted) return;
     if (this.#state === "CLOSED") this.#open();
-    else if (this.#state === "OPEN" && this.#options.heartbeat) this.#beat(true);
+    else if (this.#state === "OPEN" && this.#heartbeat) this.#beat(true);
   }
   #wake = () => {
     if (globalThis.document?.visibilityState !== "hidden") this.wake();
@@ -307,18 +430,18 @@ var Client = class extends Emitter {
     this.emit("change", state);
   }
   #open() {
-    const attempt = ++this.#attempt;
+    const attempt2 = ++this.#attempt;
     this.#openedAt = this.#heardAt = this.#received = this.#sent = 0;
     clearTimeout(this.#timer);
     this.#timer = later(() => this.#end("timeout"), this.#options.openTimeout ?? 1e4);
     this.#become("CONNECTING");
-    if (this.#attempt !== attempt) return;
+    if (this.#attempt !== attempt2) return;
     const url = this.#url;
     const failed = (error) => {
-      if (this.#attempt === attempt) this.#end("error", { error, reason: String(error) });
+      if (this.#attempt === attempt2) this.#end("error", { error, reason: String(error) });
     };
     const dial = (found) => {
-      if (this.#attempt === attempt) this.#dial(absolute(found));
+      if (this.#attempt === attempt2) this.#dial(absolute(found));
     };
     try {
       if (typeof url !== "function") dial(url);
@@ -350,7 +473,7 @@ var Client = class extends Emitter {
     clearTimeout(this.#timer);
     this.#openedAt = this.#heardAt = now();
     this.#state = "OPEN";
-    if (this.#options.heartbeat) this.#beat();
+    if (this.#heartbeat) this.#beat();
     this.emit("open", this.protocol);
     if (this.#state === "OPEN") this.emit("change", "OPEN");
   }
@@ -365,7 +488,10 @@ var Client = class extends Emitter {
   }
   /** @param {boolean} [soon] */
   #beat(soon = false) {
-    const { interval = 3e4, timeout = 1e4, probe } = this.#options.heartbeat || {};
+    const { interval = 3e4, timeout = 1e4, probe } = (
+      /** @type {Record<string, any>} */
+      this.#heartbeat
+    );
     clearTimeout(this.#pulse);
     const at = now();
     const waiting = this.#probedAt > this.#heardAt;
@@ -377,7 +503,7 @@ var Client = class extends Emitter {
     } else {
       this.#probedAt = at;
       this.#pulse = later(() => this.#beat(), Math.min(interval, timeout) + 1);
-      probe?.();
+      if (probe) shielded(probe);
     }
   }
   /**
@@ -420,457 +546,39 @@ var Client = class extends Emitter {
    * @param {number} duration of the connection that ended
    */
   #plan(duration) {
-    const { reconnect = {} } = this.#options;
-    if (reconnect === false) this.#rest();
-    if (!this.#wanted || reconnect === false) return null;
+    const backoff = this.#backoff;
+    if (!backoff) this.#rest();
+    if (!this.#wanted || !backoff) return null;
     if (duration > this.#delay) this.#failures = 0;
-    this.#delay = typeof reconnect === "number" ? reconnect : backoff(reconnect, this.#failures);
+    this.#delay = delayOf(backoff, this.#failures);
     this.#failures++;
     this.#timer = later(() => this.#open(), this.#delay);
     return this.#delay;
   }
 };
-function backoff({ first = 500, max = 3e4, factor = 2, jitter = 0.5 }, failures) {
+function backoffOf(reconnect) {
+  if (typeof reconnect !== "number") return checkedGroup(reconnect, BACKOFF, "reconnect");
+  check("reconnect", reconnect, TIME);
+  return { first: reconnect, max: reconnect, factor: 1, jitter: 0 };
+}
+function delayOf(options, failures) {
+  const { first = 500, max = 3e4, factor = 2, jitter = 0.5 } = (
+    /** @type {Record<string, any>} */
+    options
+  );
   return Math.min(first * factor ** failures, max) * (1 - jitter * Math.random());
 }
 function discard(socket, { code, reason }) {
   socket.onopen = socket.onmessage = socket.onclose = null;
   socket.onerror = () => {
   };
-  const sendable = code === 1e3 || code && code >= 3e3 && code < 5e3;
-  if (socket.readyState < 2) socket.close(sendable ? code : 1e3, reason?.slice(0, 40));
+  if (socket.readyState < 2) socket.close(isSendable(code) ? code : 1e3, reason?.slice(0, 40));
+}
+function isSendable(code) {
+  return code === 1e3 || code >= 3e3 && code < 5e3 && Number.isInteger(code);
 }
 
-// src/wires.js
-var isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
-var isId = (id) => typeof id === "number" || typeof id === "string";
-var isCount = (value) => Number.isInteger(value) && /** @type {number} */
-value > 0;
-var MAX_WINDOW = 1024;
-var invalid = (id, message, code = Code.INVALID_REQUEST) => ({
-  kind: "invalid",
-  id,
-  failure: { code, message, type: "InvalidRequest" }
-});
-function told(error) {
-  if (!isObject(error)) return { message: String(error) };
-  const more = isObject(error.data) ? error.data : {};
-  return {
-    message: String(error.message ?? ""),
-    code: Number.isInteger(error.code) ? error.code : void 0,
-    type: error.type ?? more.type,
-    data: isObject(error.data) ? more.data : error.data,
-    id: more.id,
-    traceback: more.traceback
-  };
-}
-var PROTOCOL = {
-  "$/item": ({ id, value }) => ({ kind: "item", id, value }),
-  "$/more": ({ id, count }) => isCount(count) && { kind: "more", id, count },
-  "$/cancel": ({ id }) => ({ kind: "cancel", id })
-};
-var jsonrpc = {
-  name: "longwire.jsonrpc",
-  extended: true,
-  first: 0,
-  step: 1,
-  ping: "$/ping",
-  call(id, method, params, window) {
-    const structured = params === void 0 || typeof params === "object";
-    return {
-      jsonrpc: "2.0",
-      id,
-      method,
-      params: structured ? params ?? void 0 : [params],
-      stream: window
-    };
-  },
-  result: (id, value) => ({ jsonrpc: "2.0", id, result: value }),
-  error: (id, { code = Code.APPLICATION, message, type, data }) => ({
-    jsonrpc: "2.0",
-    id,
-    error: { code, message, data: { type, data } }
-  }),
-  read(message) {
-    if (!isObject(message)) return invalid(null, "a message must be an object");
-    const { id, method, params, stream } = message;
-    const answerTo = isId(id) ? id : null;
-    if (message.jsonrpc !== "2.0") return invalid(answerTo, 'jsonrpc must be "2.0"');
-    if (method === void 0) {
-      if ("error" in message) return { kind: "error", id, failure: told(message.error) };
-      if ("result" in message) return { kind: "result", id, value: message.result };
-      return invalid(answerTo, "there is neither method nor result nor error");
-    }
-    if (typeof method !== "string") return invalid(answerTo, "method must be a string");
-    if (id !== void 0 && !isId(id)) return invalid(null, "id must be a string or a number");
-    if (params !== void 0 && typeof params !== "object") {
-      return invalid(answerTo, "params must be an array or an object");
-    }
-    if (stream !== void 0 && !(isCount(stream) && stream <= MAX_WINDOW)) {
-      return invalid(answerTo, `stream must be an integer from 1 to ${MAX_WINDOW}`);
-    }
-    if (id === void 0 && method.startsWith("$/")) {
-      const known = Object.hasOwn(PROTOCOL, method) && isObject(params);
-      return known && PROTOCOL[method](params) || { kind: "nothing" };
-    }
-    return { kind: "call", id, method, params, window: stream };
-  }
-};
-var wsrpc = {
-  name: "wsrpc",
-  extended: false,
-  first: 1,
-  step: 2,
-  ping: "ping",
-  call: (id, method, params) => ({ id, method, params: params ?? null }),
-  result: (id, value) => ({ id, result: value }),
-  error: (id, { type = "Error", message }) => ({ id, error: { type, message } }),
-  read(message) {
-    if (!isObject(message)) return invalid(null, "a message must be an object");
-    const { id, method, params } = message;
-    if (id === void 0) return { kind: "event", value: message };
-    if (method !== void 0) {
-      if (typeof method !== "string") return invalid(id, "method must be a string");
-      return { kind: "call", id, method, params };
-    }
-    if (message.error !== void 0 && message.error !== null) {
-      return { kind: "error", id, failure: told(message.error) };
-    }
-    return { kind: "result", id, value: message.result ?? null };
-  }
-};
-var wsrpc1 = {
-  name: "wsrpc.1",
-  extended: false,
-  first: 1,
-  step: 2,
-  ping: "ping",
-  call: (id, method, params) => ({ serial: id, type: "call", call: method, arguments: params ?? null }),
-  result: (id, value) => ({ serial: id, type: "callback", data: value }),
-  error: (id, { message }) => ({ serial: id, type: "error", data: message }),
-  read(message) {
-    const { serial: id, type = "call" } = isObject(message) ? message : {};
-    if (typeof id !== "number" || id < 0) return { kind: "nothing" };
-    if (type === "callback") return { kind: "result", id, value: message.data ?? null };
-    if (type === "error") return { kind: "error", id, failure: told(message.data) };
-    if (type !== "call" || typeof message.call !== "string") {
-      return invalid(id, "type must be call, callback or error, and call a string");
-    }
-    return { kind: "call", id, method: message.call, params: message.arguments };
-  }
-};
-var WIRES = Object.freeze(
-  Object.fromEntries([jsonrpc, wsrpc, wsrpc1].map((wire) => [wire.name, wire]))
-);
-function positional(params) {
-  if (Array.isArray(params)) return params;
-  return params === void 0 || params === null ? [] : [params];
-}
-
-// src/link.js
-var MOST_STRAYS = 1e3;
-var MOST_IN_BATCH = 1e3;
-var Link = class {
-  /** @type {Wire} */
-  #wire;
-  /** @type {Owner} */
-  #owner;
-  /** @type {Map<Id, Call>} */
-  #pending = /* @__PURE__ */ new Map();
-  /** @type {Map<Id, Incoming>} */
-  #incoming = /* @__PURE__ */ new Map();
-  /** @type {number} */
-  #last;
-  #strays = 0;
-  #alive = true;
-  /**
-   * @param {Wire} wire
-   * @param {Owner} owner
-   */
-  constructor(wire, owner) {
-    this.#wire = wire;
-    this.#owner = owner;
-    this.#last = wire.first;
-  }
-  /** How many calls of ours wait for an answer. */
-  get size() {
-    return this.#pending.size;
-  }
-  /** Send something that the other side will answer. */
-  ping() {
-    const ignore = () => {
-    };
-    this.start({ method: this.#wire.ping, params: void 0, succeed: ignore, fail: ignore });
-  }
-  // --- our calls ---------------------------------------------------------------
-  /**
-   * Send a call of ours.
-   *
-   * @param {Call} call
-   */
-  start(call) {
-    const { method, params, stream } = call;
-    const silent = call.silent && this.#wire.extended;
-    const id = silent ? void 0 : this.#last += this.#wire.step;
-    try {
-      if (stream && !this.#wire.extended) {
-        throw new RpcError(`${this.#wire.name} has no streams`, { code: Code.STREAM_MISMATCH });
-      }
-      this.#owner.send(JSON.stringify(this.#wire.call(id, method, params, stream?.begin())));
-    } catch (error) {
-      call.fail(error);
-      return;
-    }
-    if (silent) return call.succeed();
-    call.id = id;
-    this.#pending.set(id, call);
-    if (call.silent) call.succeed();
-  }
-  /**
-   * Nobody waits for the answer any more.
-   *
-   * @param {Call} call
-   */
-  cancel(call) {
-    if (this.#pending.get(call.id) !== call) return;
-    this.#pending.delete(call.id);
-    this.#tell("$/cancel", { id: call.id });
-  }
-  /**
-   * Let the other side send more items of a stream.
-   *
-   * @param {Call} call
-   * @param {number} count
-   */
-  more(call, count) {
-    if (this.#pending.get(call.id) === call) this.#tell("$/more", { id: call.id, count });
-  }
-  /** The connection has ended: returns our calls that were under way. */
-  end() {
-    this.#alive = false;
-    const incoming = [...this.#incoming.values()];
-    this.#incoming.clear();
-    for (const call of incoming) call.abort("the connection has ended", Code.DISCONNECTED);
-    const lost = [...this.#pending.values()];
-    this.#pending.clear();
-    return lost;
-  }
-  // --- what comes in -----------------------------------------------------------
-  /** @param {unknown} data of a message */
-  receive(data) {
-    if (typeof data !== "string") return this.#owner.fault("messages must be text");
-    let message;
-    try {
-      message = JSON.parse(data);
-    } catch (error) {
-      const why = `not JSON: ${/** @type {Error} */
-      error.message}`;
-      return this.#refuse(Code.PARSE_ERROR, why);
-    }
-    if (Array.isArray(message) && this.#wire.extended) return this.#takeBatch(message);
-    this.#take(message)?.then((answer) => this.#post(answer));
-  }
-  /** @param {unknown[]} batch */
-  #takeBatch(batch) {
-    if (!batch.length || batch.length > MOST_IN_BATCH) {
-      const found = `a batch must have 1 to ${MOST_IN_BATCH} messages, not ${batch.length}`;
-      return this.#refuse(Code.INVALID_REQUEST, found);
-    }
-    const answers = batch.map((message) => this.#take(message, true)).filter(Boolean);
-    Promise.all(answers).then((texts) => texts.length && this.#post(`[${texts}]`));
-  }
-  /**
-   * Do what a message says; returns the text of what to answer, if anything.
-   *
-   * @param {any} message
-   * @param {boolean} [inBatch]
-   * @returns {Promise<string> | undefined}
-   */
-  #take(message, inBatch = false) {
-    const read = this.#wire.read(message);
-    const { kind, id, failure } = read;
-    switch (kind) {
-      case "call":
-        return this.#called(read, message, inBatch);
-      case "invalid": {
-        const why = (
-          /** @type {Failure} */
-          failure
-        );
-        if (!message?.method) this.#taken(id)?.fail(this.#owner.raise(why));
-        return Promise.resolve(this.#text(this.#wire.error(id, why), id));
-      }
-      case "result":
-        this.#answered(id)?.succeed(read.value);
-        break;
-      case "error": {
-        const error = this.#owner.raise(
-          /** @type {Failure} */
-          failure
-        );
-        if (id === null || id === void 0) this.#owner.error(error);
-        else this.#answered(id)?.fail(error);
-        break;
-      }
-      case "item": {
-        const call = this.#pending.get(id);
-        if (call?.stream?.push(read.value) === false) this.cancel(call);
-        break;
-      }
-      case "more": {
-        const incoming = this.#incoming.get(id);
-        if (incoming) incoming.grant(
-          /** @type {number} */
-          read.count
-        );
-        break;
-      }
-      case "cancel":
-        this.#incoming.get(id)?.cancel();
-        break;
-      case "event":
-        this.#owner.event(read.value);
-    }
-  }
-  /** @param {Id} id */
-  #taken(id) {
-    const call = this.#pending.get(id);
-    this.#pending.delete(id);
-    return call;
-  }
-  /** @param {Id} id */
-  #answered(id) {
-    const call = this.#taken(id);
-    const asked = typeof id === "number" && id > this.#wire.first && id <= this.#last;
-    if (!call && !asked && ++this.#strays > MOST_STRAYS) {
-      this.#owner.fault(`more than ${MOST_STRAYS} answers to calls that were not made`);
-    }
-    return call;
-  }
-  // --- calls of the other side -------------------------------------------------
-  /**
-   * @param {Read} read
-   * @param {unknown} frame
-   * @param {boolean} inBatch
-   * @returns {Promise<string> | undefined}
-   */
-  #called(read, frame, inBatch) {
-    const id = read.id;
-    const method = (
-      /** @type {string} */
-      read.method
-    );
-    const route = this.#owner.route(method);
-    const refusal = inBatch && read.window ? [Code.INVALID_REQUEST, "InvalidRequest", "a stream cannot be part of a batch"] : this.#incoming.has(id) ? [Code.INVALID_REQUEST, "InvalidRequest", `the id ${JSON.stringify(id)} is in use`] : this.#incoming.size >= this.#owner.maxCalls ? [Code.TOO_BUSY, "TooBusy", `${this.#incoming.size} calls are under way already`] : route ? void 0 : [Code.METHOD_NOT_FOUND, "MethodNotFound", "Route not found"];
-    if (id === void 0) {
-      if (!route) this.#owner.event(frame);
-      else if (!refusal) this.#run(route, read, Symbol(method));
-      return;
-    }
-    if (refusal) {
-      const [code, type, message] = refusal;
-      return Promise.resolve(this.#text(this.#wire.error(id, { code, type, message }), id));
-    }
-    return this.#run(
-      /** @type {Route} */
-      route,
-      read,
-      id
-    );
-  }
-  /**
-   * Call a route; the promise has the text of the answer, and stays open if the
-   * connection ends first.
-   *
-   * @param {Route} route
-   * @param {Read} read
-   * @param {any} key of the call among those under way
-   * @returns {Promise<string>}
-   */
-  #run(route, { id, method, params, window }, key) {
-    return new Promise((resolve) => {
-      const incoming = new Incoming(window ?? 0, () => {
-        answer(this.#wire.error(id, { code: Code.CANCELLED, message: "cancelled", type: "Cancelled" }));
-      });
-      const answer = (found) => {
-        if (this.#incoming.get(key) !== incoming) return;
-        this.#incoming.delete(key);
-        resolve(this.#text(found, id));
-      };
-      this.#incoming.set(key, incoming);
-      incoming.call(
-        route,
-        /** @type {string} */
-        method,
-        positional(params)
-      ).then((value) => {
-        if (isStream(value) !== (window !== void 0)) {
-          if (!window) value.return?.();
-          throw new RpcError(
-            `${method} is ${window ? "not a stream" : "a stream: ask for it as one"}`,
-            { code: Code.STREAM_MISMATCH, type: "StreamMismatch" }
-          );
-        }
-        if (!window) return value;
-        return incoming.pump(value, (item) => this.#tell("$/item", { id, value: plain2(item) }));
-      }).then(
-        (value) => answer(this.#wire.result(id, plain2(value))),
-        (error) => {
-          if (id === void 0) this.#owner.error(error);
-          answer(this.#wire.error(id, failureOf(error)));
-        }
-      );
-    });
-  }
-  // --- what goes out -----------------------------------------------------------
-  /**
-   * @param {number} code
-   * @param {string} message
-   */
-  #refuse(code, message) {
-    this.#post(this.#text(this.#wire.error(null, { code, message, type: "InvalidRequest" }), null));
-  }
-  /**
-   * @param {string} method
-   * @param {object} params
-   */
-  #tell(method, params) {
-    if (this.#alive && this.#wire.extended) {
-      this.#post(JSON.stringify(this.#wire.call(void 0, method, params)));
-    }
-  }
-  /**
-   * The text of an answer, whatever a route has put into it.
-   *
-   * @param {object} answer
-   * @param {Id} id
-   */
-  #text(answer, id) {
-    try {
-      return JSON.stringify(answer);
-    } catch (error) {
-      const message = `the answer is not JSON: ${/** @type {Error} */
-      error.message}`;
-      return JSON.stringify(this.#wire.error(id, { code: Code.INTERNAL_ERROR, message }));
-    }
-  }
-  /**
-   * Send what nobody waits for.
-   *
-   * @param {string} text
-   */
-  #post(text) {
-    if (!this.#alive) return;
-    try {
-      this.#owner.send(text);
-    } catch (error) {
-      this.#owner.fault(
-        /** @type {Error} */
-        error.message
-      );
-    }
-  }
-};
+// src/incoming.js
 var Incoming = class {
   #controller = new AbortController();
   #credit;
@@ -906,8 +614,12 @@ var Incoming = class {
   async pump(items, send) {
     const { signal } = this.#controller;
     const iterator = (items[Symbol.asyncIterator] ?? items[Symbol.iterator]).call(items);
-    const stop = () => void Promise.resolve(iterator.return?.()).catch(() => {
-    });
+    const stop = async () => {
+      try {
+        await iterator.return?.();
+      } catch {
+      }
+    };
     signal.addEventListener("abort", stop);
     try {
       for (; ; ) {
@@ -955,13 +667,522 @@ function deferred() {
 var isStream = (value) => Boolean(
   value?.[Symbol.asyncIterator] || value?.[Symbol.iterator] && typeof value.next === "function"
 );
-var plain2 = (value) => ["undefined", "function", "symbol"].includes(typeof value) ? null : value;
-function failureOf(error) {
-  if (!(error instanceof Error)) error = { message: String(error?.message ?? error), ...error };
-  const { message, type, name = "Error", data } = error;
-  const code = error instanceof RpcError ? error.code : Code.APPLICATION;
-  return { code, message: String(message), type: String(type ?? name), data };
+
+// src/wires.js
+var isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+var MAX_ID = 256;
+var isId = (id) => typeof id === "number" || typeof id === "string" && id.length <= MAX_ID;
+var textOrNothing = (value) => typeof value === "string" ? value : void 0;
+var isCount = (value) => Number.isInteger(value) && /** @type {number} */
+value > 0;
+var MAX_WINDOW = 1024;
+var invalidRequest = (message) => ({ code: Code.INVALID_REQUEST, message, type: "InvalidRequest" });
+var invalid = (id, message) => ({ kind: "invalid", id, failure: invalidRequest(message) });
+var joined = (head, name, value) => value === void 0 ? JSON.stringify(head) : `${JSON.stringify(head).slice(0, -1)},"${name}":${value}}`;
+var ENVELOPE = ["type", "data", "id", "traceback"];
+var said2 = (value) => typeof value === "string" ? value : attempt(() => JSON.stringify(value)) ?? "";
+function told(error) {
+  if (!isObject(error)) return { message: said2(error) };
+  const { message = "", data } = error;
+  const isOurs = isObject(data) && typeof data.type === "string" && Object.keys(data).every((key) => ENVELOPE.includes(key));
+  return {
+    message: said2(message),
+    code: integer(error.code),
+    type: textOrNothing(error.type) ?? textOrNothing(data?.type),
+    data: isOurs ? data.data : data,
+    id: isOurs ? textOrNothing(data.id) : void 0,
+    traceback: textOrNothing((isOurs ? data : error).traceback)
+  };
 }
+var PROTOCOL = {
+  "$/item": ({ id, value }) => ({ kind: "item", id, value }),
+  "$/more": ({ id, count }) => isCount(count) && { kind: "more", id, count },
+  "$/cancel": ({ id }) => ({ kind: "cancel", id }),
+  "$/cancelRequest": ({ id }) => ({ kind: "cancel", id }),
+  // the Language Server Protocol's name
+  "$/limits": ({ message }) => isCount(message) && { kind: "limits", count: message }
+};
+var jsonrpc = {
+  name: "longwire.jsonrpc",
+  extended: true,
+  first: 0,
+  step: 1,
+  ping: "$/ping",
+  call: (id, method, params, window) => joined({ jsonrpc: "2.0", id, method, stream: window }, "params", params),
+  result: (id, value) => joined({ jsonrpc: "2.0", id }, "result", value),
+  error: (id, { code = Code.APPLICATION, message, ...data }) => JSON.stringify({ jsonrpc: "2.0", id, error: { code, message, data } }),
+  read(message) {
+    if (!isObject(message)) return invalid(null, "a message must be an object");
+    const { id, method, params, stream, error } = message;
+    const answerTo = isId(id) ? id : null;
+    if (message.jsonrpc !== "2.0") return invalid(answerTo, 'jsonrpc must be "2.0"');
+    if (method === void 0) {
+      const isResult = "result" in message;
+      if (isResult ? error ?? false : "error" in message) return { kind: "error", id, failure: told(error) };
+      if (isResult) return { kind: "result", id, value: message.result };
+      return invalid(answerTo, "there is neither method nor result nor error");
+    }
+    if (typeof method !== "string") return invalid(answerTo, "method must be a string");
+    if (id !== void 0 && !isId(id)) return invalid(null, "id must be a number or a short string");
+    if (params !== void 0 && typeof params !== "object") {
+      return invalid(answerTo, "params must be an array or an object");
+    }
+    if (stream !== void 0 && !(isCount(stream) && stream <= MAX_WINDOW && id !== void 0)) {
+      return invalid(answerTo, `stream must be an integer from 1 to ${MAX_WINDOW}, of a call with an id`);
+    }
+    if (id === void 0 && method.startsWith("$/")) {
+      const known = Object.hasOwn(PROTOCOL, method) && isObject(params);
+      return known && PROTOCOL[method](params) || { kind: "nothing" };
+    }
+    return { kind: "call", id, method, params, window: stream };
+  }
+};
+var wsrpc = {
+  name: "wsrpc",
+  extended: false,
+  first: 1,
+  step: 2,
+  ping: "ping",
+  call: (id, method, params = "null") => joined({ id, method }, "params", params),
+  result: (id, value) => joined({ id }, "result", value),
+  error: (id, { type = "Error", message, traceback }) => JSON.stringify({ id, error: { type, message, traceback } }),
+  read(message) {
+    if (!isObject(message)) return invalid(null, "a message must be an object");
+    const { id, method, params } = message;
+    if (id === void 0) return { kind: "event", value: message };
+    if (id !== null && !isId(id)) return invalid(null, "id must be a number or a short string");
+    if (method !== void 0) {
+      if (typeof method !== "string") return invalid(id, "method must be a string");
+      return { kind: "call", id, method, params };
+    }
+    if (message.error !== void 0 && message.error !== null) {
+      return { kind: "error", id, failure: told(message.error) };
+    }
+    return { kind: "result", id, value: message.result ?? null };
+  }
+};
+var wsrpc1 = {
+  name: "wsrpc.1",
+  extended: false,
+  first: 1,
+  step: 2,
+  ping: "ping",
+  call: (id, method, params = "null") => joined({ serial: id, type: "call", call: method }, "arguments", params),
+  result: (id, value) => joined({ serial: id, type: "callback" }, "data", value),
+  // A text, as servers of that time expect it; with a traceback it is worth an object.
+  error: (id, { type, message, traceback }) => JSON.stringify({
+    serial: id,
+    type: "error",
+    data: traceback ? { type, message, traceback } : message
+  }),
+  read(message) {
+    const { serial: id, type = "call" } = isObject(message) ? message : {};
+    if (typeof id !== "number" || id < 0) return { kind: "nothing" };
+    if (type === "callback") return { kind: "result", id, value: message.data ?? null };
+    if (type === "error") return { kind: "error", id, failure: told(message.data) };
+    if (type !== "call" || typeof message.call !== "string") {
+      return invalid(id, "type must be call, callback or error, and call a string");
+    }
+    return { kind: "call", id, method: message.call, params: message.arguments };
+  }
+};
+var WIRES = { "longwire.jsonrpc": jsonrpc, wsrpc, "wsrpc.1": wsrpc1 };
+function positional(params) {
+  if (Array.isArray(params)) return params;
+  return params === void 0 || params === null ? [] : [params];
+}
+
+// src/link.js
+var MAX_STRAYS = 1e3;
+var MAX_IN_BATCH = 1e3;
+var SMALL = 1 << 14;
+var ID_FIRST = /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"(?:id|serial)"\s*:\s*(0|[1-9]\d*|"[^"\\\x00-\x1f]{0,256}")\s*,/;
+var ID_LAST = /,\s*"(?:id|serial)"\s*:\s*(0|[1-9]\d*|"[^"\\\x00-\x1f]{0,256}")\s*\}\s*$/;
+var MAX_TAIL = 400;
+var PING = "$/ping";
+var answerPing = { run: () => null, isAsync: false };
+var internalError = (message) => ({ code: Code.INTERNAL_ERROR, message, type: "InternalError" });
+var Link = class {
+  /** @type {Wire} */
+  #wire;
+  /** @type {Owner} */
+  #owner;
+  /** @type {Map<Id, Call>} */
+  #pending = /* @__PURE__ */ new Map();
+  /** @type {Map<Id, Incoming>} */
+  #incoming = /* @__PURE__ */ new Map();
+  /** @type {number} */
+  #last;
+  #strays = 0;
+  #alive = true;
+  /** Bytes that the other side takes in one message; undefined while that is not known. @type {number | undefined} */
+  #limit;
+  /**
+   * @param {Wire} wire
+   * @param {Owner} owner
+   */
+  constructor(wire, owner) {
+    this.#wire = wire;
+    this.#owner = owner;
+    this.#last = wire.first;
+    this.#limit = owner.maxMessage;
+  }
+  /** How many calls of ours wait for an answer. */
+  get size() {
+    return this.#pending.size;
+  }
+  /**
+   * Send something that the other side will answer.
+   *
+   * @param {() => void} [done] called when it has
+   */
+  ping(done = () => {
+  }) {
+    this.start({ method: this.#wire.ping, params: void 0, succeed: done, fail: done });
+  }
+  // --- our calls ---------------------------------------------------------------
+  /**
+   * Whether a call may be sent yet. If not, we ask how much the other side takes, and say
+   * when it is known.
+   *
+   * @param {Call} call
+   */
+  takes({ method, params }) {
+    if (this.#limit !== void 0 || `${method}${params}`.length < SMALL) return true;
+    this.ping(() => this.#limited(this.#limit ?? Infinity));
+    return false;
+  }
+  /** @param {number} limit */
+  #limited(limit) {
+    this.#limit = this.#owner.maxMessage ?? limit;
+    this.#owner.ready();
+  }
+  /**
+   * Send a call of ours.
+   *
+   * @param {Call} call
+   */
+  start(call) {
+    const { method, params, stream } = call;
+    const silent = call.silent && this.#wire.extended;
+    const id = silent ? void 0 : this.#last += this.#wire.step;
+    try {
+      if (stream && !this.#wire.extended) {
+        throw new RpcError(`${this.#wire.name} has no streams`, { code: Code.STREAM_MISMATCH });
+      }
+      this.#owner.send(this.#checked(this.#wire.call(id, method, params, stream?.begin())));
+    } catch (error) {
+      call.fail(error);
+      return;
+    }
+    if (silent) return call.succeed();
+    call.id = id;
+    this.#pending.set(id, call);
+    if (call.silent) call.succeed();
+  }
+  /**
+   * Nobody waits for the answer any more.
+   *
+   * @param {Call} call
+   */
+  cancel(call) {
+    if (this.#pending.get(call.id) !== call) return;
+    this.#pending.delete(call.id);
+    this.#tell("$/cancel", { id: call.id });
+  }
+  /**
+   * Let the other side send more items of a stream.
+   *
+   * @param {Call} call
+   * @param {number} count
+   */
+  more(call, count) {
+    if (this.#pending.get(call.id) === call) this.#tell("$/more", { id: call.id, count });
+  }
+  /** The connection has ended: returns our calls that were under way. */
+  end() {
+    this.#alive = false;
+    const incoming = [...this.#incoming.values()];
+    this.#incoming.clear();
+    for (const call of incoming) call.abort("the connection has ended", Code.DISCONNECTED);
+    const lost = [...this.#pending.values()];
+    this.#pending.clear();
+    return lost;
+  }
+  // --- what comes in -----------------------------------------------------------
+  /** @param {unknown} data of a message */
+  receive(data) {
+    if (typeof data !== "string") return this.#owner.fault("messages must be text");
+    let message;
+    try {
+      message = JSON.parse(data);
+    } catch (error) {
+      return this.#unreadable(data, `not JSON: ${messageOf(error)}`);
+    }
+    if (Array.isArray(message) && this.#wire.extended) return this.#takeBatch(message);
+    this.#take(message)?.then(({ text }) => this.#post(text));
+  }
+  /**
+   * Whatever it was, who waits for it is told, where the message shows who that is: some
+   * servers write NaN, which is not JSON.
+   *
+   * @param {string} data
+   * @param {string} message
+   */
+  #unreadable(data, message) {
+    const found = ID_FIRST.exec(data) ?? ID_LAST.exec(data.slice(-MAX_TAIL));
+    const id = found ? JSON.parse(found[1]) : null;
+    const isCall = /"(method|call|result|callback|error)"/.exec(data)?.[1].match(/method|call$/);
+    const failure = { code: Code.PARSE_ERROR, message, type: "ParseError" };
+    const call = isCall ? void 0 : this.#taken(id);
+    if (call) call.fail(this.#owner.raise(failure));
+    else this.#post(this.#error(isCall ? id : null, failure));
+  }
+  /** @param {unknown[]} batch */
+  #takeBatch(batch) {
+    if (!batch.length || batch.length > MAX_IN_BATCH) {
+      const found = `a batch must have 1 to ${MAX_IN_BATCH} messages, not ${batch.length}`;
+      return this.#post(this.#error(null, invalidRequest(found)));
+    }
+    const answers = [];
+    for (const message of batch) {
+      const answer = this.#take(message, true);
+      if (answer) answers.push(answer);
+    }
+    Promise.all(answers).then((found) => {
+      if (!found.length) return;
+      const text = `[${found.map((answer) => answer.text)}]`;
+      const failure = internalError("the answers to this batch are too large");
+      this.#post(this.#fits(text) ? text : `[${found.map(({ id }) => this.#error(id, failure))}]`);
+    });
+  }
+  /**
+   * Do what a message says; returns what to answer, if anything.
+   *
+   * @param {any} message
+   * @param {boolean} [inBatch]
+   * @returns {Promise<Reply> | undefined}
+   */
+  #take(message, inBatch = false) {
+    const read = this.#wire.read(message);
+    const { kind, id, failure } = read;
+    switch (kind) {
+      case "call":
+        return this.#called(read, message, inBatch);
+      case "invalid": {
+        const why = (
+          /** @type {Failure} */
+          failure
+        );
+        if (!message?.method) this.#taken(id)?.fail(this.#owner.raise(why));
+        return Promise.resolve({ id, text: this.#error(id, why) });
+      }
+      case "result":
+        this.#answered(id)?.succeed(read.value);
+        break;
+      case "error": {
+        const error = this.#owner.raise(
+          /** @type {Failure} */
+          failure
+        );
+        if (id === null || id === void 0) this.#owner.error(error);
+        else this.#answered(id)?.fail(error);
+        break;
+      }
+      case "item": {
+        const call = this.#pending.get(id);
+        if (call?.stream?.push(read.value) === false) this.cancel(call);
+        break;
+      }
+      case "more": {
+        const incoming = this.#incoming.get(id);
+        if (incoming) incoming.grant(
+          /** @type {number} */
+          read.count
+        );
+        break;
+      }
+      case "cancel":
+        this.#incoming.get(id)?.cancel();
+        break;
+      case "limits":
+        this.#limited(
+          /** @type {number} */
+          read.count
+        );
+        break;
+      case "event":
+        this.#owner.event(read.value);
+    }
+  }
+  /** @param {Id} id */
+  #taken(id) {
+    const call = this.#pending.get(id);
+    this.#pending.delete(id);
+    return call;
+  }
+  /** @param {Id} id */
+  #answered(id) {
+    const call = this.#taken(id);
+    const asked = typeof id === "number" && id > this.#wire.first && id <= this.#last;
+    if (!call && !asked && ++this.#strays > MAX_STRAYS) {
+      this.#owner.fault(`more than ${MAX_STRAYS} answers to calls that were not made`);
+    }
+    return call;
+  }
+  // --- calls of the other side -------------------------------------------------
+  /**
+   * @param {Read} read
+   * @param {unknown} frame
+   * @param {boolean} inBatch
+   * @returns {Promise<Reply> | undefined}
+   */
+  #called(read, frame, inBatch) {
+    const { id, window } = read;
+    const method = (
+      /** @type {string} */
+      read.method
+    );
+    const route = method === PING ? answerPing : this.#owner.route(method);
+    if (id === void 0 && !route) return void this.#owner.event(frame);
+    const refusal = this.#refusal(id, inBatch && window) ?? (route ? void 0 : { code: Code.METHOD_NOT_FOUND, type: "MethodNotFound", message: "Route not found" });
+    if (!refusal) return this.#run(
+      /** @type {Route} */
+      route,
+      read
+    );
+    if (id !== void 0) return Promise.resolve({ id, text: this.#error(id, refusal) });
+  }
+  /**
+   * Why a call cannot begin, whatever its route.
+   *
+   * @param {any} id
+   * @param {unknown} streamInBatch
+   * @returns {Failure | undefined}
+   */
+  #refusal(id, streamInBatch) {
+    if (streamInBatch) return invalidRequest("a stream cannot be part of a batch");
+    if (this.#incoming.has(id)) return invalidRequest(`the id ${JSON.stringify(id)} is in use`);
+    if (this.#incoming.size >= this.#owner.maxCalls) {
+      return { code: Code.TOO_BUSY, type: "TooBusy", message: `${this.#incoming.size} calls are under way already` };
+    }
+  }
+  /**
+   * Call a route; the promise has the answer, and stays open if there is none: for a
+   * notification, or if the connection ends first.
+   *
+   * @param {Route} route
+   * @param {Read} read
+   * @returns {Promise<Reply> | undefined}
+   */
+  #run(route, { id, method = "", params, window }) {
+    const key = id ?? Symbol(method);
+    const { promise, resolve } = deferred();
+    const incoming = new Incoming(window ?? 0, () => {
+      answer(() => this.#error(id, { code: Code.CANCELLED, message: "cancelled", type: "Cancelled" }));
+    });
+    const answer = (text) => {
+      if (this.#incoming.get(key) !== incoming) return;
+      this.#incoming.delete(key);
+      if (id !== void 0) resolve({ id, text: text() });
+    };
+    this.#incoming.set(key, incoming);
+    incoming.call(route, method, positional(params)).then((value) => {
+      if (isStream(value) !== (window !== void 0)) {
+        if (!window) value.return?.();
+        throw new RpcError(
+          `${method} is ${window ? "not a stream" : "a stream: ask for it as one"}`,
+          { code: Code.STREAM_MISMATCH, type: "StreamMismatch" }
+        );
+      }
+      return window ? incoming.pump(value, (item) => this.#item(id, item)) : value;
+    }).then(
+      (value) => answer(() => this.#result(id, value)),
+      (error) => {
+        if (id === void 0) this.#owner.error(error);
+        answer(() => this.#error(id, failureOf(error, this.#owner.tracebacks)));
+      }
+    );
+    return id === void 0 ? void 0 : promise;
+  }
+  // --- what goes out -----------------------------------------------------------
+  /** @param {string} text */
+  #fits(text) {
+    return !exceeds(text, this.#limit ?? Infinity);
+  }
+  /**
+   * Return the text of a message if the other side can read it; throws otherwise.
+   *
+   * @param {string} text
+   */
+  #checked(text) {
+    if (this.#fits(text)) return wellFormed(text);
+    throw new RpcError(
+      `the message is larger than the ${this.#limit} bytes that the other side takes`,
+      { code: Code.TOO_LARGE }
+    );
+  }
+  /**
+   * The text of an answer.
+   *
+   * @param {Id} id
+   * @param {unknown} value
+   */
+  #result(id, value) {
+    try {
+      return this.#checked(this.#wire.result(id, json(value)));
+    } catch (error) {
+      return this.#error(id, internalError(`the result cannot be sent: ${messageOf(error)}`));
+    }
+  }
+  /**
+   * The text of an answer that nothing can keep from being one.
+   *
+   * @param {Id} id
+   * @param {Failure} failure
+   * @returns {string}
+   */
+  #error(id, failure) {
+    return attempt(() => this.#checked(this.#wire.error(id, failure))) ?? this.#wire.error(id, shortened(failure));
+  }
+  /**
+   * Send an item of a stream; throws where it cannot be one.
+   *
+   * @param {Id} id
+   * @param {unknown} value
+   */
+  #item(id, value) {
+    try {
+      const params = `{"id":${JSON.stringify(id)},"value":${json(value)}}`;
+      this.#post(this.#checked(this.#wire.call(void 0, "$/item", params)));
+    } catch (error) {
+      const failure = internalError(`an item cannot be sent: ${messageOf(error)}`);
+      throw new RpcError(failure.message, failure);
+    }
+  }
+  /**
+   * @param {string} method
+   * @param {object} params
+   */
+  #tell(method, params) {
+    if (this.#alive && this.#wire.extended) {
+      this.#post(this.#wire.call(void 0, method, JSON.stringify(params)));
+    }
+  }
+  /**
+   * Send what nobody waits for.
+   *
+   * @param {string} text
+   */
+  #post(text) {
+    if (!this.#alive) return;
+    try {
+      this.#owner.send(text);
+    } catch (error) {
+      this.#owner.fault(messageOf(error));
+    }
+  }
+};
 
 // src/stream.js
 var RpcStream = class {
@@ -1096,12 +1317,34 @@ var RpcStream = class {
 };
 
 // src/rpc.js
+var RULES2 = {
+  wire: /* @__PURE__ */ oneOf(WIRES),
+  timeout: TIME,
+  offline: /* @__PURE__ */ oneOf({ queue: 1, keep: 1, reject: 1 }),
+  maxQueue: COUNT,
+  maxPending: COUNT,
+  maxCalls: COUNT,
+  maxMessage: COUNT,
+  errors: OBJECT,
+  onFrame: FUNCTION
+};
+var SIGNAL = ["an AbortSignal", (value) => typeof value.addEventListener === "function", "object"];
+var CALL = { signal: SIGNAL, timeout: TIME };
+var STREAM = {
+  signal: SIGNAL,
+  window: [
+    `an integer from 1 to ${MAX_WINDOW}`,
+    (value) => Number.isInteger(value) && value >= 1 && value <= MAX_WINDOW,
+    "number"
+  ]
+};
+var NAME = ["text that is not empty", (value) => value && json(value), "string"];
 var Rpc = class extends Emitter {
   /** Whether to show on the console what happens; without arguments. */
   static DEBUG = false;
   /** Whether to show every message on the console. */
   static TRACE = false;
-  /** @type {RpcOptions} */
+  /** @type {Given<RpcOptions>} */
   #options;
   /** @type {Client} */
   #client;
@@ -1113,6 +1356,8 @@ var Rpc = class extends Emitter {
   #serverListeners = /* @__PURE__ */ new Map();
   #nextListener = 1;
   #leaving = false;
+  #ended = false;
+  // no connection comes before the next connect()
   /** Calls that wait for a connection, in order. @type {Set<Call>} */
   #queue = /* @__PURE__ */ new Set();
   /** Streams that will be asked for again when there is room for items. @type {Set<Call>} */
@@ -1120,22 +1365,24 @@ var Rpc = class extends Emitter {
   /**
    * @param {Address} url relative ones are the page's; a function is
    *   asked before each attempt
-   * @param {RpcOptions} [options]
+   * @param {RpcOptions | null} [options]
    */
-  constructor(url, options = {}) {
+  constructor(url, options) {
     super();
-    const { wire = "longwire.jsonrpc" } = options;
-    if (!Object.hasOwn(WIRES, wire)) {
-      throw new RangeError(`wire must be one of ${Object.keys(WIRES).join(", ")}, not ${wire}`);
-    }
-    this.#options = options;
-    const heartbeat = options.heartbeat !== false && { probe: () => this.#link?.ping(), ...options.heartbeat };
-    this.#client = new Client(url, { protocols: [wire], ...options, heartbeat });
+    const given = this.#options = checked(options, RULES2);
+    const { wire = "longwire.jsonrpc" } = given;
+    const heartbeat = given.heartbeat ?? true;
+    const probe = heartbeat.probe ?? (() => this.#link?.ping());
+    this.#client = new Client(url, {
+      protocols: [wire],
+      ...given,
+      heartbeat: heartbeat === true || typeof heartbeat === "object" ? { ...heartbeat, probe } : heartbeat
+    });
     if (!WIRES[wire].extended) {
       this.addRoute("ping", (data) => data);
       this.addRoute("log", (data) => console.log(data));
     }
-    this.#client.on("open", (protocol) => this.#opened(WIRES[protocol] ?? WIRES[wire]));
+    this.#client.on("open", (protocol) => this.#opened(WIRES[protocol] ?? WIRES[wire], protocol));
     this.#client.on("message", (data) => {
       this.#seen(data, "in");
       this.#link?.receive(data);
@@ -1147,16 +1394,19 @@ var Rpc = class extends Emitter {
   /** Connect, and again whenever the connection ends. */
   connect() {
     this.#client.connect();
+    this.#ended = false;
     return this;
   }
   /**
-   * Close the connection and stay closed; every call that waits fails.
+   * Close the connection and stay closed; every call that waits fails, and so does every
+   * other until `connect()`.
    *
    * @param {number} [code]
    * @param {string} [reason]
    */
   destroy(code = 1e3, reason = "") {
     this.#client.close(code, reason);
+    this.#ended = true;
     this.#leaving = this.state() === "CLOSING";
     this.#fail(new DisconnectedError("Connection closed", this.#client.report ?? void 0), true);
   }
@@ -1185,16 +1435,15 @@ var Rpc = class extends Emitter {
    * Call a route of the other side. An array has the arguments by position, an object by
    * name; nothing is no argument, and any other value is one.
    *
-   * @template {keyof Routes & string} Name
+   * @template {NamesWith<Routes, "result">} Name
    * @param {Name} name
-   * @param {Routes[Name]["params"]} [args]
-   * @param {CallOptions} [options]
+   * @param {Arguments<Routes[Name]["params"], CallOptions>} rest
    * @returns {Promise<Routes[Name]["result"]>}
    */
-  call(name, args, options = {}) {
+  call(name, ...rest) {
+    const [args, options] = rest;
     return new Promise((resolve, reject) => {
-      const call = this.#make(name, args, resolve, reject);
-      this.#start(call, { timeout: this.#options.timeout, ...options });
+      this.#start(this.#make(name, args, resolve, reject), options);
     });
   }
   /**
@@ -1203,13 +1452,13 @@ var Rpc = class extends Emitter {
    *
    * @template {keyof Routes & string} Name
    * @param {Name} name
-   * @param {Routes[Name]["params"]} [args]
-   * @param {CallOptions} [options]
+   * @param {Arguments<Routes[Name]["params"], CallOptions>} rest
    * @returns {Promise<void>}
    */
-  notify(name, args, options = {}) {
+  notify(name, ...rest) {
+    const [args, options] = rest;
     const sent = new Promise((resolve, reject) => {
-      this.#start({ ...this.#make(name, args, () => resolve(), reject), silent: true }, options);
+      this.#start({ ...this.#make(name, args, () => resolve(), reject), silent: true }, options, null);
     });
     sent.catch(() => {
     });
@@ -1218,23 +1467,25 @@ var Rpc = class extends Emitter {
   /**
    * Ask for the items of a route that is a stream.
    *
-   * @template {keyof Routes & string} Name
+   * @template {NamesWith<Routes, "items">} Name
    * @param {Name} name
-   * @param {Routes[Name]["params"]} [args]
-   * @param {StreamOptions} [options]
+   * @param {Arguments<Routes[Name]["params"], StreamOptions>} rest
    * @returns {RpcStream<Routes[Name]["items"]>}
    */
-  stream(name, args, { signal, window = 16, resubscribe, noWait } = {}) {
-    if (!Number.isInteger(window) || window < 1 || window > MAX_WINDOW) {
-      throw new RangeError(`window must be an integer from 1 to ${MAX_WINDOW}, not ${window}`);
-    }
-    const stream = new RpcStream(window, {
-      more: (count) => {
-        if (this.#parked.delete(call)) this.#dispatch(call);
-        else this.#link?.more(call, count);
-      },
-      cancel: () => this.#abandon(call)
-    });
+  stream(name, ...rest) {
+    const [args, options] = rest;
+    const { signal, window = 16, resubscribe, noWait } = checked(options, STREAM);
+    const stream = new RpcStream(
+      /** @type {number} */
+      window,
+      {
+        more: (count) => {
+          if (this.#parked.delete(call)) this.#dispatch(call);
+          else this.#link?.more(call, count);
+        },
+        cancel: () => this.#abandon(call)
+      }
+    );
     const call = {
       ...this.#make(name, args, () => stream.end(), (error) => {
         if (signal?.aborted) stream.abort(error);
@@ -1243,14 +1494,14 @@ var Rpc = class extends Emitter {
       stream,
       resubscribe
     };
-    this.#start(call, { signal, noWait });
+    this.#start(call, { signal, noWait }, null);
     return stream;
   }
   /**
    * Calls as methods: `rpc.proxy.a.b(args)` is `rpc.call("a.b", args)`. A route whose
    * name ends with `then` can only be called by `call`.
    *
-   * @returns {RemotePath}
+   * @returns {RemoteProxy<Routes>}
    */
   get proxy() {
     return path(this, "");
@@ -1266,9 +1517,8 @@ var Rpc = class extends Emitter {
    * @param {boolean} [isAsync] the answer is what `this.resolve` or `this.reject` is given
    */
   addRoute(name, run, isAsync = false) {
-    if (typeof run !== "function") {
-      throw new TypeError(`the route ${name} must be a function, not ${typeof run}`);
-    }
+    check("the name of a route", name, NAME);
+    check(`the route ${name}`, run, FUNCTION);
     if (name.startsWith("$/")) throw new RangeError(`${name}: names with $/ are the protocol's`);
     this.#routes.set(name, { run, isAsync });
   }
@@ -1287,6 +1537,7 @@ var Rpc = class extends Emitter {
    * @returns {number}
    */
   addServerEventListener(listener) {
+    check("a listener", listener, FUNCTION);
     this.#serverListeners.set(this.#nextListener, listener);
     return this.#nextListener++;
   }
@@ -1312,14 +1563,13 @@ var Rpc = class extends Emitter {
   // --- calls on their way ------------------------------------------------------
   /**
    * @param {string} method
-   * @param {unknown} params
+   * @param {unknown} args
    * @param {(value: any) => void} resolve
    * @param {(error: unknown) => void} reject
    */
-  #make(method, params, resolve, reject) {
-    if (typeof method !== "string" || !method) {
-      throw new TypeError(`the name of a route must be a string, not ${String(method)}`);
-    }
+  #make(method, args, resolve, reject) {
+    check("the name of a route", method, NAME);
+    const params = jsonOfArguments(args);
     const after = [];
     const settling = (settle) => (value) => {
       for (const clean of after.splice(0)) clean();
@@ -1329,16 +1579,19 @@ var Rpc = class extends Emitter {
   }
   /**
    * @param {Call & { after: (() => void)[] }} call
-   * @param {CallOptions} options
+   * @param {CallOptions | null | undefined} options
+   * @param {number | null} [usual] its limit of time where the options have none
    */
-  #start(call, { signal, timeout, noWait }) {
+  #start(call, options, usual = this.#options.timeout) {
+    const { signal, noWait } = checked(options, CALL);
+    const timeout = options?.timeout === void 0 ? usual : options.timeout;
     if (signal) {
       const abort = () => this.#abandon(call, signal.reason);
       if (signal.aborted) return abort();
       signal.addEventListener("abort", abort);
       call.after.push(() => signal.removeEventListener("abort", abort));
     }
-    if (timeout !== void 0 && timeout < FOR_EVER) {
+    if (timeout && timeout < FOR_EVER) {
       const timer = setTimeout(() => {
         this.#abandon(call, new TimeoutError(`no answer to ${call.method} within ${timeout} ms`));
       }, timeout);
@@ -1353,16 +1606,30 @@ var Rpc = class extends Emitter {
    * @param {boolean} [noWait]
    */
   #dispatch(call, noWait) {
-    const { offline = "queue", maxQueue = 1e3, maxPending = 1e4 } = this.#options;
-    if (this.#link) {
-      if (this.#link.size < maxPending) this.#send(call);
-      else call.fail(busy(`${maxPending} calls are waiting for an answer already`));
-    } else if (noWait || offline === "reject") {
-      call.fail(new DisconnectedError(`Socket is: ${this.state()}`, this.report ?? void 0));
-    } else if (this.#queue.size >= maxQueue) {
-      call.fail(busy(`${maxQueue} calls are waiting for a connection already`));
-    } else {
-      this.#queue.add(call);
+    const { offline = "queue", maxQueue = 1e3, maxPending = 1e4, maxBuffered = MAX_BUFFERED } = this.#options;
+    const link = this.#link;
+    if (link && link.size >= maxPending) {
+      return call.fail(busy(`${maxPending} calls are waiting for an answer already`));
+    }
+    if (link && !this.#queue.size && link.takes(call)) return this.#send(call);
+    const refuse = (why = "") => call.fail(new DisconnectedError(`Socket is: ${this.state()}${why}`, this.report ?? void 0));
+    if (!link && (noWait || offline === "reject")) return refuse();
+    let size = 0;
+    for (const { params = "" } of this.#queue) size += params.length;
+    if (this.#queue.size >= maxQueue || size > maxBuffered) {
+      return call.fail(busy(`${this.#queue.size} calls of ${size} characters are waiting for a connection already`));
+    }
+    this.#queue.add(call);
+    if (this.#ended) {
+      queueMicrotask(() => this.#ended && this.#queue.delete(call) && refuse("; connect() opens it again"));
+    }
+  }
+  /** Send what waits for a connection, in order. */
+  #flush() {
+    for (const call of this.#queue) {
+      if (!this.#link?.takes(call)) return;
+      this.#queue.delete(call);
+      this.#send(call);
     }
   }
   /**
@@ -1377,25 +1644,29 @@ var Rpc = class extends Emitter {
     else call.fail(error);
   }
   // --- what becomes of the connection ------------------------------------------
-  /** @param {Wire} wire */
-  #opened(wire) {
+  /**
+   * @param {Wire} wire
+   * @param {string} protocol that was agreed on
+   */
+  #opened(wire, protocol) {
     this.#log("open", wire.name);
-    const { errors = {}, maxCalls = 1e3 } = this.#options;
-    const link = this.#link = new Link(wire, {
+    const { errors = {}, maxCalls = 1e3, maxMessage, tracebacks } = this.#options;
+    this.#link = new Link(wire, {
       maxCalls,
+      // Only our own servers announce it, on our own wire.
+      maxMessage: maxMessage ?? (protocol && wire.extended ? void 0 : Infinity),
+      tracebacks: Boolean(tracebacks),
       send: (text) => this.#write(text),
       route: (name) => this.#routes.get(name),
       event: (value) => {
         for (const listener of [...this.#serverListeners.values()]) shielded(listener, value);
       },
+      ready: () => this.#flush(),
       error: (error) => this.emit("error", error),
       fault: (reason) => this.#client.drop("protocol", reason),
       raise: (failure) => {
-        const known = failure.type !== void 0 && Object.hasOwn(errors, failure.type);
-        const Class = known ? errors[
-          /** @type {string} */
-          failure.type
-        ] : RemoteError;
+        const { type } = failure;
+        const Class = type !== void 0 && Object.hasOwn(errors, type) ? errors[type] : RemoteError;
         try {
           return new Class(failure.message, failure);
         } catch {
@@ -1403,12 +1674,7 @@ var Rpc = class extends Emitter {
         }
       }
     });
-    const waiting = [...this.#queue];
-    this.#queue.clear();
-    for (const call of waiting) {
-      if (this.#link === link) this.#send(call);
-      else this.#queue.add(call);
-    }
+    this.#flush();
     this.emit("connect", wire.name);
   }
   /**
@@ -1438,8 +1704,10 @@ var Rpc = class extends Emitter {
       quiet ? "Connection closed" : "WebSocket error occurred",
       report
     );
-    if (!this.#leaving) this.#fail(error, report.retryAfter === null);
+    const isLast = report.retryAfter === null;
+    if (!this.#leaving) this.#fail(error, isLast);
     this.#leaving = false;
+    if (isLast) this.#ended = true;
     if (!quiet) this.emit("error", error);
     this.emit("close", report);
   }
@@ -1502,22 +1770,20 @@ function path(rpc, name) {
 }
 
 // src/wsrpc.js
-function make(url, reconnectTimeout = 1e3, options = {}) {
-  const { wire = "wsrpc" } = options;
-  const protocols = WIRES[wire]?.extended ? [wire] : [];
-  return Reflect.construct(
-    Rpc,
-    [url, { wire, protocols, reconnect: reconnectTimeout, ...options }],
-    new.target ?? WSRPC
-  );
+function make(url, reconnectTimeout, options) {
+  const { wire = "wsrpc", protocols = WIRES[wire]?.extended ? [wire] : [], ...others } = checked(options, {});
+  const given = { wire, protocols, reconnect: reconnectTimeout ?? 1e3, ...others };
+  return Reflect.construct(Rpc, [url, given], new.target ?? WSRPC);
 }
-Object.setPrototypeOf(make, Rpc);
-make.prototype = Object.create(Rpc.prototype, { constructor: { value: make } });
-var WSRPC = (
-  /** @type {WSRPCClass} */
-  /** @type {unknown} */
-  make
-);
+var WSRPC = /* @__PURE__ */ (() => {
+  Object.setPrototypeOf(make, Rpc);
+  make.prototype = Object.create(Rpc.prototype, { constructor: { value: make } });
+  return (
+    /** @type {WSRPCClass} */
+    /** @type {unknown} */
+    make
+  );
+})();
 export {
   Client,
   Code,
