@@ -31,6 +31,9 @@ class Nobody:
     def wire_made(self):
         pass
 
+    def peer_left(self):
+        pass
+
 
 def new_stream():
     return Stream(make_wire=lambda: Wire(Nobody()))
