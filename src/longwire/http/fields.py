@@ -21,6 +21,7 @@ from ..escaping import quote
 __all__ = [
     "MAX_ELEMENTS",
     "MAX_PARAMETERS",
+    "TOKEN",
     "ExtensionHeader",
     "ExtensionParameter",
     "build_authorization_basic",
@@ -29,6 +30,7 @@ __all__ = [
     "build_subprotocol",
     "build_www_authenticate_basic",
     "combined",
+    "has_controls",
     "is_token",
     "is_valid_host",
     "parse_authorization_basic",
@@ -50,7 +52,7 @@ MAX_PARAMETERS = 16
 """Parameters of an extension: RFC 7692 has four."""
 
 # RFC 9110 section 5.6.2.
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Section 5.6.3; never fails to match.
 _OWS = re.compile(r"[ \t]*")
 # Section 5.6.4. The two alternatives begin differently: no backtracking.
@@ -58,6 +60,7 @@ _QUOTED = re.compile(r'"((?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t \x21-\x7e])*)"')
 _ESCAPE = re.compile(r"\\(.)")
 # RFC 9110 section 11.2.
 _TOKEN68 = re.compile(r"[-0-9A-Za-z._~+/]+=*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # RFC 3986 section 3.2.2, without IPvFuture, which does not exist.
 _HOST = re.compile(
     r"(?:\[([0-9A-Fa-f:.]+)\]|(?:[-0-9A-Za-z._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)"
@@ -67,7 +70,12 @@ _HOST = re.compile(
 
 def is_token(text: str) -> bool:
     """Return whether ``text`` is a token: the form of names and most values."""
-    return _TOKEN.fullmatch(text) is not None
+    return TOKEN.fullmatch(text) is not None
+
+
+def has_controls(text: str) -> bool:
+    """Return whether ``text`` has a control character of ASCII (RFC 5234, CTL)."""
+    return _CONTROL.search(text) is not None
 
 
 def is_valid_host(value: str) -> bool:
@@ -99,7 +107,7 @@ def _skip(text: str, pos: int) -> int:
 
 def _token(text: str, pos: int, name: str) -> tuple[str, int]:
     """Return the token at ``pos`` and the position after it."""
-    match = _TOKEN.match(text, pos)
+    match = TOKEN.match(text, pos)
     if match is None:
         raise InvalidHeaderFormat(name, "expected token", text, pos)
     return match.group(), match.end()
@@ -293,10 +301,16 @@ def build_host(
 def build_authorization_basic(username: str, password: str) -> str:
     """Return the Authorization field for these credentials (RFC 7617).
 
-    Raises ValueError for a colon in ``username``, which could not be read back.
+    Raises ValueError for a colon in ``username``, which could not be read back, and for
+    control characters, which section 2 forbids.
     """
     if ":" in username:
         raise ValueError("user name contains a colon; Basic authentication forbids it")
+    if has_controls(username) or has_controls(password):
+        raise ValueError(
+            "user name or password contains control characters; "
+            "Basic authentication forbids them"
+        )
     user_pass = f"{username}:{password}".encode(errors="surrogateescape")
     return f"Basic {base64.b64encode(user_pass).decode()}"
 

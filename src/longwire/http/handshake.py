@@ -300,21 +300,22 @@ def refuse(
 
     ``headers`` are added to, or replace, those that every refusal has. ``date`` is
     the time in the form of RFC 9110 section 5.6.7. A status that has no body (RFC
-    9110 section 6.4.1) gets none.
+    9110 section 6.4.1) gets none. Raises TypeError or ValueError for what cannot be
+    sent.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str, not {type(text).__name__}")
     try:
         known = HTTPStatus(status)
         status, reason = known.value, known.phrase
     except ValueError:
-        if not 100 <= status <= 599:
-            raise ValueError(f"HTTP status {status}; 100 to 599 are allowed") from None
-        reason = ""
+        reason = ""  # Response says so if there is no such status
     fields = Headers()
     if date is not None:
         fields["Date"] = date
     fields["Connection"] = "close"
     body = b""
-    if status >= 200 and status not in (204, 304):
+    if isinstance(status, int) and status >= 200 and status not in (204, 304):
         body = text.encode(errors="backslashreplace")
         fields["Content-Length"] = str(len(body))
         fields["Content-Type"] = "text/plain; charset=utf-8"

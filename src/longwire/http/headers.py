@@ -7,6 +7,7 @@ escapes, so that every value goes out as the bytes it came in.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
@@ -57,6 +58,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # The fields as written, in order; the values of each name, in lower case.
 _Unpacked = tuple[list[tuple[str, str]], dict[str, list[str]]]
+_LINE_BREAK = re.compile(r"[\r\n\0]")
 
 
 class MultipleValuesError(LookupError):
@@ -119,7 +121,8 @@ class Headers(MutableMapping[str, str]):
         at one field does not bring the memory back. Bytes, because one character above
         U+FFFF makes a str four times as large.
         """
-        self._state = str(self).encode(errors="surrogatepass")
+        with contextlib.suppress(UnsafeHeader):  # never sent, and cannot be told apart
+            self._state = self._text().encode(errors="surrogatepass")
 
     def _look(self) -> _Unpacked:
         """Return fields and values, not to be changed."""
@@ -149,8 +152,20 @@ class Headers(MutableMapping[str, str]):
         return copy
 
     def serialize(self) -> bytes:
-        """Return the bytes on the wire, with the empty line that ends the fields."""
-        return str(self).encode(errors="surrogateescape")
+        """Return the bytes on the wire, with the empty line that ends the fields.
+
+        Raises UnsafeHeader for a field that would be more than one there: this is the
+        last place to notice what ``set_insecure()`` was given.
+        """
+        return self._text().encode(errors="surrogateescape")
+
+    def _text(self) -> str:
+        text, fields = str(self), self._look()[0]
+        ends = len(fields) + 1
+        if text.count("\n") != ends or text.count("\r") != ends or "\0" in text:
+            unsafe = (x for x in fields if _LINE_BREAK.search("".join(x)) is not None)
+            raise UnsafeHeader(*next(unsafe))
+        return text
 
     # --- the mapping -------------------------------------------------------------
 

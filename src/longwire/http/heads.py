@@ -22,12 +22,18 @@ from ..errors import (
     StatusLineTooLong,
 )
 from ..escaping import quote
-from .fields import is_token, is_valid_host
+from .fields import TOKEN, is_token, is_valid_host
 from .headers import Headers
 from .lines import Reader, content_length
 
 __all__ = ["Request", "RequestReader", "Response", "ResponseReader"]
 
+# What a request line can hold without becoming another one (RFC 9112 section 3).
+_TARGET = re.compile(r"[!-~]+")
+# RFC 9112 section 4: reason-phrase = 1*( HTAB / SP / VCHAR / obs-text ), and it may be
+# missing. Text beyond ASCII goes out as UTF-8 or as the bytes it came in; the other
+# surrogates have no bytes.
+_PHRASE = re.compile(r"[\t\x20-\x7e\x80-\ud7ff\udc80-\udcff\ue000-\U0010ffff]*")
 _VERSION = re.compile(r"HTTP/([0-9])\.[0-9]")
 # RFC 3986 forbids more, but browsers send ^ ` { | } and a bare % as they were typed,
 # so only what could be mistaken for something else is refused: # begins a fragment,
@@ -55,7 +61,8 @@ class Request:
     """An HTTP request.
 
     ``path`` is the request target: path and query, as they were sent. ``headers``
-    are the :class:`~longwire.Headers`.
+    are the :class:`~longwire.Headers`. Raises ValueError for a part that would be more
+    than itself on the wire, such as a path with a space or a line break in it.
     """
 
     path: str
@@ -66,6 +73,23 @@ class Request:
         default=None, repr=False, compare=False
     )
 
+    def __post_init__(self) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        """Raise unless the request line is one (RFC 9112 section 3)."""
+        for name, pattern, allowed in (
+            ("method", TOKEN, "a token"),
+            ("path", _TARGET, "visible ASCII"),
+            ("protocol", _VERSION, "HTTP/1.1"),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                kind = type(value).__name__
+                raise TypeError(f"{name} must be a str, not {kind}")
+            if pattern.fullmatch(value) is None:
+                raise ValueError(f"invalid {name}: {quote(value)}; {allowed} is needed")
+
     @property
     def exception(self) -> Exception | None:
         """Deprecated: the fault that a sans-I/O server found in it, if any."""
@@ -73,7 +97,8 @@ class Request:
         return self._exception
 
     def serialize(self) -> bytes:
-        """Return the bytes on the wire."""
+        """Return the bytes on the wire. Raises what the constructor raises."""
+        self._check()
         line = f"{self.method} {self.path} {self.protocol}\r\n"
         return line.encode("ascii") + self.headers.serialize()
 
@@ -82,17 +107,46 @@ class Request:
 class Response:
     """An HTTP response.
 
-    ``headers`` are the :class:`~longwire.Headers`; ``body`` are bytes as they came:
-    without transfer coding, but not decompressed.
+    ``status_code`` is from 100 to 599; ``reason_phrase`` one line of text, perhaps
+    empty; ``headers`` are the :class:`~longwire.Headers`; ``body`` are bytes as they
+    came: without transfer coding, but not decompressed. Raises ValueError or TypeError
+    for anything else.
     """
 
     status_code: int
     reason_phrase: str
-    headers: Headers
+    headers: Headers = dataclasses.field(default_factory=Headers)
     body: bytes = b""
     _exception: Exception | None = dataclasses.field(
         default=None, repr=False, compare=False
     )
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError or TypeError unless this can be sent as it is.
+
+        Attributes may have been set to anything since the response was made.
+        """
+        status, phrase = self.status_code, self.reason_phrase
+        if not isinstance(status, int):
+            raise TypeError(f"status_code must be an int, not {type(status).__name__}")
+        if not 100 <= status <= 599:  # RFC 9110 section 15
+            raise ValueError(f"HTTP status {status:d}; 100 to 599 are allowed")
+        if not isinstance(phrase, str):
+            kind = type(phrase).__name__
+            raise TypeError(f"reason_phrase must be a str, not {kind}")
+        if _PHRASE.fullmatch(phrase) is None:
+            raise ValueError(
+                f"invalid reason phrase: {quote(phrase)}; "
+                "text without control characters is allowed"
+            )
+        if not isinstance(self.headers, Headers):
+            kind = type(self.headers).__name__
+            raise TypeError(f"headers must be Headers, not {kind}")
+        if not isinstance(self.body, bytes):
+            raise TypeError(f"body must be bytes, not {type(self.body).__name__}")
 
     @property
     def exception(self) -> Exception | None:
@@ -101,7 +155,8 @@ class Response:
         return self._exception
 
     def serialize(self) -> bytes:
-        """Return the bytes on the wire."""
+        """Return the bytes on the wire. Raises what ``check()`` raises."""
+        self.check()
         line = f"HTTP/1.1 {self.status_code:03d} {self.reason_phrase}\r\n"
         head = line.encode(errors="surrogateescape") + self.headers.serialize()
         return head + self.body

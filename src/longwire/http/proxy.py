@@ -10,8 +10,10 @@ import dataclasses
 import urllib.parse
 
 from ..errors import InvalidProxy
+from .fields import has_controls
 from .headers import Headers, build_authorization_basic, build_host
-from .uri import WebSocketURI, domain_name
+from .heads import Request
+from .uri import UNSAFE, WebSocketURI, domain_name
 
 __all__ = ["Proxy", "build_connect", "get_proxy", "parse_proxy"]
 
@@ -53,6 +55,10 @@ def parse_proxy(proxy: str) -> Proxy:
 
     Raises InvalidProxy, which says what is wrong.
     """
+    if UNSAFE.search(proxy) is not None:
+        # urlsplit() drops some of these without a word.
+        what = "white space and control characters don't belong"
+        raise InvalidProxy(repr(proxy), what)
     try:
         parts = urllib.parse.urlsplit(proxy)
         port = parts.port
@@ -98,6 +104,8 @@ def _user_info(
     password = urllib.parse.unquote(parts.password, errors="surrogateescape")
     if ":" in username and parts.scheme in ("http", "https"):
         raise InvalidProxy(proxy, "username contains a colon")
+    if has_controls(username) or has_controls(password):
+        raise InvalidProxy(proxy, "username or password contains control characters")
     return username, password
 
 
@@ -150,4 +158,4 @@ def build_connect(proxy: Proxy, uri: WebSocketURI, user_agent: str | None) -> by
         headers["User-Agent"] = user_agent
     if proxy.user_info is not None:
         headers["Proxy-Authorization"] = build_authorization_basic(*proxy.user_info)
-    return f"CONNECT {host} HTTP/1.1\r\n".encode() + headers.serialize()
+    return Request(host, headers, "CONNECT").serialize()

@@ -80,15 +80,15 @@ class Acceptor(accepting.Acceptor):
         connection._acceptor_now = self
         try:
             path, headers = yield Call(connection.read_http_request)
+            request = connection.request
+            if request is None or (request.path, request.headers) != (path, headers):
+                request = Request(path, Headers(headers))
         except (InvalidHandshake, LimitExceeded, OSError):
             raise
         except Exception as exc:
             raise _Failed from exc
         finally:
             self._begun = self._begun or connection.request is not None
-        request = connection.request
-        if request is None or (request.path, request.headers) != (path, headers):
-            request = Request(path, Headers(headers))
         return request
 
     def refusing(self, exc: Exception) -> Plan[Refused]:
