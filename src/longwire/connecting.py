@@ -23,6 +23,7 @@ from .errors import (
     InvalidURI,
     SecurityError,
 )
+from .escaping import excerpt
 from .http import handshake
 from .http.extensions import Agreed, confirm, offer
 from .http.headers import Headers, MultipleValuesError
@@ -46,6 +47,21 @@ from .steps import (
 __all__ = ["Exchange", "Target", "connect_plan"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# What a request may say to servers that the caller did not name: who is asking, and in
+# which form an answer is wanted.
+_FOR_ALL = frozenset(
+    {
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "dnt",
+        "pragma",
+        "sec-gpc",
+        "user-agent",
+    }
+)
 
 
 # --- the plan --------------------------------------------------------------------
@@ -72,9 +88,26 @@ def connect_plan(
         yield from exchange.plan()
         if exchange.response.status_code == 101:
             return exchange.opened()
-        target = yield from exchange.redirect()
+        came_from, target = target, (yield from exchange.redirect())
+        if target.foreign and not came_from.foreign:
+            _tell_of_leaving(target)
         yield Hangup()
     raise SecurityError(f"more than {settings.max_redirects} redirects")
+
+
+def _tell_of_leaving(target: Target) -> None:
+    """Log what is not sent any more: a server may refuse us for the want of it."""
+    settings = target.settings
+    left = Target.left_behind(settings.additional_headers)
+    left += ["origin"] if settings.origin is not None else []
+    left += ["subprotocols"] if settings.subprotocols else []
+    left += ["credentials"] if settings.uri.username is not None else []
+    if left:
+        settings.logger.info(
+            "redirected to another origin, %s; left behind: %s",
+            _where(target.uri),
+            excerpt(", ".join(left)),
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,14 +123,29 @@ class Target:
     def uri(self) -> WebSocketURI:
         return self.redirected_to or self.settings.uri
 
-    def allowed(self, headers: Headers) -> Headers:
-        """Return ``headers`` without secrets when they are not for this server."""
-        headers = headers.copy()
-        if self.foreign:
-            for name in ("Authorization", "Cookie", "Proxy-Authorization", "Host"):
-                if name in headers:
-                    del headers[name]
-        return headers
+    def for_this_server(self, settings: ClientSettings) -> ClientSettings:
+        """Return ``settings`` with what the request to this server may say.
+
+        Once the caller's origin was left, any header may be a secret, so only those
+        known to be none go along. Nor does Origin: it would have one server speak to
+        another in the name of the page that trusted the first (a browser sends "null"
+        then, Fetch section 4.4). Nor do subprotocols, which often carry a token for
+        want of headers in browsers. That holds for the rest of the way, also back to
+        where it began: what is asked for there is another server's choice.
+        """
+        if not self.foreign:
+            return settings
+        headers = settings.additional_headers.copy()
+        for name in self.left_behind(headers):
+            del headers[name]
+        return dataclasses.replace(
+            settings, additional_headers=headers, origin=None, subprotocols=None
+        )
+
+    @staticmethod
+    def left_behind(headers: Headers) -> list[str]:
+        """Return the names of the fields that are for the first origin alone."""
+        return [name for name in headers if name not in _FOR_ALL]
 
     @property
     def tls(self) -> StartTls | None:
@@ -132,7 +180,7 @@ class Target:
         not be gone to.
         """
         uri = _resolve(self.uri, location)
-        where = f"{'wss' if uri.secure else 'ws'}://{uri.host}:{uri.port}"
+        where = _where(uri)
         if self.uri.secure and not uri.secure:
             raise SecurityError(f"cannot follow a redirect from wss to {where}")
         foreign = _origin(uri) != _origin(self.uri)
@@ -153,6 +201,10 @@ def _location(response: Response) -> str | None:
         return response.headers.get("Location")
     except MultipleValuesError:
         raise InvalidHeader("Location", "more than one value") from None
+
+
+def _where(uri: WebSocketURI) -> str:
+    return f"{'wss' if uri.secure else 'ws'}://{excerpt(uri.host)}:{uri.port}"
 
 
 def _origin(uri: WebSocketURI) -> tuple[bool, str, int]:
@@ -268,7 +320,7 @@ class Exchange:
 
     def plan(self) -> Plan[None]:
         """Send the request, receive the response."""
-        settings = self.settings
+        self.settings = settings = self.target.for_this_server(self.settings)
         key = handshake.make_key(self._random_bytes(16))
         self.request = handshake.build_request(
             self.target.uri,
@@ -276,7 +328,7 @@ class Exchange:
             origin=settings.origin,
             subprotocols=settings.subprotocols,
             extensions_header=offer(settings.extensions),
-            additional_headers=self.target.allowed(settings.additional_headers),
+            additional_headers=settings.additional_headers,
             user_agent=settings.user_agent,
         )
         yield from self.write()
