@@ -26,6 +26,7 @@ from .errors import (
 from .escaping import excerpt
 from .http import handshake
 from .http.extensions import Agreed, confirm, offer
+from .http.fields import lower
 from .http.headers import Headers, MultipleValuesError
 from .http.heads import Request, Response, ResponseReader
 from .http.proxy import Proxy, build_connect, get_proxy, parse_proxy
@@ -208,7 +209,7 @@ def _where(uri: WebSocketURI) -> str:
 
 
 def _origin(uri: WebSocketURI) -> tuple[bool, str, int]:
-    return uri.secure, uri.host.lower(), uri.port
+    return uri.secure, lower(uri.host), uri.port
 
 
 def _resolve(base: WebSocketURI, location: str) -> WebSocketURI:

@@ -33,11 +33,13 @@ __all__ = [
     "has_controls",
     "is_token",
     "is_valid_host",
+    "lower",
     "parse_authorization_basic",
     "parse_connection",
     "parse_extension",
     "parse_subprotocol",
     "parse_upgrade",
+    "split_host",
     "validate_subprotocols",
 ]
 
@@ -63,9 +65,20 @@ _TOKEN68 = re.compile(r"[-0-9A-Za-z._~+/]+=*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # RFC 3986 section 3.2.2, without IPvFuture, which does not exist.
 _HOST = re.compile(
-    r"(?:\[([0-9A-Fa-f:.]+)\]|(?:[-0-9A-Za-z._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)"
+    r"(?:\[([0-9A-Fa-f:.]+)\]|((?:[-0-9A-Za-z._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+))"
     r"(?::([0-9]*))?"
 )
+# str.lower() takes U+212A, the sign of kelvin, to "k".
+_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
+def lower(text: str) -> str:
+    """Return ``text`` with A to Z in lower case, and nothing else changed.
+
+    What is compared without case in HTTP is ASCII (RFC 9110 section 5.1, RFC 3986
+    section 6.2.2.1). Other characters are not to be taken for ASCII ones.
+    """
+    return text.lower() if text.isascii() else text.translate(_LOWER)
 
 
 def is_token(text: str) -> bool:
@@ -80,19 +93,27 @@ def has_controls(text: str) -> bool:
 
 def is_valid_host(value: str) -> bool:
     """Return whether ``value`` is a host with an optional port (RFC 9110, 7.2)."""
+    return split_host(value) is not None
+
+
+def split_host(value: str) -> tuple[str, int | None] | None:
+    """Return host, as it is to be compared, and port; None if ``value`` has no host.
+
+    The port is None where none is given. Addresses of IPv6 come in one spelling.
+    """
     match = _HOST.fullmatch(value)
     if match is None:
-        return False
-    address, port = match.groups()
+        return None
+    address, name, port = match.groups()
     if port and (len(port) > 5 or int(port) > 65535):
-        return False
+        return None
+    number = int(port) if port else None
     if address is None:
-        return True
+        return lower(name), number
     try:
-        ipaddress.IPv6Address(address)
+        return str(ipaddress.IPv6Address(address)), number
     except ValueError:
-        return False
-    return True
+        return None
 
 
 # --- parsing ---------------------------------------------------------------------
@@ -231,7 +252,7 @@ def parse_authorization_basic(header: str) -> tuple[str, str]:
     """
     name = "Authorization"
     scheme, pos = _token(header, 0, name)
-    if scheme.lower() != "basic":
+    if lower(scheme) != "basic":
         raise InvalidHeaderValue(name, f"unsupported scheme: {scheme}")
     if pos == len(header) or header[pos] != " ":
         raise InvalidHeaderFormat(name, "expected space", header, pos)

@@ -13,7 +13,6 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from ..errors import (
     InvalidHandshake,
@@ -26,8 +25,8 @@ from ..errors import (
     InvalidUpgrade,
     NegotiationError,
 )
-from ..escaping import excerpt, one_line
-from .fields import combined
+from ..escaping import excerpt, one_line, quote
+from .fields import combined, lower, split_host
 from .headers import (
     Headers,
     HeadersLike,
@@ -108,8 +107,8 @@ def _listed(
     """Return the elements of a list field, in lower case, over all its lines."""
     values = headers.get_all(name)
     if len(values) == 1 and values[0] in _USUAL:
-        return [values[0].lower()]
-    return [item.lower() for item in parse(combined(values))]
+        return [lower(values[0])]
+    return [lower(item) for item in parse(combined(values))]
 
 
 def _shown(headers: Headers, name: str) -> str | None:
@@ -150,7 +149,7 @@ def check_request(request: Request) -> str:
     if not _is_key(key):
         raise InvalidHeaderValue("Sec-WebSocket-Key", key)
     if "Origin" in headers:
-        _single(headers, "Origin")
+        _check_ascii(_single(headers, "Origin"))
     return key
 
 
@@ -161,6 +160,17 @@ def _is_key(key: str) -> bool:
     except (binascii.Error, ValueError):
         return False
     return len(decoded) == 16 and base64.b64encode(decoded).decode() == key
+
+
+def _check_ascii(origin: str) -> None:
+    """Raise InvalidOrigin unless ``origin`` can be one.
+
+    RFC 6455 section 4.1: "the ASCII serialization of origin" (RFC 6454 section 6.2).
+    Text beyond it may equal a name that is allowed as soon as somebody folds its case,
+    or normalizes it: U+212A is taken for a k.
+    """
+    if not origin.isascii():
+        raise InvalidOrigin(origin)
 
 
 def check_origin(
@@ -184,6 +194,8 @@ def check_origin(
     if len(values) > 1:
         raise InvalidHeader("Origin", "more than one value")
     origin = values[0] if values else None
+    if origin is not None:
+        _check_ascii(origin)
     if isinstance(origins, str):
         if origins != "same":
             raise TypeError('origins must be a list of values or "same"')
@@ -205,7 +217,7 @@ def check_origin(
 def _is_same_origin(origin: str, headers: Headers, secure: bool | None) -> bool:
     """Return whether a page of ``origin`` came from the host it now connects to."""
     scheme, separator, authority = origin.partition("://")
-    scheme = scheme.lower()
+    scheme = lower(scheme)
     port = _DEFAULT_PORTS.get(scheme)
     if not separator or port is None:
         return False
@@ -215,19 +227,16 @@ def _is_same_origin(origin: str, headers: Headers, secure: bool | None) -> bool:
     if host is None:
         return False
     # Only for a page of the same scheme is the Host's default port this one.
-    theirs = _host_and_port(authority, port)
-    return theirs is not None and theirs == _host_and_port(host, port)
+    theirs, ours = _host_and_port(authority, port), _host_and_port(host, port)
+    return theirs is not None and theirs == ours
 
 
 def _host_and_port(authority: str, default: int) -> tuple[str, int] | None:
-    try:
-        parts = urlsplit(f"//{authority}")
-        if parts.netloc != authority or "@" in authority or not parts.hostname:
-            return None
-        port = parts.port
-    except ValueError:
+    found = split_host(authority)
+    if found is None:
         return None
-    return parts.hostname, default if port is None else port
+    host, port = found
+    return host, default if port is None else port
 
 
 def offered_subprotocols(headers: Headers) -> list[str]:
@@ -369,7 +378,8 @@ def build_request(
 
     User name and password of the URI become Basic credentials. ``additional_headers``
     replace Host, Origin, Authorization and User-Agent and are added otherwise; they
-    may not have fields that make the handshake, nor of a body: ValueError.
+    may not have fields that make the handshake, nor of a body: ValueError. So is an
+    Origin that is not ASCII.
     """
     headers = Headers()
     headers["Host"] = build_host(uri.host, uri.port, uri.secure)
@@ -393,6 +403,9 @@ def build_request(
             raise ValueError(f"additional_headers has {name}, which is not its to set")
         headers.pop(name, None)
     headers.update(extra)
+    for value in headers.get_all("Origin"):
+        if not value.isascii():
+            raise ValueError(f"origin is {quote(value)}; ASCII is allowed")
     return Request(uri.resource_name, headers)
 
 

@@ -23,6 +23,7 @@ from .fields import (
     build_subprotocol,
     build_www_authenticate_basic,
     is_token,
+    lower,
     parse_authorization_basic,
     parse_connection,
     parse_extension,
@@ -170,7 +171,7 @@ class Headers(MutableMapping[str, str]):
     # --- the mapping -------------------------------------------------------------
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and key.lower() in self._look()[1]
+        return isinstance(key, str) and lower(key) in self._look()[1]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._look()[1])
@@ -179,7 +180,7 @@ class Headers(MutableMapping[str, str]):
         return len(self._look()[1])
 
     def __getitem__(self, key: str) -> str:
-        values = self._look()[1][key.lower()]
+        values = self._look()[1][lower(key)]
         if len(values) > 1:
             raise MultipleValuesError(key)
         return values[0]
@@ -200,14 +201,14 @@ class Headers(MutableMapping[str, str]):
         """Add a field without any check: ``value`` must be known to be harmless."""
         state = self._state
         fields, values = self._change() if isinstance(state, bytes) else state
-        values.setdefault(key.lower(), []).append(value)
+        values.setdefault(lower(key), []).append(value)
         fields.append((key, value))
 
     def __delitem__(self, key: str) -> None:
-        name = key.lower()
+        name = lower(key)
         fields, values = self._change()
         del values[name]
-        fields[:] = [field for field in fields if field[0].lower() != name]
+        fields[:] = [field for field in fields if lower(field[0]) != name]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):
@@ -244,7 +245,7 @@ class Headers(MutableMapping[str, str]):
 
     def get_all(self, key: str) -> list[str]:
         """Return the list of all values of a field; an empty one if it is missing."""
-        return self._look()[1].get(key.lower(), []).copy()
+        return self._look()[1].get(lower(key), []).copy()
 
     def raw_items(self) -> Iterator[tuple[str, str]]:
         """Iterate over all (name, value) pairs as written, in order.
@@ -260,7 +261,7 @@ def _unpack(packed: bytes) -> _Unpacked:
     values: dict[str, list[str]] = {}
     for line in packed.decode(errors="surrogatepass").split("\r\n")[:-2]:
         name, _, value = line.partition(": ")
-        values.setdefault(name.lower(), []).append(value)
+        values.setdefault(lower(name), []).append(value)
         fields.append((name, value))
     return fields, values
 

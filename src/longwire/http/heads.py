@@ -22,7 +22,7 @@ from ..errors import (
     StatusLineTooLong,
 )
 from ..escaping import quote
-from .fields import TOKEN, is_token, is_valid_host
+from .fields import TOKEN, is_token, is_valid_host, lower
 from .headers import Headers
 from .lines import Reader, content_length
 
@@ -41,7 +41,7 @@ _VERSION = re.compile(r"HTTP/([0-9])\.[0-9]")
 _ORIGIN_FORM = re.compile(r"/[!$-;=?-~]*")
 _ABSOLUTE_FORM = re.compile(
     r"(?:https?|wss?)://(?P<host>[!$-.0-;=@-~]*)(?P<path>[/?][!$-;=?-~]*)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _STATUS_LINE = re.compile(
     rb"HTTP/([0-9])\.([0-9]) ([1-5][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)"
@@ -282,7 +282,7 @@ class RequestReader(Reader):
         localized = Headers()
         localized.set_insecure("Host", host)
         for name, value in headers.raw_items():
-            if name.lower() != "host":
+            if lower(name) != "host":
                 localized.set_insecure(name, value)
         return localized, path if path[0] == "/" else f"/{path}"
 
@@ -405,7 +405,7 @@ class ResponseReader(Reader):
                 f"Transfer-Encoding: {quote(value)} in a response "
                 "with Content-Length or of HTTP/1.0"
             )
-        if value.strip(" \t,").lower() != "chunked":
+        if lower(value.strip(" \t,")) != "chunked":
             # We said nothing of TE, so no other coding may come.
             raise InvalidHeader("Transfer-Encoding", value)
         return (yield from self._chunked_body())
