@@ -44,10 +44,20 @@ def test_an_upgrade_is_read_and_what_comes_behind_is_kept(feed):
 
 
 @every_way
-def test_an_upgrade_has_no_body_whatever_its_fields_say(feed):
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Length: 3\r\n",
+        b"Content-Length: 3\r\nContent-Length: 4\r\n",
+        b"Content-Length: many\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: gzip\r\nContent-Length: 3\r\n",
+    ],
+)
+def test_an_upgrade_has_no_body_whatever_its_fields_say(feed, fields):
     r = reader()
 
-    response = fed(r, answer(b"101 x", b"Content-Length: 3\r\n", BEHIND), feed)
+    response = fed(r, answer(b"101 x", fields, BEHIND), feed)
 
     assert response.body == b""
     assert r.rest == BEHIND

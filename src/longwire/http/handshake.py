@@ -406,6 +406,9 @@ def build_request(
 def check_response(response: Response, key: str) -> None:
     """Raise an InvalidHandshake unless ``response`` opens the connection (section 4.1).
 
+    Content-Length and Transfer-Encoding say nothing there: a 1xx "is always terminated
+    by the first empty line after the header fields, regardless of the header fields
+    present in the message" (RFC 9112 section 6.3).
     Subprotocol and extensions are for whoever knows what was offered.
     """
     headers = response.headers
@@ -415,12 +418,6 @@ def check_response(response: Response, key: str) -> None:
     accept = _single(headers, "Sec-WebSocket-Accept")
     if accept != accept_token(key):
         raise InvalidHeaderValue("Sec-WebSocket-Accept", accept)
-    # RFC 9110 section 8.6: no length in a 1xx; where one reader obeys it and
-    # another does not, they disagree on where frames begin.
-    if "Transfer-Encoding" in headers:
-        raise InvalidHeader("Transfer-Encoding", _shown(headers, "Transfer-Encoding"))
-    if any(value != "0" for value in headers.get_all("Content-Length")):
-        raise InvalidHeader("Content-Length", _shown(headers, "Content-Length"))
 
 
 def confirm_subprotocol(headers: Headers, offered: Iterable[str] | None) -> str | None:
