@@ -102,13 +102,21 @@ def _host(parts: urllib.parse.SplitResult, uri: str) -> str:
     host = parts.hostname
     if not host:
         raise InvalidURI(uri, "hostname isn't provided")
-    if ":" in host:
-        # RFC 6874: a zone follows an encoded percent sign.
-        return host.replace("%25", "%", 1)
     try:
-        return domain_name(host)
+        return host_name(host)
     except UnicodeError as exc:
         raise InvalidURI(uri, "hostname isn't a valid domain name") from exc
+
+
+def host_name(host: str) -> str:
+    """Return the host of a URI as the network knows it, without brackets.
+
+    Raises UnicodeError for what is none.
+    """
+    if ":" in host and host.isascii():
+        # RFC 6874: a zone follows an encoded percent sign.
+        return host.replace("%25", "%", 1)
+    return domain_name(host)
 
 
 def domain_name(host: str) -> str:
