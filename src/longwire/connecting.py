@@ -35,6 +35,7 @@ from .messages import Deflate
 from .options import Limits
 from .steps import (
     Hangup,
+    LimitReads,
     Opened,
     OpenSocks,
     OpenTcp,
@@ -46,6 +47,9 @@ from .steps import (
 )
 
 __all__ = ["Exchange", "Target", "connect_plan"]
+
+BODY_SECONDS = 2.0
+"""How long the body of a response that opens nothing is waited for."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # What a request may say to servers that the caller did not name: who is asking, and in
@@ -166,13 +170,20 @@ class Target:
         Raises InvalidStatus when it is no redirect that can be followed and
         SecurityError for one that must not be.
         """
-        location = _location(response)
-        if location is None or self.settings.max_redirects == 0:
+        if not self.may_follow(response):
             raise InvalidStatus(response)
-        target = self.moved(location)
+        target = self.moved(_location(response))
         if self.settings.address.sock is not None:
             raise InvalidStatus(response)  # the one socket we were given is used up
         return target
+
+    def may_follow(self, response: Response) -> bool:
+        """Return whether ``response`` is a redirect of the kind that is followed."""
+        return (
+            response.status_code in REDIRECTS
+            and "Location" in response.headers
+            and self.settings.max_redirects > 0
+        )
 
     def moved(self, location: str) -> Target:
         """Return the target at ``location``, which may be relative to this one.
@@ -195,11 +206,9 @@ class Target:
         return Target(self.settings, uri, self.foreign or foreign)
 
 
-def _location(response: Response) -> str | None:
-    if response.status_code not in REDIRECTS:
-        return None
+def _location(response: Response) -> str:
     try:
-        return response.headers.get("Location")
+        return response.headers["Location"]
     except MultipleValuesError:
         raise InvalidHeader("Location", "more than one value") from None
 
@@ -284,7 +293,7 @@ def _open_tunnel(target: Target, proxy: Proxy, host: str, port: int) -> Plan[Non
     yield Write(build_connect(proxy, there, settings.user_agent))
     reader = _reader(settings.limits, tunnel=True)
     try:
-        response = yield from _read_response(reader)
+        response = yield from _read_response(reader, lambda response: True)
     except (InvalidHandshake, EOFError) as exc:
         raise InvalidProxyMessage(
             "did not receive a valid HTTP response from the proxy"
@@ -345,10 +354,14 @@ class Exchange:
         """Receive ``response``; ``rest`` is what came after it."""
         reader = _reader(self.settings.limits, tunnel=False)
         try:
-            self.response = yield from _read_response(reader)
+            self.response = yield from _read_response(reader, self._needs_body)
         except EOFError as exc:
             raise InvalidMessage("did not receive a valid HTTP response") from exc
         self.rest = reader.rest
+
+    def _needs_body(self, response: Response) -> bool:
+        """Return whether somebody will want to read why ``response`` opens nothing."""
+        return not self.target.may_follow(response)
 
     def opened(self) -> Opened:
         """Return what a 101 agrees on, if we can agree."""
@@ -384,13 +397,38 @@ def _reader(limits: Limits, tunnel: bool) -> ResponseReader:
     )
 
 
-def _read_response(reader: ResponseReader) -> Plan[Response]:
-    """Return the response; raise EOFError when the stream ends before there is any."""
-    while data := (yield Read()):
-        response = reader.feed(data)
-        del data  # the reader has what is needed of it
-        if response is not None:
-            return response
+def _read_response(
+    reader: ResponseReader, needs_body: Callable[[Response], bool]
+) -> Plan[Response]:
+    """Return the response, if it opens nothing with what came of its body.
+
+    A server that has refused may say why at any length and speed: what counts is the
+    refusal. So whatever happens in the body (a fault, the end, a reset, silence) is the
+    end of it; ``needs_body`` says whether to wait for it at all. Raises EOFError when
+    the stream ends in the head.
+    """
+    limited = False
+    try:
+        while data := (yield Read()):
+            response = reader.feed(data)
+            del data  # the reader has what is needed of it
+            if response is None and not limited:
+                response = reader.so_far()
+                if response is not None and needs_body(response):
+                    yield LimitReads(BODY_SECONDS)
+                    limited, response = True, None
+            if response is not None:
+                return response
+        return _ended(reader)
+    except (InvalidHandshake, EOFError, OSError):
+        response = reader.so_far()
+        if response is None:
+            raise
+        return response
+
+
+def _ended(reader: ResponseReader) -> Response:
+    """Return the response that the end of the stream completes."""
     try:
         response = reader.feed_eof()
     except InvalidMessage as exc:

@@ -193,6 +193,10 @@ def test_credentials_have_no_control_characters(text):
         build_authorization_basic(text, "secret")
     with pytest.raises(ValueError, match="control characters"):
         build_authorization_basic("user", text)
+    for pair in (f"{text}:secret", f"user:{text}"):
+        value = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        with pytest.raises(errors.InvalidHeaderValue, match="control character"):
+            parse_authorization_basic(value)
 
 
 def test_credentials_that_are_not_utf_8_come_through():

@@ -264,6 +264,7 @@ async def _within(
     scope = asyncio.timeout(timeout)
     try:
         async with scope:
+            stream.ends_at = scope.when()
             return await run(plan, stream)
     except TimeoutError as exc:
         if not scope.expired():

@@ -270,6 +270,9 @@ def parse_authorization_basic(header: str) -> tuple[str, str]:
     )
     if not colon:
         raise InvalidHeaderValue(name, "expected username:password credentials")
+    if has_controls(username) or has_controls(password):
+        # Section 2: they "MUST NOT contain any control characters".
+        raise InvalidHeaderValue(name, "control character in credentials")
     return username, password
 
 

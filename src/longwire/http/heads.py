@@ -14,6 +14,7 @@ from collections.abc import Generator
 
 from ..errors import (
     HeaderLineTooLong,
+    InvalidHandshake,
     InvalidHeader,
     InvalidMessage,
     InvalidMethod,
@@ -22,7 +23,7 @@ from ..errors import (
     StatusLineTooLong,
 )
 from ..escaping import quote
-from .fields import TOKEN, is_token, is_valid_host, lower
+from .fields import TOKEN, combined, is_token, is_valid_host, lower
 from .headers import Headers
 from .lines import Reader, content_length
 
@@ -326,6 +327,8 @@ class ResponseReader(Reader):
         super().__init__(max_line, max_headers, max_bytes)
         self._max_body = max_body
         self._tunnel = tunnel
+        self._head: tuple[int, str, Headers] | None = None
+        self._content = bytearray()
         self._steps = self._read()
         self._response: Response | None = None
 
@@ -342,12 +345,22 @@ class ResponseReader(Reader):
         self._eof = True
         return self._go_on()
 
+    def so_far(self) -> Response | None:
+        """Return the response with what came of its body; None while in its head.
+
+        For who cannot wait for the rest, or need not have it.
+        """
+        if self._response is not None or self._head is None:
+            return self._response
+        return Response(*self._head, bytes(self._content))
+
     def _go_on(self) -> Response | None:
         if self._response is None:
             try:
                 next(self._steps)
             except StopIteration as stop:
                 self._response = stop.value
+                self._content = bytearray()
         return self._response
 
     def _read(self) -> Generator[None, None, Response]:
@@ -359,8 +372,9 @@ class ResponseReader(Reader):
                 break
         else:
             raise InvalidMessage(f"more than {_MAX_PROVISIONAL} provisional responses")
-        body = yield from self._body(minor, status, headers)
-        return Response(status, reason, headers, body)
+        self._head = status, reason, headers
+        yield from self._body(minor, status, headers)
+        return Response(status, reason, headers, bytes(self._content))
 
     def _status_line(self) -> Generator[None, None, bytes]:
         while self._start == len(self._data):
@@ -390,45 +404,62 @@ class ResponseReader(Reader):
 
     def _body(
         self, minor: int, status: int, headers: Headers
-    ) -> Generator[None, None, bytes]:
-        """Return the body, by the rules of RFC 9112 section 6.3 in their order."""
+    ) -> Generator[None, None, None]:
+        """Read the body, by the rules of RFC 9112 section 6.3 in their order."""
         if status in (101, 204, 304) or (self._tunnel and 200 <= status < 300):
-            return b""
+            return
         self.what = f"body of an HTTP {status} response"
         codings = headers.get_all("Transfer-Encoding")
-        length = content_length(headers)
-        if not codings:
-            return (yield from self._plain_body(length))
-        value = ", ".join(codings)
+        try:
+            length = content_length(headers)
+            if codings:
+                self._check_codings(combined(codings), length, minor)
+        except InvalidHandshake:
+            # Nobody knows where it ends; so_far() has what is here.
+            self._content += self._take(self._max_body)
+            raise
+        if codings:
+            yield from self._chunked_body()
+        else:
+            yield from self._plain_body(length)
+
+    @staticmethod
+    def _check_codings(codings: str, length: int | None, minor: int) -> None:
+        """Raise unless the body is chunked, and nothing says otherwise."""
         if length is not None or minor == 0:
             raise InvalidMessage(
-                f"Transfer-Encoding: {quote(value)} in a response "
+                f"Transfer-Encoding: {quote(codings)} in a response "
                 "with Content-Length or of HTTP/1.0"
             )
-        if lower(value.strip(" \t,")) != "chunked":
+        if lower(codings.strip(" \t,")) != "chunked":
             # We said nothing of TE, so no other coding may come.
-            raise InvalidHeader("Transfer-Encoding", value)
-        return (yield from self._chunked_body())
+            raise InvalidHeader("Transfer-Encoding", codings)
 
-    def _plain_body(self, length: int | None) -> Generator[None, None, bytes]:
-        """Return a body of ``length`` bytes, or up to the end of the stream."""
-        most = self._max_body if length is None else min(length, self._max_body)
-        while len(self._data) - self._start < most:
-            if length is None and self._eof:
-                most = len(self._data) - self._start
+    def _plain_body(self, length: int | None) -> Generator[None, None, None]:
+        """Read ``length`` bytes of body as they come, or all up to the end."""
+        left = self._max_body - len(self._content)
+        if length is not None:
+            left = min(left, length)
+        while left:
+            part = self._take(left)
+            self._content += part
+            left -= len(part)
+            if part:
+                self._forget()
+            elif self._eof and length is None:
                 break
-            yield from self._wait(self.what)
-        return self._take(most)
+            else:
+                yield from self._wait(self.what)
 
-    def _take(self, size: int) -> bytes:
+    def _take(self, most: int) -> bytes:
+        """Return what is here, but no more than ``most`` bytes."""
         with memoryview(self._data) as view:
-            taken = bytes(view[self._start : self._start + size])
-        self._start = self._scanned = self._start + size
+            taken = bytes(view[self._start : self._start + most])
+        self._start = self._scanned = self._start + len(taken)
         return taken
 
-    def _chunked_body(self) -> Generator[None, None, bytes]:
-        """Return the body of RFC 9112 section 7.1; trailers are checked and dropped."""
-        body = bytearray()
+    def _chunked_body(self) -> Generator[None, None, None]:
+        """Read the body of RFC 9112 section 7.1; trailers are checked and dropped."""
         self._head_again()  # for all chunk extensions together
         while True:
             self._forget()
@@ -441,14 +472,13 @@ class ResponseReader(Reader):
             size = int(match[1], 16)
             if size == 0:
                 break
-            most = min(size, self._max_body - len(body))
-            body += yield from self._plain_body(most)
-            if most < size or len(body) == self._max_body:
-                return bytes(body)
+            room = self._max_body - len(self._content)
+            yield from self._plain_body(size)
+            if size >= room:
+                return
             while len(self._data) - self._start < 2:
                 yield from self._wait(self.what)
             if (end := self._take(2)) != b"\r\n":
                 raise InvalidMessage(f"chunk of {size} bytes ends with {quote(end)}")
         self._head_again()
         yield from self._headers()
-        return bytes(body)
