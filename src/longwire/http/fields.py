@@ -105,9 +105,13 @@ def split_host(value: str) -> tuple[str, int | None] | None:
     if match is None:
         return None
     address, name, port = match.groups()
-    if port and (len(port) > 5 or int(port) > 65535):
-        return None
-    number = int(port) if port else None
+    number = None
+    if port:
+        # RFC 3986 section 3.2.3: any number of digits, so also of zeros in front.
+        digits = port.lstrip("0") or "0"
+        if len(digits) > 5 or int(digits) > 65535:
+            return None
+        number = int(digits)
     if address is None:
         return lower(name), number
     try:

@@ -36,14 +36,17 @@ _TARGET = re.compile(r"[!-~]+")
 # surrogates have no bytes.
 _PHRASE = re.compile(r"[\t\x20-\x7e\x80-\ud7ff\udc80-\udcff\ue000-\U0010ffff]*")
 _VERSION = re.compile(r"HTTP/([0-9])\.[0-9]")
-# RFC 3986 forbids more, but browsers send ^ ` { | } and a bare % as they were typed,
-# so only what could be mistaken for something else is refused: # begins a fragment,
-# which is never sent, and " < > end a URI in running text.
+# RFC 9112 section 3.2: "Recipients of an invalid request-line SHOULD respond with
+# either a 400 (Bad Request) error or a 301". RFC 3986 forbids more, but browsers send
+# ^ ` { | } and a bare % as they were typed, so only what could be mistaken for
+# something else is refused: # begins a fragment, which is never sent, and " < > end a
+# URI in running text.
 _ORIGIN_FORM = re.compile(r"/[!$-;=?-~]*")
 _ABSOLUTE_FORM = re.compile(
     r"(?:https?|wss?)://(?P<host>[!$-.0-;=@-~]*)(?P<path>[/?][!$-;=?-~]*)?",
     re.IGNORECASE | re.ASCII,
 )
+# RFC 9112 section 4: the space behind the status is there without a phrase, too.
 _STATUS_LINE = re.compile(
     rb"HTTP/([0-9])\.([0-9]) ([1-5][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)"
 )
@@ -264,7 +267,8 @@ class RequestReader(Reader):
             raise InvalidHeader("Host")
         if len(values) > 1:
             raise InvalidHeader("Host", "more than one value")
-        if not is_valid_host(values[0]):
+        # RFC 9112 section 3.2: "an empty field value", where the URI has no authority.
+        if values[0] and not is_valid_host(values[0]):
             raise InvalidHeader("Host", values[0])
 
     def _localize(
@@ -314,6 +318,10 @@ class ResponseReader(Reader):
     """
 
     what = "response head"
+    # RFC 9112 section 5.2: "A user agent that receives an obs-fold in a response [...]
+    # MUST replace each received obs-fold with one or more SP octets"; a server MUST do
+    # that or reject the request.
+    unfolds = True
 
     def __init__(
         self,

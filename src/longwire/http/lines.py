@@ -25,7 +25,10 @@ __all__ = ["Reader", "content_length"]
 TooLong = type[RequestLineTooLong | StatusLineTooLong | HeaderLineTooLong]
 
 # RFC 9112 section 5: no space before the colon, no line that begins with a space.
-_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
+_FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+# Section 5.2: obs-fold, the line end and the white space behind it.
+_FOLDED = re.compile(rb"[\t ][\t\x20-\x7e\x80-\xff]*")
+_FOLD = re.compile(rb"\r\n[\t ]+")
 
 
 class Reader:
@@ -38,6 +41,8 @@ class Reader:
     """
 
     what = "message"
+    unfolds = False
+    """Whether a line that begins with white space goes on with the one before."""
 
     def __init__(self, max_line: int, max_headers: int, max_bytes: int) -> None:
         self._max_line = max_line
@@ -111,7 +116,7 @@ class Reader:
     def _headers(self) -> Generator[None, None, Headers]:
         """Return the fields up to the empty line, their values not judged."""
         self._forget()
-        data, count = self._data, 0
+        data, count, folded = self._data, 0, False
         while True:
             start, stop = yield from self._line_ends(HeaderLineTooLong)
             if start == stop:
@@ -119,13 +124,19 @@ class Reader:
             count += 1
             if count > self._max_headers:
                 raise TooManyHeaders(self._max_headers)
-            if _FIELD.fullmatch(data, start, stop) is None:
+            if _FIELD.fullmatch(data, start, stop) is not None:
+                continue
+            if (
+                count == 1
+                or not self.unfolds
+                or not _FOLDED.fullmatch(data, start, stop)
+            ):
                 line = quote(bytes(data[start:stop]))
                 raise InvalidMessage(f"invalid header line: {line}")
-        with memoryview(data) as view:
-            headers = Headers.parse(view[:start])
+            folded = True
+        block = bytes(data[:start])
         self._forget()
-        return headers
+        return Headers.parse(_FOLD.sub(b" ", block) if folded else block)
 
 
 def content_length(headers: Headers) -> int | None:
