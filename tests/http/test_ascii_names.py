@@ -215,13 +215,13 @@ def test_subprotocols_are_compared_as_they_are():
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_names_of_fields_fold_ascii_alone(packed):
-    headers = Headers({"X-Key": "1", "COOKIE": "2"})
+    headers = Headers({"X-Key": "1", "TOKEN": "2"})
     if packed:
         headers.pack()
 
     assert headers["x-KEY"] == headers["X-key"] == "1"
-    assert headers.get_all("cookie") == ["2"]
-    for name in (f"X-{KELVIN}ey", f"coo{KELVIN}ie", f"COO{KELVIN}IE"):
+    assert headers.get_all("token") == ["2"]
+    for name in (f"X-{KELVIN}ey", f"to{KELVIN}en", f"TO{KELVIN}EN"):
         assert name not in headers
         assert headers.get(name) is None
         assert headers.get_all(name) == []
@@ -232,7 +232,7 @@ def test_names_of_fields_fold_ascii_alone(packed):
 
 
 def test_a_field_whose_name_is_not_ascii_is_no_field():
-    head = f"GET / HTTP/1.1\r\nHost: a\r\nCoo{KELVIN}ie: x\r\n\r\n"
+    head = f"GET / HTTP/1.1\r\nHost: a\r\nTo{KELVIN}en: x\r\n\r\n"
 
     with pytest.raises(errors.InvalidMessage, match="invalid header line"):
         RequestReader(8192, 128, 16384).feed(head.encode())
