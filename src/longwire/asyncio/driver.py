@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .. import errors
 from ..client_settings import default_tls_context
+from ..escaping import excerpt, one_line
 from ..steps import (
     Call,
     Hangup,
@@ -175,7 +176,7 @@ class Stream:
             self.doing = "connecting"
         else:
             options.update(host=step.host, port=step.port)
-            self.doing = f"connecting to {step.host} port {step.port}"
+            self.doing = f"connecting to {excerpt(step.host)} port {step.port}"
         loop = asyncio.get_running_loop()
         create = method_of(loop, "create_connection", "ssl" in options)
         await create(new_wire, **options)
@@ -221,13 +222,13 @@ class Stream:
         except python_socks.ProxyConnectionError:
             raise  # an OSError: the proxy cannot be reached
         except python_socks.ProxyError as exc:
-            raise errors.ProxyError(f"SOCKS proxy refused: {exc}") from exc
+            raise errors.ProxyError(f"SOCKS proxy refused: {one_line(exc)}") from exc
         loop = asyncio.get_running_loop()
         await loop.create_connection(new_wire, sock=sock)
 
     async def _start_tls(self, step: StartTls) -> None:
         wire = self._open_wire()
-        self.doing = f"starting TLS with {step.server_hostname}"
+        self.doing = f"starting TLS with {excerpt(step.server_hostname)}"
         options = _tls_options(step)
         if wire.unread:
             # Bytes from before TLS must not be taken for the server's own.

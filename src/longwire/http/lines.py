@@ -18,6 +18,7 @@ from ..errors import (
     TooManyHeaders,
 )
 from ..escaping import quote
+from .fields import MAX_ELEMENTS, combined
 from .headers import Headers
 
 __all__ = ["Reader", "content_length"]
@@ -148,9 +149,12 @@ def content_length(headers: Headers) -> int | None:
     values = headers.get_all("Content-Length")
     if not values:
         return None
-    numbers = {number.strip(" \t") for value in values for number in value.split(",")}
+    value = combined(values)
+    if value.count(",") >= MAX_ELEMENTS:
+        raise InvalidHeader("Content-Length", f"more than {MAX_ELEMENTS} elements")
+    numbers = {number.strip(" \t") for number in value.split(",")}
     number = numbers.pop()
     # 18 digits: below 2**63 in every language between us and the sender.
     if numbers or not number.isascii() or not number.isdigit() or len(number) > 18:
-        raise InvalidHeader("Content-Length", ", ".join(values))
+        raise InvalidHeader("Content-Length", value)
     return int(number)
