@@ -108,11 +108,15 @@ class Headers(MutableMapping[str, str]):
     @classmethod
     def parse(cls, block: bytes | bytearray | memoryview) -> Headers:
         """Return the fields of a head: lines that were checked, each with its end."""
-        headers = cls()
-        add = headers.set_insecure
+        fields: list[tuple[str, str]] = []
+        values: dict[str, list[str]] = {}
         for line in str(block, "utf-8", "surrogateescape").split("\r\n")[:-1]:
             name, _, value = line.partition(":")
-            add(name, value.strip(" \t"))
+            value = value.strip(" \t")
+            fields.append((name, value))
+            values.setdefault(name.lower(), []).append(value)  # a token, so ASCII
+        headers = cls.__new__(cls)
+        headers._state = fields, values
         return headers
 
     def pack(self) -> None:
@@ -146,7 +150,7 @@ class Headers(MutableMapping[str, str]):
 
     def copy(self) -> Headers:
         """Return another Headers with the same fields."""
-        copy = type(self)()
+        copy = type(self).__new__(type(self))
         fields, values = self._look()
         own = {name: found.copy() for name, found in values.items()}
         copy._state = fields.copy(), own

@@ -82,6 +82,18 @@ class Request:
 
     def _check(self) -> None:
         """Raise unless the request line is one (RFC 9112 section 3)."""
+        try:
+            fine = (
+                _TARGET.fullmatch(self.path)
+                and TOKEN.fullmatch(self.method)
+                and _VERSION.fullmatch(self.protocol)
+            )
+        except TypeError:
+            fine = None
+        if not fine:
+            self._complain()
+
+    def _complain(self) -> None:
         for name, pattern, allowed in (
             ("method", TOKEN, "a token"),
             ("path", _TARGET, "visible ASCII"),
