@@ -28,10 +28,13 @@ ARROWS: dict[str, set[str]] = {
     "core": VALUES,
     "http": VALUES,
     "heartbeat": VALUES | {"options"},
-    "outbox": set(),
+    "outbox": {"errors"},
     "ending": VALUES,
-    "session": VALUES | {"core", "ending", "heartbeat", "options", "outbox"},
-    "forms": {"core", "session"},
+    "intake": {"core", "options"},
+    "progress": {"heartbeat"},
+    "session": VALUES
+    | {"core", "ending", "heartbeat", "intake", "options", "outbox", "progress"},
+    "forms": {"core", "outbox", "session"},
     "settings": {"options"},
     "client_settings": {"http", "options"},
     "connecting": PLANS | {"client_settings"},
@@ -48,7 +51,8 @@ ARROWS: dict[str, set[str]] = {
 FREE = {"__init__", "__main__", "cli", "websockets"}
 
 # Whatever waits, tells the time or rolls dice is an argument in these.
-SANS_IO = {"core", "http", "session", "ending", "heartbeat", "outbox", "forms"}
+SANS_IO = {"core", "http", "session", "ending", "heartbeat", "intake", "outbox"}
+SANS_IO |= {"forms", "progress"}
 # The parts of rpc that decide; peers, servers and clients carry it out.
 SANS_IO |= {
     f"rpc/{name}.py"

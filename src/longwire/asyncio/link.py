@@ -17,6 +17,7 @@ from .. import connection
 from ..session import (
     ABORT,
     CLOSE,
+    CONTINUE,
     DEADLINE,
     HALF_CLOSE,
     HANGUP,
@@ -62,6 +63,8 @@ class Link(Messaging, connection.Connection):
     """What moves the bytes; ``str()`` of it is "native" or "transport"."""
     bucket = 0
     _gone: asyncio.Future[None] | None = None
+    _going_on = False  # the session parses on in the loop's next turn
+    _end_is_due = False  # TCP is gone, and the report of the end is still to be logged
 
     def __init__(
         self,
@@ -154,10 +157,17 @@ class Link(Messaging, connection.Connection):
         if self._flush_soon is not None:
             self._flush_soon.cancel()
             self._flush_soon = None
+        self._end_is_due = True
         self._react()
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
-        self._log_end()
+        self._log_due_end()
+
+    def _log_due_end(self) -> None:
+        """Log how the connection has ended, once TCP is gone and that is certain."""
+        if self._end_is_due and self._live.ended is not None:
+            self._end_is_due = False
+            self._log_end()
 
     def write_paused(self) -> None:
         """The wire holds much unsent."""
@@ -190,6 +200,8 @@ class Link(Messaging, connection.Connection):
             waiting, self._waiting = self._waiting, []
             for future in waiting:
                 _wake(future)
+            if self._end_is_due:
+                self._log_due_end()
         if flags & READING:
             if session.wants_reading:
                 wire.resume()
@@ -199,6 +211,34 @@ class Link(Messaging, connection.Connection):
             self._hang_up(session.ending)
         if flags & DEADLINE:
             Timers.of(self._loop).arm(self)
+        if flags & CONTINUE and not self._going_on and not self._loop.is_closed():
+            self._going_on = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Have the session parse on: it has used up what a turn of the loop allows."""
+        self._going_on = False
+        self._live.go_on(self._now())
+        self._react()
+
+    # --- memory ------------------------------------------------------------------
+
+    @property
+    def _memory(self) -> int:
+        """Bytes that messages of this connection take in memory, either way."""
+        if self._session is None:
+            return 0
+        return self._session.memory + int(self._wire.memory)
+
+    def _hold(self) -> None:
+        """Read no more from the peer, for the server is short of memory."""
+        self._live.hold()
+        self._react()
+
+    def _release(self) -> None:
+        """Read again."""
+        self._live.release(self._now())
+        self._react()
 
     def _hang_up(self, ending: int) -> None:
         self._flush()
@@ -216,7 +256,7 @@ class Link(Messaging, connection.Connection):
         for future, latency in session.take_pongs():
             if not future.done():
                 future.set_result(latency)
-        if session.ended is not None:
+        if session.is_over:
             for future in session.heartbeat.take_waiters():
                 if not future.done():
                     future.set_exception(session.exception())

@@ -414,7 +414,7 @@ cdef class Receiving(Operation):
             owner.check_loop()
             self.state = WAITING
             owner._receiving = True
-            session.streaming = False
+            session.intake.streaming = False
         elif self.state != WAITING:
             return Operation.step(self)
         owner._reader = None

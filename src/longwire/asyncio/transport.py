@@ -81,6 +81,11 @@ class Wire(wire.Wire, asyncio.Protocol):
         """Bytes written that the kernel has not taken yet."""
         return 0 if self.lost else self.transport.get_write_buffer_size()
 
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that unsent bytes take."""
+        return self.unsent
+
     def pause(self) -> None:
         """Stop reading: the kernel's buffer fills and stops the peer."""
         if not self._paused and not self.lost and not self.transport.is_closing():

@@ -198,6 +198,9 @@ class Wire:
         def unsent(self) -> int: ...
 
         @property
+        def memory(self) -> int: ...
+
+        @property
         def is_tls(self) -> bool: ...
 
         @property
