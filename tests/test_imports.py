@@ -32,8 +32,10 @@ ARROWS: dict[str, set[str]] = {
     "ending": VALUES,
     "intake": {"core", "options"},
     "progress": {"heartbeat"},
+    "overdue": {"heartbeat", "messages"},
     "session": VALUES
-    | {"core", "ending", "heartbeat", "intake", "options", "outbox", "progress"},
+    | {"core", "ending", "heartbeat", "intake", "options", "outbox"}
+    | {"overdue", "progress"},
     "forms": {"core", "outbox", "session"},
     "settings": {"options"},
     "client_settings": {"http", "options"},
@@ -52,7 +54,7 @@ FREE = {"__init__", "__main__", "cli", "websockets"}
 
 # Whatever waits, tells the time or rolls dice is an argument in these.
 SANS_IO = {"core", "http", "session", "ending", "heartbeat", "intake", "outbox"}
-SANS_IO |= {"forms", "progress"}
+SANS_IO |= {"forms", "overdue", "progress"}
 # The parts of rpc that decide; peers, servers and clients carry it out.
 SANS_IO |= {
     f"rpc/{name}.py"

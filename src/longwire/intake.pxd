@@ -8,8 +8,7 @@ from longwire.core.protocol cimport Protocol
 cdef int _DRY
 cdef int _FULL
 cdef int _SPENT
-cdef int _FRAMES
-cdef Py_ssize_t _INFLATED
+cdef Py_ssize_t _AT_ONCE
 
 
 cdef class Intake:
@@ -24,10 +23,12 @@ cdef class Intake:
     cdef readonly bint dropping
     cdef public Py_ssize_t dropped
     cdef public bint grew
-    cdef int _frames
+    cdef public int frames
+    cdef public Py_ssize_t inflated
+    cdef int _left
 
     @cython.locals(codec=Codec)
-    cpdef begin_turn(self)
+    cpdef begin_turn(self, bint anew)
     @cython.locals(codec=Codec, event=tuple, kind=int)
     cpdef tuple advance(self)
     @cython.locals(inbox=Inbox, goes_on=bint)

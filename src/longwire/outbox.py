@@ -123,31 +123,34 @@ class Outbox:
         self._count += 1
         return self._count
 
-    def _take(self) -> Message:
-        """Remove and return the oldest."""
+    def _take(self) -> tuple[Message, bool]:
+        """Remove and return the oldest, and whether it may be dropped."""
         place, (message, may_go) = next(iter(self._waiting.items()))
         del self._waiting[place]
         if may_go:
             self._droppable.popleft()
         self.size -= _cost(message)
-        return message
+        return message, may_go
 
     def hand_over(self, session: Any, most: int | None) -> None:
         """Move what waits to the session's output, until that has ``most`` bytes."""
         protocol = session.protocol
         while self._waiting and (most is None or protocol.output_size < most):
-            message = self._take()
+            message, may_go = self._take()
             try:
                 frame = message.frame_for(session)
                 if frame is None:
                     protocol.send_message(message.opcode, message.payload)
                 else:
                     protocol.send_encoded(frame)
-            except Exception:
+            except Exception as exc:
                 # An extension failed, long after the call that could have been told.
                 session.dropped += 1
                 if protocol.codec is not None:
                     protocol.codec.forget()
+                if not may_go:
+                    session.fail(exc, session.told)  # none may be missing
+                    return
         if not self._waiting:
             session.outbox = None
 

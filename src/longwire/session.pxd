@@ -31,6 +31,7 @@ cdef class Session:
     cdef readonly object ended
     cdef public tuple kinds
     cdef readonly bint tcp_lost
+    cdef public bint forsaken
     cdef readonly bint wants_reading
     cdef readonly bint got_eof
     cdef readonly bint writable
@@ -44,9 +45,9 @@ cdef class Session:
     cdef readonly double opened_at
     cdef readonly double last_receive
     cdef readonly double told
-    cdef readonly bint undated
-    cdef readonly double grace_by
-    cdef readonly double close_by
+    cdef public bint undated
+    cdef public double grace_by
+    cdef public double close_by
     cdef readonly object fault
     cdef readonly object peer_close
     cdef readonly object closing_cause

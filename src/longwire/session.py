@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+from . import overdue
 from .core.deflate import Codec
 from .core.frames import serialize_close
 from .ending import CLOSED, cut_reason, describe_loss, exception_of, report_of, text_of
 from .errors import ConnectionClosed, LimitExceeded, ProtocolError
-from .heartbeat import NEVER, Heartbeat, Verdict
+from .heartbeat import NEVER, Heartbeat
 from .intake import DRY, FULL, SPENT, Intake, or_unlimited, protocol_within
 from .messages import Cause, CloseReport, Deflate, State
 from .options import Keepalive, Limits, Timeouts
@@ -27,7 +28,7 @@ from .progress import Progress
 MESSAGE = 1  # wake recv(): the inbox grew, or the end has come
 OUTPUT = 2  # write take_output()
 PONGS = 4  # resolve the waiters of take_pongs()
-STATE = 8  # wake senders: no longer open, writable again, or the turn is free
+STATE = overdue.STATE  # wake senders: not open, writable again, or the turn is free
 READING = 16  # wants_reading changed
 HANGUP = 32  # carry out `ending`
 DEADLINE = 64  # next_deadline() came nearer
@@ -82,7 +83,7 @@ class Session:
         self.ending = STAY
         self.ended: CloseReport | None = None
         self.kinds = CLOSED
-        self.got_eof = self.tcp_lost = False
+        self.got_eof = self.tcp_lost = self.forsaken = False
         self.wants_reading = self.writable = True
         self.fragmenting = False
         self.senders = 0  # those that wait for their turn
@@ -96,21 +97,21 @@ class Session:
         self.told = now  # the last time that we were told the time
         self.undated = False  # a deadline counts from the next tick
         self.grace_by = self.close_by = NEVER
-        self.fault: Exception | None = None
+        self.fault: BaseException | None = None
         self.peer_close: tuple[int, str] | None = None
         self.closing_cause: Cause | None = None
         self.error: BaseException | None = None
         self.loss: BaseException | None = None  # why TCP was lost
-        self.mistake: Exception | None = None  # of an extension's; the reader is told
+        self.mistake: BaseException | None = None  # ours, to be told to the reader
 
     # --- questions ---------------------------------------------------------------
 
     @property
     def state(self) -> State:
         """Where the connection is, in the words of RFC 6455."""
-        if self.tcp_lost:
+        if self.is_gone:
             return State.CLOSED
-        if self.ended is not None:
+        if self.is_over:
             return State.CLOSING
         return State(self.protocol.state)
 
@@ -127,6 +128,11 @@ class Session:
         has taken that, or ``close()`` is called.
         """
         return self.ended is not None or self.tcp_lost
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether TCP has ended, and nothing is to be waited for."""
+        return self.tcp_lost and (self.ended is not None or self.forsaken)
 
     @property
     def has_message(self) -> bool:
@@ -184,33 +190,34 @@ class Session:
         self.last_receive = self.told = now
         if self.ended is not None or self.fault is not None:
             return  # section 7.1.7: nothing after a fault is looked at
-        self.protocol.receive(data)
+        try:
+            self.protocol.receive(data)
+        except BaseException as exc:
+            self._break(exc, now)
+            raise
         intake = self.intake
         if intake.waits != _DRY and (intake.waits == _SPENT or intake.must_wait()):
             if self.wants_reading:
                 self.wants_reading = False
                 self.flags |= _READING
             return
-        intake.begin_turn()
+        intake.begin_turn(True)
         self._pump(now)
 
     def receive_eof(self, now: float) -> None:
-        """The peer will send nothing more.
-
-        What waits unparsed is parsed as the reader takes; the end of the stream is
-        reached behind it.
-        """
+        """The peer will send nothing more; its end lies behind what waits unparsed."""
         self.told = now
         self.got_eof = self.intake.ended = True
         self._pump(now)
 
-    def lost(self, error: BaseException | None, now: float) -> None:
+    def lost(self, error: BaseException | None, now: float, more: bool = False) -> None:
         """TCP is gone; ``error`` says why, None for a plain end.
 
-        What waits unparsed can still be received; see ``is_over``.
+        With ``more``, the system still has some of what came, and then the end.
         """
         self.told = now
-        self.got_eof = self.intake.ended = True
+        if not more:
+            self.got_eof = self.intake.ended = True
         self.tcp_lost = True
         self.writable = False
         self.loss = self.loss or error
@@ -221,12 +228,14 @@ class Session:
         self._end_outbox()
         self._pump(now)
         self.grace_by = _NEVER
+        if self.ended is None:
+            self._set_close_deadline(now)
 
     def go_on(self, now: float) -> None:
         """Parse on in a new turn of the event loop: what CONTINUE asks for."""
         self.told = now
         if self.intake.waits == _SPENT:
-            self.intake.begin_turn()
+            self.intake.begin_turn(False)
             self._pump(now)
 
     def hold(self) -> None:
@@ -257,9 +266,8 @@ class Session:
             except (ProtocolError, LimitExceeded) as exc:
                 self.fault = exc
                 self._defer(now)
-            except Exception as exc:
-                # An extension failed, so nothing more can be read.
-                self.fail(exc, now)
+            except BaseException as exc:
+                self._break(exc, now)
                 raise
             finally:
                 if intake.grew:
@@ -273,6 +281,11 @@ class Session:
                 self.flags |= _READING
             if self.got_eof:
                 self._reach_end(now)
+
+    def _break(self, error: BaseException, now: float) -> None:
+        """An extension failed, or memory: what is read now would have a hole."""
+        self.fault = error
+        self.fail(error, now)
 
     def _handle(self, event: tuple[int, Any, bool], now: float) -> None:
         kind = event[0]
@@ -296,6 +309,7 @@ class Session:
             self._decide(cause, describe_loss(self.loss), now)
         if self.tcp_lost:
             self.protocol.lost()
+            self.close_by = _NEVER
         self._hang_up(CLOSE)
 
     def _got_ping(self, payload: bytes, now: float) -> None:
@@ -318,7 +332,7 @@ class Session:
         Only when ``has_message``.
         """
         message = self.inbox.take()
-        if self.intake.waits == _FULL and self.inbox.is_roomy():
+        if self.intake.waits == _FULL:
             self._read_on()
         return message
 
@@ -327,12 +341,16 @@ class Session:
         if self.inbox.count == 0:
             return None
         piece = self.inbox.take_piece()
-        if self.intake.waits == _FULL and self.inbox.is_roomy():
+        if self.intake.waits == _FULL:
             self._read_on()
         return piece
 
     def _read_on(self) -> None:
         """Parse what waited for the reader, who takes and does not tell the time."""
+        if self.tcp_lost:
+            self.undated = True  # as long as it takes, it is waited for
+        if not self.inbox.is_roomy():
+            return
         before = self.grace_by, self.close_by
         try:
             self._pump(self.told)
@@ -344,8 +362,8 @@ class Session:
     def wait(self, now: float) -> None:
         """The reader has to wait: there is nothing for it in the inbox.
 
-        It has then seen all that came before a fault or a close frame, so these
-        take effect now, at the latest. Raises what an extension of ours raised.
+        It has seen all that came before a fault or a close frame, so these take effect
+        now, at the latest. Raises what an extension of ours raised.
         """
         self.told = now
         self.intake.reader_waiting = True
@@ -372,6 +390,8 @@ class Session:
         if self.outbox is not None and opcode:
             # What was sent to many before this goes before this.
             self.outbox.hand_over(self, None)
+            if self.ended is not None:
+                raise self.exception()
         self.protocol.send_message(opcode, payload, fin, compress)
         self.flags |= OUTPUT
         if not fin:
@@ -531,19 +551,24 @@ class Session:
             # now; what does not fit in the inbox is dropped, and counted.
             self.intake.leaving = True
             self.intake.held = False
+            if self.tcp_lost:
+                # What the system still has of it is let go.
+                self.got_eof = self.intake.ended = True
             self._pump(now)
 
     def _begin_closing(self, code: int | None, reason: str, now: float) -> None:
         serialize_close(code, reason)
         if self.outbox is not None and not self.fragmenting:
             self.outbox.hand_over(self, None)
+            if self.ended is not None:
+                return
         self._end_outbox()
         self._set_close_deadline(now)
         self.protocol.send_close(code, reason)
         self.heartbeat.stop()
         self.flags |= _OUTPUT | _STATE
 
-    def fail(self, error: Exception, now: float) -> None:
+    def fail(self, error: BaseException, now: float) -> None:
         """End the connection at once: a fault of the peer's, a limit, or a mistake.
 
         RFC 6455 section 7.1.7: a close frame with the fault's code, and no further
@@ -557,11 +582,17 @@ class Session:
         elif isinstance(error, ProtocolError):
             code, cause = error.code, Cause.PEER_ERROR
         text = text_of(error)
-        if self.protocol.close_sent is None:
-            self.protocol.send_close(code, cut_reason(text))
-            self.flags |= _OUTPUT
         self.error = error
-        self._decide(cause, text, now)
+        self.give_up(cause, code, cut_reason(text), text, now)
+
+    def give_up(
+        self, cause: Cause, code: int, reason: str, detail: str, now: float
+    ) -> None:
+        """Send a close frame, if none was sent, and hang up without an answer."""
+        if self.protocol.close_sent is None:
+            self.protocol.send_close(code, reason)
+            self.flags |= _OUTPUT
+        self._decide(cause, detail, now)
         self._hang_up(HALF_CLOSE)
 
     def abort(self, cause: Cause, detail: str, now: float) -> None:
@@ -610,9 +641,8 @@ class Session:
         self.grace_by = NEVER
 
     def _set_close_deadline(self, now: float) -> None:
-        if self.timeouts.close is not None and not self.tcp_lost:
-            self.close_by = now + self.timeouts.close
-            self.flags |= DEADLINE
+        self.close_by = now + overdue.patience(self)
+        self.flags |= DEADLINE
 
     def _decide(self, cause: Cause, detail: str, now: float) -> None:
         """The end is certain: make the one report of it and wake everybody.
@@ -623,7 +653,9 @@ class Session:
         self.intake.stop()
         self.ended = report_of(self, cause, detail, now)
         self.flags |= MESSAGE | STATE | PONGS
-        self._set_close_deadline(now)
+        self.close_by = _NEVER
+        if not self.tcp_lost:
+            self._set_close_deadline(now)
 
     def exception(self) -> ConnectionClosed:
         """Return a new exception that says how the connection ended."""
@@ -642,56 +674,17 @@ class Session:
         """Do what is due at ``now``; ``unsent`` bytes wait in the wire."""
         self.told = now
         if self.undated:
-            self._date(now)
+            overdue.date(self, now)
         if now >= self.grace_by:
             self._settle(now)
         if now >= self.close_by:
-            self._give_up_closing(now)
+            overdue.give_up_closing(self, now)
         if now >= self.progress.by:
-            self._check_write(now, unsent)
+            overdue.check_write(self, now, unsent)
         if now >= self.heartbeat.pong_by:
-            self._check_pong(now, unsent)
+            overdue.check_pong(self, now, unsent)
         payload = self.heartbeat.due(now)
         if payload is not None:
             self.protocol.send_ping(payload)
             self.flags |= _OUTPUT
             self.heartbeat.beat(payload, now, self.protocol.bytes_sent, unsent)
-
-    def _date(self, now: float) -> None:
-        """Have deadlines count from now that were set when the time was not known."""
-        self.undated = False
-        if self.grace_by != _NEVER:
-            self.grace_by = now + self.timeouts.fault_grace
-        if self.close_by != _NEVER and self.timeouts.close is not None:
-            self.close_by = now + self.timeouts.close
-
-    def _give_up_closing(self, now: float) -> None:
-        if self.ended is None:
-            waited = f"the peer did not close within {self.timeouts.close} seconds"
-            self._decide(Cause.CLOSE_TIMEOUT, waited, now)
-        self._hang_up(ABORT)
-        self.close_by = NEVER
-
-    def _check_write(self, now: float, unsent: int) -> None:
-        if self.progress.is_stuck(now, self.protocol.bytes_sent - unsent):
-            seconds = self.timeouts.write
-            text = (
-                f"the peer took none of {unsent} unsent bytes within {seconds} seconds"
-            )
-            self.abort(Cause.WRITE_TIMEOUT, text, now)
-
-    def _check_pong(self, now: float, unsent: int) -> None:
-        verdict = self.heartbeat.judge(
-            now,
-            last_receive=self.last_receive,
-            reading=self.wants_reading and not self.holding,
-            taken=self.protocol.bytes_sent - unsent,
-        )
-        if verdict is not Verdict.DEAD:
-            return
-        self.protocol.send_close(1011, "keepalive ping timeout")
-        self.flags |= OUTPUT
-        age, timeout = now - self.last_receive, self.heartbeat.timeout
-        detail = f"no pong within {timeout} seconds; last byte {age:.1f} seconds ago"
-        self._decide(Cause.KEEPALIVE, detail, now)
-        self._hang_up(HALF_CLOSE)

@@ -30,6 +30,7 @@ from ..settings import MAX_QUEUE, WRITE_LIMIT, Default, limits_from
 from ..steps import Opened
 from .messaging import Messaging
 from .timers import Timers
+from .turns import Turns
 from .wire import Wire
 
 __all__ = ["CLOSING", "INTERVAL", "PATIENCE", "Link"]
@@ -150,22 +151,35 @@ class Link(Messaging, connection.Connection):
         self._live.receive_eof(self._now())
         self._react()
 
+    def cut(self, exc: BaseException) -> None:
+        """TCP is gone, and what came before it is still to be read."""
+        self._lose(exc, True)
+
     def lost(self, exc: BaseException | None) -> None:
         """TCP is gone."""
-        self._live.lost(exc, self._now())
+        self._lose(exc, False)
+
+    def _lose(self, exc: BaseException | None, more: bool) -> None:
+        session = self._live
+        if not session.tcp_lost:
+            self._end_is_due = True
+        session.lost(exc, self._now(), more)
         Timers.of(self._loop).disarm(self)
         if self._flush_soon is not None:
             self._flush_soon.cancel()
             self._flush_soon = None
-        self._end_is_due = True
         self._react()
-        if self._gone is not None and not self._gone.done():
-            self._gone.set_result(None)
-        self._log_due_end()
+        if self._end_is_due:
+            self._tell_end(session)
 
-    def _log_due_end(self) -> None:
-        """Log how the connection has ended, once TCP is gone and that is certain."""
-        if self._end_is_due and self._live.ended is not None:
+    def _tell_end(self, session: Session) -> None:
+        """Wake who waits for the end of TCP, and log how the connection ended.
+
+        TCP is gone; the reader may still have to take what came before.
+        """
+        if session.is_gone and self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+        if session.ended is not None:
             self._end_is_due = False
             self._log_end()
 
@@ -200,8 +214,8 @@ class Link(Messaging, connection.Connection):
             waiting, self._waiting = self._waiting, []
             for future in waiting:
                 _wake(future)
-            if self._end_is_due:
-                self._log_due_end()
+            if self._end_is_due and session.tcp_lost:
+                self._tell_end(session)
         if flags & READING:
             if session.wants_reading:
                 wire.resume()
@@ -211,12 +225,12 @@ class Link(Messaging, connection.Connection):
             self._hang_up(session.ending)
         if flags & DEADLINE:
             Timers.of(self._loop).arm(self)
-        if flags & CONTINUE and not self._going_on and not self._loop.is_closed():
+        if flags & CONTINUE and not self._going_on:
             self._going_on = True
-            self._loop.call_soon(self._go_on)
+            Turns.of(self._loop).add(self)
 
     def _go_on(self) -> None:
-        """Have the session parse on: it has used up what a turn of the loop allows."""
+        """Have the session parse on: it used up what a turn of the loop allows."""
         self._going_on = False
         self._live.go_on(self._now())
         self._react()

@@ -32,6 +32,9 @@ class Owner(Protocol):
     def lost(self, exc: BaseException | None) -> None:
         """TCP is gone, after ``switch()``."""
 
+    def cut(self, exc: BaseException) -> None:
+        """TCP is gone, but not all that came before is read yet; ``lost()`` follows."""
+
     def write_paused(self) -> None:
         """More unsent bytes wait than the high mark allows."""
 
@@ -45,7 +48,7 @@ class _Nobody:
     def _ignore(self, *told: object) -> None:
         pass
 
-    wire_made = feed = eof = lost = write_paused = write_resumed = _ignore
+    wire_made = feed = eof = lost = cut = write_paused = write_resumed = _ignore
 
 
 class Wire:

@@ -46,8 +46,9 @@ cdef class Codec:
     cdef bint _ended_early
 
     cpdef bint should_compress(self, Py_ssize_t size) except -1
-    @cython.locals(data=bytes)
     cpdef bytes compress(self, payload, bint fin)
+    @cython.locals(data=bytes)
+    cdef bytes _compress(self, payload, bint fin)
     cdef _new_deflater(self)
     cpdef bint prefers_own(self, Py_ssize_t size) except -1
     cpdef bytes compress_for_many(self, bytes payload)

@@ -24,6 +24,8 @@ _MAX_ENDS = 16
 # to inflate so many bytes of text (300 bytes/µs).
 _END = 2048
 _UNLIMITED = (1 << 62) - 1
+# How errors of zlib begin that say that memory ran out: no fault of the peer's.
+_NO_MEMORY = "Error -4 "
 # Bytes from which a message without context shrinks nearly as much as one with it:
 # 1 KiB of JSON to 0.36 of it instead of 0.19, 100 bytes to 0.89 instead of 0.20.
 _LONG = 1024
@@ -103,6 +105,15 @@ class Codec:
 
     def compress(self, payload: bytes, fin: bool) -> bytes:
         """Return one fragment of a message, compressed; ``fin``: the last one."""
+        try:
+            return self._compress(payload, fin)
+        except BaseException:
+            # What it has taken in will not be sent: later messages must not refer to
+            # it. A new context refers to nothing.
+            self._deflater = None
+            raise
+
+    def _compress(self, payload: bytes, fin: bool) -> bytes:
         deflater = self._deflater
         if deflater is None:
             # A context that the peer shares with others is one ours knows nothing of:
@@ -110,20 +121,13 @@ class Codec:
             self.shared = None
             deflater = self._deflater = self._new_deflater()
         self.shared_run = 0
-        try:
-            data: bytes = deflater.compress(payload)
-            if not fin or self.keeps_ours:
-                data += deflater.flush(zlib.Z_SYNC_FLUSH)
-            else:
-                data += deflater.flush(zlib.Z_FULL_FLUSH)
-        except BaseException:
-            # What it has taken in will not be sent: later messages must not refer to
-            # it. A new context refers to nothing.
-            self._deflater = None
-            raise
-        if not fin:
-            return data
-        if not self.keeps_ours:
+        data: bytes = deflater.compress(payload)
+        if not fin or self.keeps_ours:
+            data += deflater.flush(zlib.Z_SYNC_FLUSH)
+            if not fin:
+                return data
+        else:
+            data += deflater.flush(zlib.Z_FULL_FLUSH)
             self._deflater = None
             if self._pooled:
                 _give_back(self.kind, deflater)
@@ -191,7 +195,10 @@ class Codec:
 
         ``max_size`` is what may still come, and the errors are the same.
         """
-        left = max_size if 0 <= max_size < _UNLIMITED else -1
+        # Not in one comparison: Cython gives up a reference too many where that fails.
+        left = -1
+        if max_size >= 0 and max_size < _UNLIMITED:
+            left = max_size
         out = b""
         parts: list[bytes] | None = None
         try:
@@ -204,6 +211,8 @@ class Codec:
                 elif self.pending:
                     parts = [out]
         except ERRORS as exc:
+            if str(exc).startswith(_NO_MEMORY):
+                raise MemoryError from exc
             raise ProtocolError(
                 f"compressed data is corrupt: {exc}", code=1007
             ) from None

@@ -28,7 +28,10 @@ cdef class Inbox:
         size=Py_ssize_t, fin=bint,
     )
     cpdef tuple take(self)
-    @cython.locals(rest=list, left=Py_ssize_t, at=Py_ssize_t, end=Py_ssize_t)
+    @cython.locals(
+        rest=list, left=Py_ssize_t, left_whole=Py_ssize_t, left_size=Py_ssize_t,
+        at=Py_ssize_t, end=Py_ssize_t,
+    )
     cdef _remove(self, Py_ssize_t pieces, Py_ssize_t size, bint whole)
     cpdef bint is_full(self)
     cpdef bint is_heavy(self)

@@ -93,16 +93,14 @@ class Inbox:
         """
         rest = self._rest
         left = self.count - pieces
+        left_whole = self.whole - 1 if whole else self.whole
+        left_size = self.size - size
         at = self._first
         end = at + pieces  # the piece before is the oldest of those that stay
-        if left and rest is not None:
-            self._oldest = rest[end - 1]
-        else:
-            self._oldest = None
+        self._oldest = rest[end - 1] if left and rest is not None else None
         self.count = left
-        self.size -= size
-        if whole:
-            self.whole -= 1
+        self.whole = left_whole
+        self.size = left_size
         if left <= 1:
             self._rest = None
             self._first = 0

@@ -328,6 +328,9 @@ class Protocol:
         if self._phase != states.CLOSED:
             self._move(states.LOST)
         self._end_input()
+        self._output.clear()
+        self.output_size = 0
+        self.output_large = False
 
     def take_output(self) -> bytes:
         """Return everything to write, in order, and forget it."""
@@ -336,8 +339,8 @@ class Protocol:
             data = output[0]
         else:
             data = b"".join(output)
-        output.clear()
         self.bytes_sent += len(data)
+        output.clear()
         self.output_size = 0
         self.output_large = False
         return data
