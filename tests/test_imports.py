@@ -30,10 +30,15 @@ ARROWS: dict[str, set[str]] = {
     "core": VALUES,
     "http": VALUES | {"once"},
     "heartbeat": VALUES | {"options"},
-    "outbox": set(),
+    "outbox": {"errors"},
     "ending": VALUES,
-    "session": VALUES | {"core", "ending", "heartbeat", "options", "outbox"},
-    "forms": {"core", "session"},
+    "intake": {"core", "options"},
+    "progress": {"heartbeat"},
+    "overdue": {"ending", "heartbeat", "messages"},
+    "session": VALUES
+    | {"core", "ending", "heartbeat", "intake", "options", "outbox"}
+    | {"overdue", "progress"},
+    "forms": {"core", "outbox", "session"},
     "leaving": VALUES | {"session"},
     "settings": {"options"},
     "client_settings": {"http", "once", "options"},
@@ -51,8 +56,8 @@ ARROWS: dict[str, set[str]] = {
 FREE = {"__init__", "__main__", "cli", "websockets"}
 
 # Whatever waits, tells the time or rolls dice is an argument in these.
-SANS_IO = {"core", "http", "session", "ending", "heartbeat", "outbox", "forms"}
-SANS_IO |= {"leaving"}
+SANS_IO = {"core", "http", "session", "ending", "heartbeat", "intake", "outbox"}
+SANS_IO |= {"forms", "leaving", "overdue", "progress"}
 # The parts of rpc that decide; peers, servers and clients carry it out.
 SANS_IO |= {
     f"rpc/{name}.py"

@@ -89,7 +89,7 @@ class Limits:
     """Unsent bytes above which ``send()`` waits (``write_limit``)."""
     output_bytes_low: int | None = None
     """Unsent bytes at which ``send()`` goes on; a quarter of the above if None."""
-    unsent_bytes: int | None = 16 << 20
+    unsent_bytes: int | None = 1 << 20
     """Unsent bytes at which ``broadcast()`` gives a slow connection up, or drops."""
     unsent_messages: int | None = 64
     """Messages of ``broadcast()`` that wait for a slow connection before some are

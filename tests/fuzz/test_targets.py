@@ -112,9 +112,11 @@ FAULTS = [
     ("deflate", "deflate", "Codec._end_message", _never),
     ("deflate", "deflate", "TAIL", b""),
     ("session", "session", "Session._decide", _doubled),
-    ("session", "session", "Session._must_hold", _never),
+    ("session", "intake", "Intake.must_wait", _never),
+    ("session", "intake", "Intake.stop", _never),
     ("session", "session", "Session._hang_up", _never),
-    ("session", "session", "_cut_reason", str),
+    ("session", "session", "cut_reason", str),
+    ("session", "session", "Session._reach_end", _never),
     ("session", "session", "Session.close", "forgetful"),
 ]
 

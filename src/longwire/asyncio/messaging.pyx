@@ -411,7 +411,7 @@ cdef class Receiving(Operation):
                 return self.take(session)
             self.state = WAITING
             owner._receiving = True
-            session.streaming = False
+            session.intake.streaming = False
         elif self.state != WAITING:
             return Operation.step(self)
         owner._reader = None

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     class Socket:
         closing: bool
         is_reading: bool
+        lost: bool
         write_limits: tuple[int, int]
         receiver: object
 
@@ -96,6 +97,15 @@ class Wire(Socket, wire.Wire):
     def shorten(self) -> None:
         """Have bytes go to the owner without a detour through Python."""
         self.receiver = self.owner
+
+    def writing_failed(self, exc: OSError) -> None:
+        """Tell the owner, who has put off reading, that TCP is gone."""
+        # Not at once: the owner is at work, it has just written.
+        self.loop.call_soon(self._tell_cut, exc)
+
+    def _tell_cut(self, exc: OSError) -> None:
+        if not self.lost:
+            self.owner.cut(exc)
 
     @property
     def transport(self) -> asyncio.Transport:

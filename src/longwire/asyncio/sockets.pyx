@@ -35,7 +35,7 @@ cdef extern from "Python.h":
     char* bytes_at "PyBytes_AS_STRING"(PyObject*)
 
 cdef extern from "poller.h" nogil:
-    int LW_READ, LW_WRITE, LW_BROKEN, LW_NOSIGNAL
+    int LW_READ, LW_WRITE, LW_BROKEN, LW_NOSIGNAL, MSG_PEEK
     ctypedef unsigned int socklen_t
     struct sockaddr:
         pass
@@ -65,7 +65,8 @@ cdef class Socket(Descriptor):
     ``fd`` is not blocking and belongs to it from now on. A subclass has the methods of
     :class:`asyncio.Protocol`: ``data_received``, which is called while there is no
     ``receiver``, ``eof_received``, ``connection_lost``, ``pause_writing`` and
-    ``resume_writing``.
+    ``resume_writing``; and ``writing_failed(exc)``, for a peer that is gone while
+    reading is paused: what it sent before is there to be read, and then the end.
     """
 
     def __init__(self, loop, int fd):
@@ -281,11 +282,22 @@ cdef class Socket(Descriptor):
         self._broken = True
         self._queue = None
         self.unsent = 0
-        if self._paused or self._got_eof or self.closing:
+        if self._got_eof or self.closing or (self._paused and not self._has_input()):
             self._end(os_error(error))
+        elif self._paused:
+            self.writing_failed(os_error(error))
         else:
             self._want()
         return 0
+
+    cdef bint _has_input(self) except -1:
+        """Return whether something came that was not read."""
+        cdef char byte
+        return recv(self.fd, &byte, 1, MSG_PEEK) > 0
+
+    def writing_failed(self, exc):
+        """Nothing can be sent any more; reading is paused."""
+        self._end(exc)
 
     def set_write_limits(self, high, low):
         """Set the marks of ``pause_writing`` and ``resume_writing``, in bytes."""
@@ -355,6 +367,15 @@ cdef class Socket(Descriptor):
     def write_limits(self):
         """The low mark and the high one."""
         return self._low, self._high
+
+    @property
+    def memory(self):
+        """Bytes of memory that unsent bytes take, with the objects that hold them."""
+        if self._queue is None:
+            return 0
+        # What was sent of the first is still in memory; an object has 33 bytes more, and
+        # its place in the list 9.
+        return self.unsent + self._offset + 42 * (len(self._queue) - self._head)
 
     @property
     def lost(self):
