@@ -51,13 +51,11 @@ class FrameReader:
     def feed(self, data: bytes) -> None:
         """Add input. Large input is not copied unless older input is unread."""
         left = self._end - self._pos
-        if not left:
-            self._data = data
-        elif left <= SMALL and not self._later:
-            self._data = self._data[self._pos : self._end] + data
-        else:
+        if self._later or left > SMALL:
+            # Also where all before it was read: what waits comes first.
             self._later += data
             return
+        self._data = self._data[self._pos : self._end] + data if left else data
         self._pos = 0
         self._end = len(self._data)
 
