@@ -17,6 +17,7 @@ from longwire.asyncio.waiting cimport (
     Waiter,
     as_exception,
     mark_as_coroutine,
+    may_resume,
     owned,
     warn_unawaited,
 )
@@ -94,7 +95,7 @@ cdef class Messaging(Receiver):
 
     def feed(self, bytes data):
         """Bytes came. What they cause to be sent leaves in one write."""
-        cdef bint direct = _current_task(self._loop) is None
+        cdef bint direct = may_resume(self._loop) and _current_task(self._loop) is None
         try:
             self.take_bytes(data, self._now(), direct)
         except (KeyboardInterrupt, SystemExit) as exc:
