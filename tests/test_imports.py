@@ -39,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "client_settings": {"http", "once", "options"},
     "connecting": PLANS | {"client_settings"},
     "accepting": PLANS,
-    "retrying": {"errors", "escaping", "options"},
+    "retrying": VALUES | {"escaping", "options"},
     "connection": VALUES | {"http", "once", "options", "session"},
     "asyncio": PLANS
     | {"accepting", "client_settings", "connecting", "connection", "forms", "outbox"}

@@ -87,8 +87,8 @@ class connect:
 
     ``await connect(uri)`` gives a :class:`ClientConnection`; ``async with`` also closes
     it; ``async for`` gives a new one each time the last has ended, waiting longer after
-    each failed attempt. Nothing happens before that, and no running loop is needed to
-    make the object.
+    each failed attempt, and after each connection that came to nothing. Nothing happens
+    before that, and no running loop is needed to make the object.
 
     ``origin``, ``subprotocols``, ``additional_headers`` and ``user_agent_header`` go
     into the request; ``compression`` is the name of a profile, a
@@ -233,8 +233,11 @@ class connect:
     async def __aiter__(self) -> AsyncIterator[ClientConnection]:
         """Yield a new connection each time the last one has ended.
 
-        The last one is closed when the loop asks for the next. Raises what
-        ``process_exception`` calls final.
+        The last one is closed when the loop asks for the next. The delays begin anew
+        after a connection that brought a message or lasted longer than the last delay;
+        one that did not, or that the server closed with 1013, counts as a failed
+        attempt. Raises what ``process_exception`` calls final, and the last exception
+        when the delays are used up.
         """
         retries = retrying.Retries(
             self._process_exception, self._reconnect_delays, self._settings.logger
@@ -246,7 +249,6 @@ class connect:
                 delay = retries.delay_after(exc)
                 await asyncio.sleep(delay)
                 continue
-            retries.succeeded()
             entered = await connection.__aenter__()
             try:
                 yield entered
@@ -254,6 +256,7 @@ class connect:
                 # An exception in the body of the loop does not come here: leaving
                 # the loop by one looks like leaving it by break.
                 await connection.__aexit__(None, None, None)
+            await asyncio.sleep(retries.delay_after_end(connection._live.exception()))
 
 
 async def _within(
