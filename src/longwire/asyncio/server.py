@@ -14,6 +14,7 @@ import os
 import random
 import socket
 import ssl as ssl_module
+import warnings
 from collections.abc import (
     Awaitable,
     Callable,
@@ -88,9 +89,11 @@ class Server:
     that makes the listening :class:`asyncio.Server`.
     """
 
+    _unused = False  # what serve() has made: nobody started it yet
+
     def __init__(
         self,
-        create_server: Callable[[], Coroutine[Any, Any, Listening]],
+        create_server: Callable[[Server], Coroutine[Any, Any, Listening]],
         handler: Handler,
         logger: LoggerLike | None = None,
         *,
@@ -119,6 +122,14 @@ class Server:
         self._closed: asyncio.Event = asyncio.Event()
         self._stopped: asyncio.Event = asyncio.Event()
 
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if self._unused:
+            warn(
+                "serve() was never awaited or entered: its server has not listened",
+                RuntimeWarning,
+                source=self,
+            )
+
     # --- starting ----------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, None, Self]:
@@ -134,6 +145,7 @@ class Server:
         await self.wait_closed()
 
     async def _start(self) -> Self:
+        self._unused = False
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         check_loop(self._loop, "server")
@@ -141,7 +153,7 @@ class Server:
             self._starting = asyncio.Lock()
         async with self._starting:
             if self._server is None and not self._closing:
-                self._server = await self._create_server()
+                self._server = await self._create_server(self)
                 if self._closing:  # while its address was looked up
                     self._server.close()
                 for sock in self._server.sockets:
@@ -304,6 +316,7 @@ class Server:
         if self._closing:
             return
         self._closing = True
+        self._unused = False
         if self._server is not None:
             self.logger.info("server closing")
             self._server.close()
@@ -587,7 +600,7 @@ def serve(
 
     start = kwargs.pop("start_serving", True)
 
-    async def listen() -> Listening:
+    async def listen(server: Server) -> Listening:
         loop = asyncio.get_running_loop()
         name = "create_unix_server" if unix else "create_server"
         create = method_of(loop, name, tls is not None)
@@ -612,6 +625,7 @@ def serve(
         create_connection=create_connection,
         tls=tls,
     )
+    server._unused = True
     return server
 
 
