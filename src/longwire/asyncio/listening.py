@@ -1,26 +1,112 @@
 """Listening: a server's sockets, with the loop or the reactor at them.
 
-asyncio binds them as its many options say; who accepts from them is decided here.
+asyncio binds them as its many options say; who accepts from them is decided here. Not
+asyncio itself, where the loop can watch a descriptor: out of descriptors, it tells its
+exception handler of each of a hundred attempts a second.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .native import Listener
+from .usage import ACCEPT_PAUSE
 
-__all__ = ["Listening"]
+__all__ = ["Listening", "LoopListener"]
+
+# Connections accepted in one turn of the loop from one socket.
+_ACCEPTS = 64
+# The process, or the system, has no descriptor or memory for one more.
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+# The socket is not ours any more. All other errors are of the one connection.
+_LOST = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
+
+Exhausted = Callable[[OSError], None]
+
+
+class LoopListener:
+    """A listening socket that the loop watches: ``connect(sock)`` makes a connection.
+
+    ``exhausted`` is told when the process has no descriptor or memory for one more;
+    after ``ACCEPT_PAUSE`` seconds it goes on.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: Any,
+        backlog: int,
+        connect: Callable[[socket.socket], Coroutine[Any, Any, None]],
+        exhausted: Exhausted,
+    ) -> None:
+        self._loop = loop
+        self._connect = connect
+        self._exhausted = exhausted
+        self._told = False
+        self._again: asyncio.TimerHandle | None = None
+        self._making: set[asyncio.Task[None]] = set()
+        # Some loops show what is no socket, and watch what they have themselves.
+        self._sock = socket.socket(fileno=os.dup(sock.fileno()))
+        self._sock.setblocking(False)
+        self._sock.listen(backlog)
+        loop.add_reader(self._sock.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTS):
+            try:
+                sock, _ = self._sock.accept()
+            except BlockingIOError:
+                self._told = False
+                return
+            except OSError as exc:
+                if exc.errno in _EXHAUSTED:
+                    self._back_off(exc)
+                    return
+                if exc.errno in _LOST:
+                    self.stop()
+                    raise
+                continue  # gone already, or an error of the network's
+            sock.setblocking(False)
+            task = self._loop.create_task(self._connect(sock))
+            self._making.add(task)
+            task.add_done_callback(self._making.discard)
+
+    def _back_off(self, exc: OSError) -> None:
+        self._loop.remove_reader(self._sock.fileno())
+        self._again = self._loop.call_later(ACCEPT_PAUSE, self._go_on)
+        if not self._told:
+            # Once for each time that it lasts, not for each attempt.
+            self._told = True
+            self._exhausted(exc)
+
+    def _go_on(self) -> None:
+        self._again = None
+        self._loop.add_reader(self._sock.fileno(), self._accept)
+
+    def stop(self) -> None:
+        """Accept no more; drop what was accepted and is no connection yet."""
+        if self._again is not None:
+            self._again.cancel()
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock.fileno())
+            self._sock.close()
+        for task in self._making:
+            task.cancel()
 
 
 class Listening:
     """The listening sockets of ``server``.
 
-    ``accepted`` gets (descriptor, peer's address) of each connection, by the reactor;
-    with None asyncio itself accepts. ``exhausted`` is told when the process has no
-    descriptors left for it.
+    ``accepted`` gets (descriptor, peer's address) of each connection, by the reactor.
+    Without it, ``connect`` is called with a connected socket and makes a transport of
+    it. With neither, asyncio itself accepts, as it does on loops that cannot watch a
+    descriptor. ``exhausted`` is told when the process has no descriptors left.
     """
 
     def __init__(
@@ -28,13 +114,15 @@ class Listening:
         server: asyncio.Server,
         backlog: int = 100,
         accepted: Callable[[int, Any], None] | None = None,
-        exhausted: Callable[[OSError], None] | None = None,
+        exhausted: Exhausted | None = None,
+        connect: Callable[[socket.socket], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._server = server
         self._backlog = backlog
         self._accepted = accepted
-        self._exhausted = exhausted
-        self._listeners: list[Listener] = []
+        self._exhausted = exhausted or (lambda exc: None)
+        self._connect = connect
+        self._listeners: list[Listener | LoopListener] = []
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """Return the event loop."""
@@ -51,19 +139,22 @@ class Listening:
 
     async def start_serving(self) -> None:
         """Begin to accept connections, if not begun."""
-        if self._accepted is None:
+        if self._accepted is None and self._connect is None:
             await self._server.start_serving()
         elif not self._listeners:
-            for sock in self.sockets:
-                self._listeners.append(
-                    Listener(
-                        self.get_loop(),
-                        sock,
-                        self._backlog,
-                        self._accepted,
-                        self._exhausted,
-                    )
-                )
+            with contextlib.ExitStack() as undo:
+                for sock in self.sockets:
+                    listener = self._listen(sock)
+                    undo.callback(listener.stop)
+                    self._listeners.append(listener)
+                undo.pop_all()
+
+    def _listen(self, sock: socket.socket) -> Listener | LoopListener:
+        loop, backlog = self.get_loop(), self._backlog
+        if self._accepted is not None:
+            return Listener(loop, sock, backlog, self._accepted, self._exhausted)
+        assert self._connect is not None
+        return LoopListener(loop, sock, backlog, self._connect, self._exhausted)
 
     def close(self) -> None:
         """Accept no more, and close the sockets."""

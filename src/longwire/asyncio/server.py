@@ -32,6 +32,7 @@ from ..accepting import (
     ServerSettings,
     server_settings,
 )
+from ..escaping import one_line
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
@@ -374,15 +375,33 @@ class Server:
         ws._accepted_at = asyncio.get_running_loop().time()
         return ws
 
+    async def _connect(self, sock: socket.socket) -> None:
+        """Make a connection over a transport of the accepted ``sock``."""
+        loop = asyncio.get_running_loop()
+        connect = method_of(loop, "connect_accepted_socket", self._tls is not None)
+        try:
+            await connect(self.make_wire, sock, **self._loop_tls(loop))
+        except (OSError, ssl_module.SSLError) as exc:
+            # Gone already, or failed in a TLS handshake of the loop's own.
+            sock.close()
+            self.logger.info("opening handshake failed: %s", one_line(exc))
+        except Exception as exc:
+            sock.close()
+            what = {"message": "making a connection failed", "exception": exc}
+            loop.call_exception_handler(what)
+        except BaseException:
+            sock.close()
+            raise
+
     def _exhausted(self, exc: OSError) -> None:
         self.logger.error("server cannot accept connections for a while: %s", exc)
 
     def _loop_tls(self, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
-        """Return what ``create_server`` has to know of TLS: nothing, where we start it.
+        """Return what the loop has to know of TLS: nothing, where we start it.
 
-        asyncio's own TLS server says nothing of failures and knows nothing of our
-        limits. Other loops (uvloop) read before a connection can be turned to TLS, so
-        there it has to do.
+        asyncio's own TLS says nothing of failures and knows nothing of our limits.
+        Other loops (uvloop) read before a connection can be turned to TLS, so there it
+        has to do.
         """
         if self._tls is None or isinstance(loop, asyncio.BaseEventLoop):
             return {}
@@ -602,16 +621,19 @@ def serve(
 
     async def listen(server: Server) -> Listening:
         loop = asyncio.get_running_loop()
-        name = "create_unix_server" if unix else "create_server"
-        create = method_of(loop, name, tls is not None)
-        options = server._loop_tls(loop)
         # Asked first: it raises where the environment asks for nonsense.
         by_reactor = native.is_available(loop) and tls is None
+        watched = native.can_watch(loop)
+        name = "create_unix_server" if unix else "create_server"
+        create = method_of(loop, name, tls is not None and not watched)
+        # Where the loop accepts, it has to know of TLS.
+        options = {} if watched else server._loop_tls(loop)
         listening = Listening(
             await create(server.make_wire, start_serving=False, **kwargs, **options),
             kwargs.get("backlog", 100),
-            server._take if by_reactor else None,
-            server._exhausted,
+            accepted=server._take if by_reactor else None,
+            connect=server._connect if watched else None,
+            exhausted=server._exhausted,
         )
         if start:
             await listening.start_serving()
