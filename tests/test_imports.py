@@ -26,6 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "options": set(),
     "build": set(),
     "once": set(),
+    "admission": {"options"},
     "steps": {"messages"},
     "core": VALUES,
     "http": VALUES | {"once"},
@@ -43,7 +44,7 @@ ARROWS: dict[str, set[str]] = {
     "connection": VALUES | {"http", "once", "options", "session"},
     "asyncio": PLANS
     | {"accepting", "client_settings", "connecting", "connection", "forms", "outbox"}
-    | {"leaving", "once", "retrying"},
+    | {"admission", "leaving", "once", "retrying"},
     # Public names of longwire, at the moment they are needed: no front end by its name.
     "rpc": VALUES | {"Server", "broadcast", "connect", "serve"},
 }
@@ -52,7 +53,7 @@ FREE = {"__init__", "__main__", "cli", "websockets"}
 
 # Whatever waits, tells the time or rolls dice is an argument in these.
 SANS_IO = {"core", "http", "session", "ending", "heartbeat", "outbox", "forms"}
-SANS_IO |= {"leaving"}
+SANS_IO |= {"admission", "leaving"}
 # The parts of rpc that decide; peers, servers and clients carry it out.
 SANS_IO |= {
     f"rpc/{name}.py"

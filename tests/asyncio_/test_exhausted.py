@@ -79,7 +79,9 @@ async def main():
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda loop, context: told.append(str(context)))
     await loop.run_in_executor(None, int)
-    options = {"ssl": here, "close_timeout": 1}
+    # More than there are descriptors for.
+    limits = longwire.Limits(connections=None, connections_per_address=None)
+    options = {"ssl": here, "close_timeout": 1, "limits": limits}
     async with longwire.serve(echo, "127.0.0.1", 0, **options) as server:
         port = server.sockets[0].getsockname()[1]
         heard = []

@@ -7,7 +7,6 @@ is in ``server_connection.py``.
 from __future__ import annotations
 
 import asyncio
-import collections
 import inspect
 import logging
 import os
@@ -32,6 +31,7 @@ from ..accepting import (
     ServerSettings,
     server_settings,
 )
+from ..admission import Admission
 from ..escaping import one_line
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
@@ -67,9 +67,6 @@ ProcessResponse = Callable[
     [ServerConnection, Request, Response],
     Awaitable[Response | None] | Response | None,
 ]
-
-_MAX_CROWDED = 64
-"""Connections over a limit that are told so at one time; more are cut off."""
 
 
 # What a task passes on without having failed.
@@ -115,9 +112,8 @@ class Server:
         self._closing = False
         self._draining = False
         self._tasks: dict[ServerConnection, asyncio.Task[None]] = {}
-        self._per_address: collections.Counter[str] = collections.Counter()
         self._open: set[ServerConnection] = set()
-        self._crowded = 0
+        self._admission = Admission(self._settings.limits)
         # Handlers whose author was told that they serve one message only.
         self._told: set[str] = set()
         self._closed: asyncio.Event = asyncio.Event()
@@ -414,18 +410,18 @@ class Server:
     def _admit(self, ws: ServerConnection) -> None:
         """Start serving a connection that was just accepted, or cut it off."""
         assert ws.wire is not None
-        limits, address = self._settings.limits, ws._address
-        if _reached(len(self._tasks) - self._crowded, limits.connections) or _reached(
-            self._per_address[address] if address else 0,
-            limits.connections_per_address,
-        ):
-            if self._crowded >= _MAX_CROWDED:
+        admission, address = self._admission, ws._address
+        limit = admission.reached(address)
+        if limit is None:
+            admission.enter(address)
+        else:
+            news = admission.news_of(limit, address)
+            if news is not None:
+                self.logger.warning("server refuses connections: %s", news)
+            if not admission.enter_crowded():
                 ws.wire.abort()
                 return
             ws._crowded = True
-            self._crowded += 1
-        elif address:
-            self._per_address[address] += 1
         if self._starts_tls:
             # The first bytes are for TLS, which starts in a moment.
             ws.transport.pause_reading()
@@ -444,15 +440,12 @@ class Server:
 
     def _release(self, ws: ServerConnection, task: asyncio.Task[None]) -> None:
         """A connection's task has ended."""
-        address = ws._address
         del self._tasks[ws]
         self._open.discard(ws)
         if ws._crowded:
-            self._crowded -= 1
-        elif address:
-            self._per_address[address] -= 1
-            if not self._per_address[address]:
-                del self._per_address[address]
+            self._admission.leave_crowded()
+        else:
+            self._admission.leave(ws._address)
         exc = None if task.cancelled() else task.exception()
         if exc is not None and not isinstance(exc, _ENDS_OF_THE_PROGRAM):
             ws.logger.error("connection task failed", exc_info=exc)
@@ -491,10 +484,6 @@ class _WaitClosed:
 
 def _not_started() -> RuntimeError:
     return RuntimeError("the server was not started: await it, or enter it")
-
-
-def _reached(count: int, limit: int | None) -> bool:
-    return limit is not None and count >= limit
 
 
 def _name_of(sock: socket.socket) -> str:
