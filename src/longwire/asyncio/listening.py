@@ -12,13 +12,19 @@ import contextlib
 import errno
 import os
 import socket
+import ssl
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .native import Listener
+from ..escaping import one_line
+from .native import Listener, can_watch, is_available
+from .network import method_of
 from .usage import ACCEPT_PAUSE
 
-__all__ = ["Listening", "LoopListener"]
+if TYPE_CHECKING:
+    from .server import Server
+
+__all__ = ["Listening", "LoopListener", "Transports", "listen"]
 
 # Connections accepted in one turn of the loop from one socket.
 _ACCEPTS = 64
@@ -98,6 +104,78 @@ class LoopListener:
             self._sock.close()
         for task in self._making:
             task.cancel()
+
+
+class Transports:
+    """Makes connections of ``server`` over transports of the loop."""
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
+        self._loop = loop
+        self.tls = self._loop_tls()
+
+    def _loop_tls(self) -> dict[str, Any]:
+        """Return what the loop has to know of TLS: nothing, where we start it.
+
+        asyncio's own TLS says nothing of failures and knows nothing of our limits.
+        Other loops (uvloop) read before a connection can be turned to TLS, so there it
+        has to do.
+        """
+        server, tls = self._server, self._server._tls
+        if tls is None or isinstance(self._loop, asyncio.BaseEventLoop):
+            return {}
+        server._starts_tls = False
+        options = {"ssl": tls.context, **tls.options}
+        if server._settings.timeouts.open:
+            time_limit = server._settings.timeouts.open
+            options.setdefault("ssl_handshake_timeout", time_limit)
+        return options
+
+    async def connect(self, sock: socket.socket) -> None:
+        """Make a connection of the accepted ``sock``."""
+        server, loop = self._server, self._loop
+        connect = method_of(loop, "connect_accepted_socket", server._tls is not None)
+        try:
+            await connect(server.make_wire, sock, **self.tls)
+        except (OSError, ssl.SSLError) as exc:
+            # Gone already, or failed in a TLS handshake of the loop's own.
+            sock.close()
+            server.logger.info("opening handshake failed: %s", one_line(exc))
+        except Exception as exc:
+            sock.close()
+            what = {"message": "making a connection failed", "exception": exc}
+            loop.call_exception_handler(what)
+        except BaseException:
+            sock.close()
+            raise
+
+
+async def listen(
+    server: Server, unix: bool, options: dict[str, Any], start: bool
+) -> Listening:
+    """Bind the sockets of ``server``, and begin to accept if ``start``.
+
+    ``options`` are those of the loop's ``create_server()`` or ``create_unix_server()``.
+    """
+    loop = asyncio.get_running_loop()
+    # Asked first: it raises where the environment asks for nonsense.
+    by_reactor = is_available(loop) and server._tls is None
+    watched = can_watch(loop)
+    transports = Transports(server, loop)
+    name = "create_unix_server" if unix else "create_server"
+    create = method_of(loop, name, server._tls is not None and not watched)
+    # Where the loop accepts, it has to know of TLS.
+    options = {**options, **({} if watched else transports.tls)}
+    listening = Listening(
+        await create(server.make_wire, start_serving=False, **options),
+        options.get("backlog", 100),
+        accepted=server._take if by_reactor else None,
+        connect=transports.connect if watched else None,
+        exhausted=server._exhausted,
+    )
+    if start:
+        await listening.start_serving()
+    return listening
 
 
 class Listening:

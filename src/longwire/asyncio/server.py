@@ -12,7 +12,6 @@ import logging
 import os
 import random
 import socket
-import ssl as ssl_module
 import warnings
 from collections.abc import (
     Awaitable,
@@ -23,7 +22,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import Any, NamedTuple, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from ..accepting import (
     CLOSING,
@@ -32,7 +31,6 @@ from ..accepting import (
     server_settings,
 )
 from ..admission import Admission
-from ..escaping import one_line
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
@@ -50,8 +48,8 @@ from ..settings import (
     timeouts_from,
 )
 from . import native, transport
-from .listening import Listening
-from .network import method_of
+from .listening import Listening, listen
+from .network import Tls, take_tls
 from .server_connection import ServerConnection
 from .usage import check_loop, check_thread
 
@@ -73,11 +71,6 @@ ProcessResponse = Callable[
 _ENDS_OF_THE_PROGRAM = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
-class _Tls(NamedTuple):
-    context: ssl_module.SSLContext
-    options: dict[str, Any]
-
-
 class Server:
     """A WebSocket server, made by :func:`serve`.
 
@@ -97,7 +90,7 @@ class Server:
         *,
         settings: ServerSettings | None = None,
         create_connection: Callable[..., ServerConnection] | None = None,
-        tls: _Tls | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self.handler = handler
         self.logger = logger or logging.getLogger("longwire.server")
@@ -105,6 +98,7 @@ class Server:
         self._settings = settings or ServerSettings()
         self._create_connection = create_connection
         self._tls = tls
+        # Where the loop does TLS, this is set to False: see listening.py.
         self._starts_tls = tls is not None
         self._server: Listening | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -371,41 +365,8 @@ class Server:
         ws._accepted_at = asyncio.get_running_loop().time()
         return ws
 
-    async def _connect(self, sock: socket.socket) -> None:
-        """Make a connection over a transport of the accepted ``sock``."""
-        loop = asyncio.get_running_loop()
-        connect = method_of(loop, "connect_accepted_socket", self._tls is not None)
-        try:
-            await connect(self.make_wire, sock, **self._loop_tls(loop))
-        except (OSError, ssl_module.SSLError) as exc:
-            # Gone already, or failed in a TLS handshake of the loop's own.
-            sock.close()
-            self.logger.info("opening handshake failed: %s", one_line(exc))
-        except Exception as exc:
-            sock.close()
-            what = {"message": "making a connection failed", "exception": exc}
-            loop.call_exception_handler(what)
-        except BaseException:
-            sock.close()
-            raise
-
     def _exhausted(self, exc: OSError) -> None:
         self.logger.error("server cannot accept connections for a while: %s", exc)
-
-    def _loop_tls(self, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
-        """Return what the loop has to know of TLS: nothing, where we start it.
-
-        asyncio's own TLS says nothing of failures and knows nothing of our limits.
-        Other loops (uvloop) read before a connection can be turned to TLS, so there it
-        has to do.
-        """
-        if self._tls is None or isinstance(loop, asyncio.BaseEventLoop):
-            return {}
-        self._starts_tls = False
-        options = {"ssl": self._tls.context, **self._tls.options}
-        if self._settings.timeouts.open:
-            options.setdefault("ssl_handshake_timeout", self._settings.timeouts.open)
-        return options
 
     def _admit(self, ws: ServerConnection) -> None:
         """Start serving a connection that was just accepted, or cut it off."""
@@ -602,34 +563,17 @@ def serve(
     # For longwire.websockets, whose servers have names of former editions too.
     make_server: Callable[..., Server] = kwargs.pop("make_server", Server)
     _check_network(unix, kwargs)
-    tls = _take_tls(kwargs)
+    tls = take_tls(kwargs)
     if not unix:
         kwargs.update(host=host, port=port)
 
     start = kwargs.pop("start_serving", True)
 
-    async def listen(server: Server) -> Listening:
-        loop = asyncio.get_running_loop()
-        # Asked first: it raises where the environment asks for nonsense.
-        by_reactor = native.is_available(loop) and tls is None
-        watched = native.can_watch(loop)
-        name = "create_unix_server" if unix else "create_server"
-        create = method_of(loop, name, tls is not None and not watched)
-        # Where the loop accepts, it has to know of TLS.
-        options = {} if watched else server._loop_tls(loop)
-        listening = Listening(
-            await create(server.make_wire, start_serving=False, **kwargs, **options),
-            kwargs.get("backlog", 100),
-            accepted=server._take if by_reactor else None,
-            connect=server._connect if watched else None,
-            exhausted=server._exhausted,
-        )
-        if start:
-            await listening.start_serving()
-        return listening
+    async def create(server: Server) -> Listening:
+        return await listen(server, unix, kwargs, start)
 
     server = make_server(
-        listen,
+        create,
         cast(Handler, handler),
         settings.logger,
         settings=settings,
@@ -686,15 +630,3 @@ def _check_network(unix: bool, given: Mapping[str, Any]) -> None:
     if unix:
         known -= {"host", "port"}
     check_keywords("unix_serve" if unix else "serve", given, known)
-
-
-def _take_tls(kwargs: dict[str, Any]) -> _Tls | None:
-    """Remove and return what concerns TLS, which we start ourselves."""
-    context = kwargs.pop("ssl", None)
-    if context is None:
-        return None  # the loop itself refuses TLS options without a context
-    if not isinstance(context, ssl_module.SSLContext):
-        kind = type(context).__name__
-        raise TypeError(f"ssl must be an ssl.SSLContext or None, not {kind}")
-    names = ("ssl_handshake_timeout", "ssl_shutdown_timeout")
-    return _Tls(context, {name: kwargs.pop(name) for name in names if name in kwargs})
