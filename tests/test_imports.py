@@ -23,10 +23,12 @@ ARROWS: dict[str, set[str]] = {
     "escaping": set(),
     "messages": {"escaping"},
     "errors": {"escaping", "messages"},
-    "options": set(),
+    "machine": set(),
+    "options": {"machine"},
     "build": set(),
     "once": set(),
     "admission": {"options"},
+    "budget": set(),
     "steps": {"messages"},
     "core": VALUES,
     "http": VALUES | {"once"},
@@ -44,7 +46,7 @@ ARROWS: dict[str, set[str]] = {
     "connection": VALUES | {"http", "once", "options", "session"},
     "asyncio": PLANS
     | {"accepting", "client_settings", "connecting", "connection", "forms", "outbox"}
-    | {"admission", "leaving", "once", "retrying"},
+    | {"admission", "budget", "leaving", "once", "retrying"},
     # Public names of longwire, at the moment they are needed: no front end by its name.
     "rpc": VALUES | {"Server", "broadcast", "connect", "serve"},
 }
@@ -53,7 +55,7 @@ FREE = {"__init__", "__main__", "cli", "websockets"}
 
 # Whatever waits, tells the time or rolls dice is an argument in these.
 SANS_IO = {"core", "http", "session", "ending", "heartbeat", "outbox", "forms"}
-SANS_IO |= {"admission", "leaving"}
+SANS_IO |= {"admission", "budget", "leaving"}
 # The parts of rpc that decide; peers, servers and clients carry it out.
 SANS_IO |= {
     f"rpc/{name}.py"

@@ -10,15 +10,10 @@ import dataclasses
 import importlib.util
 import logging
 import math
-import types
 from collections.abc import Mapping
 from typing import Any
 
-resource: types.ModuleType | None
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
+from .machine import default_connections, default_memory
 
 __all__ = [
     "PROFILES",
@@ -36,9 +31,6 @@ SLOW = ("disconnect", "drop_oldest", "latest_only")
 
 _QUARTER = -1
 """Default of ``Limits.connections_per_address``, which depends on another field."""
-
-_SPARE_FILES = 64
-"""Descriptors left for what is no connection, and for those that are told why not."""
 
 LoggerLike = logging.Logger | logging.LoggerAdapter[Any]
 """What ``logger=`` takes, beside a logger's name."""
@@ -60,16 +52,6 @@ def _check_seconds(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a number of seconds or None, not {kind}")
     if not value >= 0 or math.isinf(value):
         raise ValueError(f"{name} is {value}; a finite number >= 0 is allowed")
-
-
-def _default_connections() -> int:
-    """Return the most connections that this process has descriptors for."""
-    if resource is None:
-        return 65536
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return 65536
-    return max(1, min(65536, int(soft) - _SPARE_FILES))
 
 
 def check_slow(policy: object) -> None:
@@ -122,19 +104,21 @@ class Limits:
     ``unsent_bytes``, ``"drop_oldest"``, or ``"latest_only"`` of each ``key``."""
     pings_per_second: int | None = 100
     """Pings a peer may send in one second."""
-    connections: int | None = dataclasses.field(
-        default_factory=lambda: _default_connections()
-    )
+    connections: int | None = dataclasses.field(default_factory=default_connections)
     """Connections one server holds at a time: 65,536, or 64 fewer than the files that
     this process may have open, so that more can still be answered."""
     connections_per_address: int | None = _QUARTER
     """Connections one server holds at a time from one network address, the network of
     64 bits for IPv6: a quarter of ``connections``, at least 16."""
+    server_memory: int | None = dataclasses.field(default_factory=default_memory)
+    """Bytes that messages of all connections of a server take together, received and
+    not, sent and not, at which the largest are not read from any more: a quarter of the
+    memory that this process may have, from 64 MiB to 1 GiB."""
 
     def __post_init__(self) -> None:
         if self.connections_per_address == _QUARTER:
             most = self.connections
-            most = _default_connections() if most is None else most
+            most = default_connections() if most is None else most
             object.__setattr__(self, "connections_per_address", max(16, most // 4))
         check_slow(self.slow)
         for field in dataclasses.fields(self):
