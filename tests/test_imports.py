@@ -23,9 +23,12 @@ ARROWS: dict[str, set[str]] = {
     "escaping": set(),
     "messages": {"escaping"},
     "errors": {"escaping", "messages"},
-    "options": set(),
+    "machine": set(),
+    "options": {"machine"},
     "build": set(),
     "once": set(),
+    "admission": {"options"},
+    "budget": set(),
     "steps": {"messages"},
     "core": VALUES,
     "http": VALUES | {"once"},
@@ -44,11 +47,11 @@ ARROWS: dict[str, set[str]] = {
     "client_settings": {"http", "once", "options"},
     "connecting": PLANS | {"client_settings"},
     "accepting": PLANS,
-    "retrying": {"errors", "escaping", "options"},
+    "retrying": VALUES | {"escaping", "options"},
     "connection": VALUES | {"http", "once", "options", "session"},
     "asyncio": PLANS
     | {"accepting", "client_settings", "connecting", "connection", "forms", "outbox"}
-    | {"leaving", "once", "retrying"},
+    | {"admission", "budget", "leaving", "once", "retrying"},
     # Public names of longwire, at the moment they are needed: no front end by its name.
     "rpc": VALUES | {"Server", "broadcast", "connect", "serve"},
 }
@@ -57,7 +60,7 @@ FREE = {"__init__", "__main__", "cli", "websockets"}
 
 # Whatever waits, tells the time or rolls dice is an argument in these.
 SANS_IO = {"core", "http", "session", "ending", "heartbeat", "intake", "outbox"}
-SANS_IO |= {"forms", "leaving", "overdue", "progress"}
+SANS_IO |= {"admission", "budget", "forms", "leaving", "overdue", "progress"}
 # The parts of rpc that decide; peers, servers and clients carry it out.
 SANS_IO |= {
     f"rpc/{name}.py"

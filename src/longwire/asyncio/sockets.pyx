@@ -31,6 +31,8 @@ from longwire.asyncio.reactor cimport (
     os_error,
 )
 
+from .usage import ACCEPT_PAUSE
+
 cdef extern from "Python.h":
     char* bytes_at "PyBytes_AS_STRING"(PyObject*)
 
@@ -50,9 +52,6 @@ cdef extern from "poller.h" nogil:
     int SHUT_WR
     int listen(int fd, int backlog)
     int close(int fd)
-
-PAUSE = 1.0
-"""Seconds without accepting after the process has run out of descriptors or memory."""
 
 cdef enum:
     ACCEPTS = 64  # connections accepted at one time from one socket
@@ -417,7 +416,7 @@ cdef class Listener(Descriptor):
 
     The descriptor is somebody else's, and stays open. ``exhausted(exc)`` is called when
     the process has no descriptor or memory for one more; it then goes on after
-    ``PAUSE`` seconds.
+    ``ACCEPT_PAUSE`` seconds.
     """
 
     def __init__(self, loop, int fd, int backlog, accepted):
@@ -435,12 +434,17 @@ cdef class Listener(Descriptor):
                 return 0  # stopped by the last one accepted
             fd = lw_accept(self.fd, NULL, NULL)
             if fd >= 0:
-                self._accepted(fd)
+                try:
+                    self._accepted(fd)
+                except OSError as exc:
+                    # The system will watch no more descriptors: it is the same with all.
+                    self._back_off(exc)
+                    return 0
             elif errno == EAGAIN:
                 self._told = False
                 return 0
             elif errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
-                self._back_off(errno)
+                self._back_off(os_error(errno))
                 return 0
             elif errno in (EBADF, EINVAL, ENOTSOCK):
                 # Somebody took the socket from us: that does not get better, and the
@@ -449,13 +453,13 @@ cdef class Listener(Descriptor):
             # Else the one who came is gone already, or an error of the network's.
         return 0
 
-    def _back_off(self, error):
+    def _back_off(self, exc):
         self.reactor.change(self, 0)
-        self._again = self.reactor.loop.call_later(PAUSE, self._go_on)
+        self._again = self.reactor.loop.call_later(ACCEPT_PAUSE, self._go_on)
         if not self._told:
             # Once for each time that it lasts, not for each attempt.
             self._told = True
-            self.exhausted(os_error(error))
+            self.exhausted(exc)
 
     def _lose(self, error):
         self.stop()

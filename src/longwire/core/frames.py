@@ -52,6 +52,7 @@ class FrameReader:
         """Add input. Large input is not copied unless older input is unread."""
         left = self._end - self._pos
         if self._later or left > SMALL:
+            # Also where all before it was read: what waits comes first.
             self._later += data
             return
         if left:
