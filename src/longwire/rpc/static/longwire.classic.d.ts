@@ -193,7 +193,8 @@ declare namespace longwire {
        */
       error: unknown;
       /**
-       * when the next attempt is made, from the end on; null for never
+       * when the next attempt is made, from the end on; null for never,
+       * Infinity where it waits for the page to be shown again
        */
       retryAfter: number | null;
   };
@@ -306,8 +307,9 @@ declare namespace longwire {
        *
        * @param {Cause} cause
        * @param {string} [reason]
+       * @param {number} [code]
        */
-      drop(cause: Cause, reason?: string): void;
+      drop(cause: Cause, reason?: string, code?: number): void;
       /**
        * Send a message; throws where there is no open connection or too much is unsent.
        *

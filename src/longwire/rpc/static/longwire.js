@@ -301,6 +301,8 @@ var Client = class extends Emitter {
   /** @type {any} */
   #pulse;
   #wanted = false;
+  #away = false;
+  // the page is in a cache, or frozen
   #attempt = 0;
   // counts them all: what an old one began is told apart by it
   #failures = 0;
@@ -350,8 +352,7 @@ var Client = class extends Emitter {
     }
     this.#wanted = true;
     this.#failures = this.#delay = 0;
-    globalThis.addEventListener?.("online", this.#wake);
-    globalThis.document?.addEventListener("visibilitychange", this.#wake);
+    this.#listen("addEventListener");
     if (this.#state === "CLOSED") this.#open();
     return this;
   }
@@ -385,9 +386,10 @@ var Client = class extends Emitter {
    *
    * @param {Cause} cause
    * @param {string} [reason]
+   * @param {number} [code]
    */
-  drop(cause, reason = "") {
-    if (this.#state !== "CLOSED") this.#end(cause, { code: 4e3, reason });
+  drop(cause, reason = "", code = 4e3) {
+    if (this.#state !== "CLOSED") this.#end(cause, { code, reason });
   }
   /**
    * Send a message; throws where there is no open connection or too much is unsent.
@@ -410,16 +412,47 @@ var Client = class extends Emitter {
   wake() {
     if (!this.#wanted) return;
     if (this.#state === "CLOSED") this.#open();
-    else if (this.#state === "OPEN" && this.#heartbeat) this.#beat(true);
+    else this.#ask();
   }
-  #wake = () => {
-    if (globalThis.document?.visibilityState !== "hidden") this.wake();
+  /** Find out whether an open connection still lives. */
+  #ask() {
+    if (this.#state === "OPEN" && this.#heartbeat) this.#beat(true);
+  }
+  /**
+   * What the browser tells of the page and the network. Workers hear of the network alone.
+   *
+   * @param {any} event
+   */
+  #heed = ({ type, persisted }) => {
+    if (type === "freeze" || type === "pagehide" && persisted) this.#leave();
+    else if (type === "resume" || type === "pageshow") this.#return();
+    else if (type === "offline") this.#ask();
+    else if (type !== "pagehide" && globalThis.document?.visibilityState !== "hidden") this.wake();
   };
+  /** @param {"addEventListener" | "removeEventListener"} verb */
+  #listen(verb) {
+    for (const type of ["online", "offline", "pagehide", "pageshow"]) globalThis[verb]?.(type, this.#heed);
+    for (const type of ["visibilitychange", "freeze", "resume"]) globalThis.document?.[verb](type, this.#heed);
+  }
+  /**
+   * The page was left and may be shown again, or is frozen: it would hold a connection on
+   * which nobody answers.
+   */
+  #leave() {
+    this.#away = true;
+    clearTimeout(this.#timer);
+    this.drop("local", "the page was left", 1e3);
+  }
+  #return() {
+    if (!this.#away) return;
+    this.#away = false;
+    this.#failures = this.#delay = 0;
+    this.wake();
+  }
   /** Nobody is to try again. */
   #rest() {
-    this.#wanted = false;
-    globalThis.removeEventListener?.("online", this.#wake);
-    globalThis.document?.removeEventListener("visibilitychange", this.#wake);
+    this.#wanted = this.#away = false;
+    this.#listen("removeEventListener");
   }
   #socketClass() {
     return this.#options.WebSocket ?? globalThis.WebSocket;
@@ -549,6 +582,7 @@ var Client = class extends Emitter {
     const backoff = this.#backoff;
     if (!backoff) this.#rest();
     if (!this.#wanted || !backoff) return null;
+    if (this.#away) return Infinity;
     if (duration > this.#delay) this.#failures = 0;
     this.#delay = delayOf(backoff, this.#failures);
     this.#failures++;
