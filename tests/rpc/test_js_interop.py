@@ -24,7 +24,6 @@ needs("msgspec")
 from longwire import rpc
 
 ROOT = Path(__file__).parent.parent.parent
-MODULES = ROOT / "js" / "node_modules"
 AGENT = ROOT / "tests" / "interop" / "node" / "jsonrpc.js"
 LIBRARIES = ("vscode-jsonrpc", "json-rpc-2.0", "rpc-websockets")
 CALLABLE = ("vscode-jsonrpc", "json-rpc-2.0")  # their clients answer calls, too
@@ -100,15 +99,14 @@ class Agent:
 @contextlib.asynccontextmanager
 async def agent(library: str, role: str, **options: Any) -> AsyncIterator[Agent]:
     """Run the other side."""
-    if not (MODULES / library).is_dir():
-        pytest.skip(f"needs {library} of npm: python tools/js.py install")
+    modules = needs("json-rpc")
     said = json.dumps({"library": library, "role": role, **options})
     process = await asyncio.create_subprocess_exec(
         *(needs("node"), str(AGENT), said),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 24,
-        env=environment(NODE_PATH=str(MODULES)),
+        env=environment(NODE_PATH=modules),
     )
     found = Agent(process)
     reading = asyncio.create_task(found.read())
