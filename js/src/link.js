@@ -133,7 +133,7 @@ export class Link {
       if (stream && !this.#wire.extended) {
         throw new RpcError(`${this.#wire.name} has no streams`, { code: Code.STREAM_MISMATCH });
       }
-      this.#owner.send(this.#checked(this.#wire.call(id, method, params, stream?.begin())));
+      this.#owner.send(this.checked(this.#wire.call(id, method, params, stream?.begin())));
     } catch (error) {
       call.fail(error); // too large, or too much is unsent
       return;
@@ -387,7 +387,7 @@ export class Link {
    *
    * @param {string} text
    */
-  #checked(text) {
+  checked(text) {
     if (this.#fits(text)) return wellFormed(text);
     throw new RpcError(
       `the message is larger than the ${this.#limit} bytes that the other side takes`, { code: Code.TOO_LARGE },
@@ -402,7 +402,7 @@ export class Link {
    */
   #result(id, value) {
     try {
-      return this.#checked(this.#wire.result(id, json(value)));
+      return this.checked(this.#wire.result(id, json(value)));
     } catch (error) {
       return this.#error(id, internalError(`the result cannot be sent: ${messageOf(error)}`));
     }
@@ -416,7 +416,7 @@ export class Link {
    * @returns {string}
    */
   #error(id, failure) {
-    return attempt(() => this.#checked(this.#wire.error(id, failure)))
+    return attempt(() => this.checked(this.#wire.error(id, failure)))
       ?? this.#wire.error(id, shortened(failure)); // its data is not JSON, or it is too large
   }
 
@@ -429,7 +429,7 @@ export class Link {
   #item(id, value) {
     try {
       const params = `{"id":${JSON.stringify(id)},"value":${json(value)}}`;
-      this.#post(this.#checked(this.#wire.call(undefined, "$/item", params)));
+      this.#post(this.checked(this.#wire.call(undefined, "$/item", params)));
     } catch (error) {
       const failure = internalError(`an item cannot be sent: ${messageOf(error)}`);
       throw new RpcError(failure.message, failure);

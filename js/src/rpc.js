@@ -325,7 +325,8 @@ export class Rpc extends Emitter {
    * @param {unknown} data
    */
   sendRaw(data) {
-    this.#write(typeof data === "string" ? data : JSON.stringify(data));
+    const text = typeof data === "string" ? data : json(data);
+    this.#write(this.#link?.checked(text) ?? text);
   }
 
   /** A promise with what settles it. */

@@ -61,6 +61,7 @@ describe("a limit that was announced", () => {
     assert.equal((await failure(rpc.call(large))).code, Code.TOO_LARGE);
     assert.equal((await failure(rpc.notify("f", [large]))).code, Code.TOO_LARGE);
     assert.equal((await failure(rpc.stream("f", [large]).next())).code, Code.TOO_LARGE);
+    assert.throws(() => rpc.sendRaw(`${large}x`), (error) => error instanceof RpcError && error.code === Code.TOO_LARGE);
 
     await connection.silence();
     connection.send({ jsonrpc: "2.0", id, result: "fine" });

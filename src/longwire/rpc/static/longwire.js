@@ -240,7 +240,7 @@ function failureOf(error, tracebacks) {
     message: messageOf(error),
     type: attempt(() => said(error?.type ?? error?.name ?? "Error", MAX_TYPE)) ?? "Error",
     data: attempt(() => error?.data),
-    traceback: tracebacks ? attempt(() => said(error.stack, MAX_TRACEBACK)) : void 0
+    traceback: attempt(() => tracebacks && error.stack ? said(error.stack, MAX_TRACEBACK) : void 0)
   };
 }
 var shortened = ({ code, message, type }) => ({ code, message: said(message, MAX_EXCERPT), type });
@@ -904,7 +904,7 @@ var Link = class {
       if (stream && !this.#wire.extended) {
         throw new RpcError(`${this.#wire.name} has no streams`, { code: Code.STREAM_MISMATCH });
       }
-      this.#owner.send(this.#checked(this.#wire.call(id, method, params, stream?.begin())));
+      this.#owner.send(this.checked(this.#wire.call(id, method, params, stream?.begin())));
     } catch (error) {
       call.fail(error);
       return;
@@ -1149,7 +1149,7 @@ var Link = class {
    *
    * @param {string} text
    */
-  #checked(text) {
+  checked(text) {
     if (this.#fits(text)) return wellFormed(text);
     throw new RpcError(
       `the message is larger than the ${this.#limit} bytes that the other side takes`,
@@ -1164,7 +1164,7 @@ var Link = class {
    */
   #result(id, value) {
     try {
-      return this.#checked(this.#wire.result(id, json(value)));
+      return this.checked(this.#wire.result(id, json(value)));
     } catch (error) {
       return this.#error(id, internalError(`the result cannot be sent: ${messageOf(error)}`));
     }
@@ -1177,7 +1177,7 @@ var Link = class {
    * @returns {string}
    */
   #error(id, failure) {
-    return attempt(() => this.#checked(this.#wire.error(id, failure))) ?? this.#wire.error(id, shortened(failure));
+    return attempt(() => this.checked(this.#wire.error(id, failure))) ?? this.#wire.error(id, shortened(failure));
   }
   /**
    * Send an item of a stream; throws where it cannot be one.
@@ -1188,7 +1188,7 @@ var Link = class {
   #item(id, value) {
     try {
       const params = `{"id":${JSON.stringify(id)},"value":${json(value)}}`;
-      this.#post(this.#checked(this.#wire.call(void 0, "$/item", params)));
+      this.#post(this.checked(this.#wire.call(void 0, "$/item", params)));
     } catch (error) {
       const failure = internalError(`an item cannot be sent: ${messageOf(error)}`);
       throw new RpcError(failure.message, failure);
@@ -1588,7 +1588,8 @@ var Rpc = class extends Emitter {
    * @param {unknown} data
    */
   sendRaw(data) {
-    this.#write(typeof data === "string" ? data : JSON.stringify(data));
+    const text = typeof data === "string" ? data : json(data);
+    this.#write(this.#link?.checked(text) ?? text);
   }
   /** A promise with what settles it. */
   defer() {
