@@ -57,8 +57,6 @@ const ID_LAST = /,\s*"(?:id|serial)"\s*:\s*(0|[1-9]\d*|"[^"\\\x00-\x1f]{0,256}")
 const MAX_TAIL = 400;
 
 const PING = "$/ping";
-/** @type {Route} */
-const answerPing = { run: () => null, isAsync: false };
 
 /** @param {string} message @returns {Failure} */
 const internalError = (message) => ({ code: Code.INTERNAL_ERROR, message, type: "InternalError" });
@@ -307,7 +305,8 @@ export class Link {
   #called(read, frame, inBatch) {
     const { id, window } = read;
     const method = /** @type {string} */ (read.method);
-    const route = method === PING ? answerPing : this.#owner.route(method);
+    if (method === PING && id !== undefined) return Promise.resolve({ id, text: this.#result(id, null) });
+    const route = this.#owner.route(method);
     if (id === undefined && !route) return void this.#owner.event(frame);
     const refusal = this.#refusal(id, inBatch && window)
       ?? (route ? undefined : { code: Code.METHOD_NOT_FOUND, type: "MethodNotFound", message: "Route not found" });
@@ -357,7 +356,7 @@ export class Link {
       .call(route, method, positional(params))
       .then((value) => {
         if (isStream(value) !== (window !== undefined)) {
-          if (!window) value.return?.();
+          if (!window) Promise.resolve(value.return?.()).catch(() => {});
           throw new RpcError(
             `${method} is ${window ? "not a stream" : "a stream: ask for it as one"}`,
             { code: Code.STREAM_MISMATCH, type: "StreamMismatch" },

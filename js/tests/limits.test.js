@@ -10,7 +10,7 @@ import { failure, makeRpc, pair, soon, startPeer } from "./peer.js";
 const LIMIT = 100_000;
 const announcement = (message = LIMIT) => ({ jsonrpc: "2.0", method: "$/limits", params: { message } });
 
-/** @param {any} t @param {import("../src/rpc.js").RpcOptions} [options] */
+/** @param {any} t @param {import("../src/settings.js").RpcOptions} [options] */
 async function limited(t, options) {
   const found = await pair(t, options);
   found.connection.send(announcement());

@@ -834,7 +834,6 @@ var ID_FIRST = /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"(?:id|serial)"\s*:\s
 var ID_LAST = /,\s*"(?:id|serial)"\s*:\s*(0|[1-9]\d*|"[^"\\\x00-\x1f]{0,256}")\s*\}\s*$/;
 var MAX_TAIL = 400;
 var PING = "$/ping";
-var answerPing = { run: () => null, isAsync: false };
 var internalError = (message) => ({ code: Code.INTERNAL_ERROR, message, type: "InternalError" });
 var Link = class {
   /** @type {Wire} */
@@ -1077,7 +1076,8 @@ var Link = class {
       /** @type {string} */
       read.method
     );
-    const route = method === PING ? answerPing : this.#owner.route(method);
+    if (method === PING && id !== void 0) return Promise.resolve({ id, text: this.#result(id, null) });
+    const route = this.#owner.route(method);
     if (id === void 0 && !route) return void this.#owner.event(frame);
     const refusal = this.#refusal(id, inBatch && window) ?? (route ? void 0 : { code: Code.METHOD_NOT_FOUND, type: "MethodNotFound", message: "Route not found" });
     if (!refusal) return this.#run(
@@ -1123,7 +1123,8 @@ var Link = class {
     this.#incoming.set(key, incoming);
     incoming.call(route, method, positional(params)).then((value) => {
       if (isStream(value) !== (window !== void 0)) {
-        if (!window) value.return?.();
+        if (!window) Promise.resolve(value.return?.()).catch(() => {
+        });
         throw new RpcError(
           `${method} is ${window ? "not a stream" : "a stream: ask for it as one"}`,
           { code: Code.STREAM_MISMATCH, type: "StreamMismatch" }
@@ -1217,6 +1218,30 @@ var Link = class {
     }
   }
 };
+
+// src/settings.js
+var RULES2 = {
+  wire: /* @__PURE__ */ oneOf(WIRES),
+  timeout: TIME,
+  offline: /* @__PURE__ */ oneOf({ queue: 1, keep: 1, reject: 1 }),
+  maxQueue: COUNT,
+  maxPending: COUNT,
+  maxCalls: COUNT,
+  maxMessage: COUNT,
+  errors: OBJECT,
+  onFrame: FUNCTION
+};
+var SIGNAL = ["an AbortSignal", (value) => typeof value.addEventListener === "function", "object"];
+var CALL = { signal: SIGNAL, timeout: TIME };
+var STREAM = {
+  signal: SIGNAL,
+  window: [
+    `an integer from 1 to ${MAX_WINDOW}`,
+    (value) => Number.isInteger(value) && value >= 1 && value <= MAX_WINDOW,
+    "number"
+  ]
+};
+var NAME = ["text that is not empty", (value) => value && json(value), "string"];
 
 // src/stream.js
 var RpcStream = class {
@@ -1351,28 +1376,6 @@ var RpcStream = class {
 };
 
 // src/rpc.js
-var RULES2 = {
-  wire: /* @__PURE__ */ oneOf(WIRES),
-  timeout: TIME,
-  offline: /* @__PURE__ */ oneOf({ queue: 1, keep: 1, reject: 1 }),
-  maxQueue: COUNT,
-  maxPending: COUNT,
-  maxCalls: COUNT,
-  maxMessage: COUNT,
-  errors: OBJECT,
-  onFrame: FUNCTION
-};
-var SIGNAL = ["an AbortSignal", (value) => typeof value.addEventListener === "function", "object"];
-var CALL = { signal: SIGNAL, timeout: TIME };
-var STREAM = {
-  signal: SIGNAL,
-  window: [
-    `an integer from 1 to ${MAX_WINDOW}`,
-    (value) => Number.isInteger(value) && value >= 1 && value <= MAX_WINDOW,
-    "number"
-  ]
-};
-var NAME = ["text that is not empty", (value) => value && json(value), "string"];
 var Rpc = class extends Emitter {
   /** Whether to show on the console what happens; without arguments. */
   static DEBUG = false;
