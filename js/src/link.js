@@ -242,9 +242,12 @@ export class Link {
         return this.#called(read, message, inBatch);
       case "invalid": {
         const why = /** @type {Failure} */ (failure);
+        const isCall = message?.method !== undefined;
         // Neither a call nor an answer: if it was to be the answer of a call, that fails.
-        if (!message?.method) this.#taken(id)?.fail(this.#owner.raise(why));
-        return Promise.resolve({ id, text: this.#error(id, why) });
+        if (!isCall) this.#taken(id)?.fail(this.#owner.raise(why));
+        // The other side has calls of its own under such numbers.
+        const named = isCall || !this.#wire.extended ? id : null;
+        return Promise.resolve({ id: named, text: this.#error(named, why) });
       }
       case "result":
         this.#answered(id)?.succeed(read.value);

@@ -1007,8 +1007,10 @@ var Link = class {
           /** @type {Failure} */
           failure
         );
-        if (!message?.method) this.#taken(id)?.fail(this.#owner.raise(why));
-        return Promise.resolve({ id, text: this.#error(id, why) });
+        const isCall = message?.method !== void 0;
+        if (!isCall) this.#taken(id)?.fail(this.#owner.raise(why));
+        const named = isCall || !this.#wire.extended ? id : null;
+        return Promise.resolve({ id: named, text: this.#error(named, why) });
       }
       case "result":
         this.#answered(id)?.succeed(read.value);
