@@ -185,7 +185,10 @@ export class Rpc extends Emitter {
         if (this.#parked.delete(call)) this.#dispatch(call);
         else this.#link?.more(call, count);
       },
-      cancel: () => this.#abandon(call),
+      cancel: () => {
+        this.#forget(call);
+        call.succeed(undefined);
+      },
     });
     const call = {
       ...this.#make(name, args, () => stream.end(), (error) => {
@@ -354,16 +357,20 @@ export class Rpc extends Emitter {
     }
   }
 
-  /**
-   * @param {Call} call
-   * @param {unknown} [error]
-   */
-  #abandon(call, error) {
+  /** @param {Call} call */
+  #forget(call) {
     this.#queue.delete(call);
     this.#parked.delete(call);
     this.#link?.cancel(call);
-    if (error === undefined) call.succeed();
-    else call.fail(error);
+  }
+
+  /**
+   * @param {Call} call
+   * @param {unknown} error
+   */
+  #abandon(call, error) {
+    this.#forget(call);
+    call.fail(error);
   }
 
   // --- what becomes of the connection ------------------------------------------

@@ -23,8 +23,10 @@ every_wire = pytest.mark.parametrize("wire", list(MAKERS))
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The DevTools URI of a running Chromium."""
-    yield from run_chromium(tmp_path_factory.mktemp("chromium"))
+    """The DevTools URI of a running Chromium, which keeps pages that were left."""
+    # Where memory is short it would not.
+    keeps = "--disable-features=BackForwardCacheMemoryControls"
+    yield from run_chromium(tmp_path_factory.mktemp("chromium"), keeps)
 
 
 class Counter(rpc.Service):

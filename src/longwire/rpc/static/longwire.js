@@ -1522,7 +1522,10 @@ var Rpc = class extends Emitter {
           if (this.#parked.delete(call)) this.#dispatch(call);
           else this.#link?.more(call, count);
         },
-        cancel: () => this.#abandon(call)
+        cancel: () => {
+          this.#forget(call);
+          call.succeed(void 0);
+        }
       }
     );
     const call = {
@@ -1672,16 +1675,19 @@ var Rpc = class extends Emitter {
       this.#send(call);
     }
   }
-  /**
-   * @param {Call} call
-   * @param {unknown} [error]
-   */
-  #abandon(call, error) {
+  /** @param {Call} call */
+  #forget(call) {
     this.#queue.delete(call);
     this.#parked.delete(call);
     this.#link?.cancel(call);
-    if (error === void 0) call.succeed();
-    else call.fail(error);
+  }
+  /**
+   * @param {Call} call
+   * @param {unknown} error
+   */
+  #abandon(call, error) {
+    this.#forget(call);
+    call.fail(error);
   }
   // --- what becomes of the connection ------------------------------------------
   /**
