@@ -234,6 +234,15 @@ const made: longwire.Rpc<Routes> = new longwire.Rpc("/rpc");
 table.call("add", [1, 2]).then((sum) => sum.toFixed(2));
 plain.call("add", [1, 2]).then((sum) => sum);
 made.connect();
+// As pages of the wsrpc family do it.
+RPC = WSRPC("/ws/", 5000, { wire: "wsrpc.1" });
+RPC.addRoute("whoAreYou", function (data: string) { return data + navigator.userAgent; });
+RPC.addEventListener("onconnect", function () { RPC.call("test.serverSideFunction", [1, 2, 3]).then(console.log); });
+RPC.connect();
+const kept: longwire.Rpc = new WSRPC("/ws/");
+kept.destroy();
+// @ts-expect-error: it has no such method
+RPC.reconnect();
 // @ts-expect-error: arguments are missing
 table.call("add");
 // @ts-expect-error: an address is text
@@ -250,7 +259,11 @@ for (const [compiler, which] of Object.entries(COMPILERS)) {
         const { page } = project;
         const program = `${imported(page)}${PROGRAM}${page ? "export {};\n" : CLASSIC}`;
 
-        assert.equal(await complaints(compiler, makeProject(t, project, { "page.ts": program })), "");
+        /** @type {Record<string, string>} */
+        const sources = { "page.ts": program };
+        if (!page) sources["kept.ts"] = 'var RPC = WSRPC("/ws/", 5000);\nRPC.connect();\n';
+
+        assert.equal(await complaints(compiler, makeProject(t, project, sources)), "");
       });
     }
   });

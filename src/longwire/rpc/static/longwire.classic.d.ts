@@ -628,9 +628,21 @@ declare namespace longwire {
   export type WSRPCClass = typeof Rpc & typeof make & (new (...args: Parameters<typeof make>) => Rpc);
   const WSRPC: WSRPCClass;
 
+  /**
+   * `RPC(url, options)` makes an `Rpc`. A page may as well keep its connection under this name,
+   * `RPC = WSRPC(url)`: that what WSRPC makes can be called is only said so that it fits.
+   */
+  export interface ClassicRPC extends Rpc {
+    <Routes extends Record<keyof Routes, any> = Record<string, any>>(
+      url: Address, options?: RpcOptions | null
+    ): Rpc<Routes>;
+  }
+  export type ClassicWSRPC = {
+    (...args: Parameters<typeof make>): ClassicRPC;
+    new (...args: Parameters<typeof make>): ClassicRPC;
+  } & typeof Rpc;
+
   export { Client, Code, DisconnectedError, RemoteError, RpcError, TimeoutError, Rpc, RpcStream, WSRPC };
 }
-declare const WSRPC: longwire.WSRPCClass;
-declare function RPC<Routes extends Record<keyof Routes, any> = Record<string, any>>(
-  url: longwire.Address, options?: longwire.RpcOptions | null
-): longwire.Rpc<Routes>;
+declare var WSRPC: longwire.ClassicWSRPC;
+declare var RPC: longwire.ClassicRPC;
