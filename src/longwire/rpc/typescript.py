@@ -98,7 +98,11 @@ def _type(schema: Any) -> str:
     for key in ("anyOf", "oneOf"):
         if key in schema:
             return " | ".join(dict.fromkeys(_type(part) for part in schema[key]))
+    if "allOf" in schema:
+        return " & ".join(_wrapped(_type(part)) for part in schema["allOf"])
     kind = schema.get("type")
+    if isinstance(kind, list):
+        return " | ".join(_type({**schema, "type": one}) for one in kind)
     if kind == "array":
         return _array(schema)
     if kind == "object":
