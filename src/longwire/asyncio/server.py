@@ -255,8 +255,9 @@ class Server:
 
         ``batch`` connections at a time are closed with ``code`` and ``reason``, in a
         random order and with pauses of about ``interval`` seconds, so that they do not
-        all come back to the next server at once. What is left after ``timeout``
-        seconds is cut off: its handlers are cancelled.
+        all come back to the next server at once. Connections of :class:`rpc.Server`
+        end when the calls under way have. What is left after ``timeout`` seconds is cut
+        off: its handlers are cancelled.
 
         Until the last connection has ended, every new request is answered with 503,
         that for ``health`` too, so that a load balancer learns of it. With
@@ -299,7 +300,10 @@ class Server:
             some, left = left[:batch], left[batch:]
             for ws in some:
                 if ws._live.is_open:
-                    ws._start_close(code, reason)
+                    if ws.on_drain is None:
+                        ws._start_close(code, reason)
+                    else:
+                        ws.on_drain(code, reason)
             if left:
                 await asyncio.sleep(interval * random.uniform(0.5, 1.5))
 

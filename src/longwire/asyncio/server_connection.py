@@ -66,6 +66,11 @@ class ServerConnection(Connection):
 
     username: str | None = None
 
+    on_drain: Callable[[int, str], None] | None = None
+    """Called with code and reason in place of closing, when the server is drained: it
+    lets what is under way end and closes the connection then. :mod:`longwire.rpc` has
+    one. None closes at once."""
+
     _crowded = False
     _accepted_at = 0.0
     # The peer's network address; "" where there is none, as on Unix sockets.
