@@ -75,6 +75,7 @@ class Connection:
     _id: uuid.UUID | None = None
     _session: Session | None = None
     _never_opened = False
+    _left_early = False  # the peer, during the opening handshake
 
     def __init__(
         self,
@@ -119,7 +120,8 @@ class Connection:
     def state(self) -> State:
         """Where the connection is in its life; ``State.OPEN`` is the one to use."""
         if self._session is None:
-            return State.CLOSED if self._never_opened else State.CONNECTING
+            gone = self._never_opened or self._left_early
+            return State.CLOSED if gone else State.CONNECTING
         return self._session.state
 
     @property

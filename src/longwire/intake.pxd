@@ -37,4 +37,5 @@ cdef class Intake:
     cdef bint _is_heavy(self) except -1
     cdef _add(self, tuple event)
     cpdef stop(self)
+    cpdef forget(self)
     cpdef Py_ssize_t memory(self) except -1

@@ -150,6 +150,10 @@ class Intake:
         self.dropped += self.protocol.end_input()
         self.waits = _DRY
 
+    def forget(self) -> None:
+        """Drop what the reader has not taken, and count its messages."""
+        self.dropped += self.inbox.clear()
+
     def memory(self) -> int:
         """Return the bytes of memory that it takes, output included."""
         return self.inbox.size + self.protocol.memory()

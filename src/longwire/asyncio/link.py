@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import connection
+from ..errors import LimitExceeded
 from ..session import (
     ABORT,
     CLOSE,
@@ -264,6 +265,11 @@ class Link(Messaging, connection.Connection):
     def _release(self) -> None:
         """Read again."""
         self._live.release(self._now())
+        self._react()
+
+    def _shed(self, error: LimitExceeded) -> None:
+        """End the connection, for the server is short of memory."""
+        self._live.shed(error, self._now())
         self._react()
 
     def _hang_up(self, ending: int) -> None:

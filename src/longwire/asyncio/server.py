@@ -52,6 +52,7 @@ from .listening import Listening, listen
 from .network import Tls, take_tls
 from .server_connection import ServerConnection
 from .usage import check_loop, check_thread
+from .watch import Watch
 
 __all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
 
@@ -108,6 +109,8 @@ class Server:
         self._tasks: dict[ServerConnection, asyncio.Task[None]] = {}
         self._open: set[ServerConnection] = set()
         self._admission = Admission(self._settings.limits)
+        most = self._settings.limits.server_memory
+        self._watch = Watch(self._open, most, self.logger)
         # Handlers whose author was told that they serve one message only.
         self._told: set[str] = set()
         self._closed: asyncio.Event = asyncio.Event()
@@ -399,6 +402,7 @@ class Server:
 
     def _has_opened(self, ws: ServerConnection) -> None:
         self._open.add(ws)
+        self._watch.begin()
         if self.is_leaving:
             # Closed between the answer and now.
             ws._start_close(1001, "")
@@ -407,6 +411,8 @@ class Server:
         """A connection's task has ended."""
         del self._tasks[ws]
         self._open.discard(ws)
+        if not self._open:
+            self._watch.end()
         if ws._crowded:
             self._admission.leave_crowded()
         else:
