@@ -594,11 +594,6 @@ class Session:
             self.error = error
         self.give_up(first_cause(self, cause), code, cut_reason(text), text, now)
 
-    def shed(self, error: LimitExceeded, now: float) -> None:
-        """End the connection, and drop what its reader has not taken."""
-        self.intake.forget()
-        self.fail(error, now)
-
     def give_up(
         self, cause: Cause, code: int, reason: str, detail: str, now: float
     ) -> None:

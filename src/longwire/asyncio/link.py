@@ -268,8 +268,10 @@ class Link(Messaging, connection.Connection):
         self._react()
 
     def _shed(self, error: LimitExceeded) -> None:
-        """End the connection, for the server is short of memory."""
-        self._live.shed(error, self._now())
+        """End the connection, and drop what its reader has not taken."""
+        session = self._live
+        session.intake.forget()
+        session.fail(error, self._now())
         self._react()
 
     def _hang_up(self, ending: int) -> None:
