@@ -14,6 +14,8 @@ cdef class Session:
     cdef public int flags
     cdef readonly int ending
     cdef readonly object ended
+    cdef public bint ends_with_tcp
+    cdef public bint raw_control
     cdef public tuple kinds
     cdef readonly bint tcp_lost
     cdef readonly bint reader_waiting
@@ -42,10 +44,12 @@ cdef class Session:
     cdef readonly object closing_cause
     cdef readonly object error
 
+    cpdef bint end_is_known(self)
     cpdef int take_flags(self)
     cpdef receive(self, data, double now)
     cdef _pump(self, double now)
     cdef _handle(self, tuple event, double now)
+    cpdef take_control(self, int kind, payload, double now)
     cdef bint _must_hold(self)
     cdef bint _must_drop(self)
     cpdef tuple take(self)

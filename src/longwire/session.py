@@ -88,6 +88,8 @@ class Session:
         self.flags = 0
         self.ending = STAY
         self.ended: CloseReport | None = None
+        self.ends_with_tcp = False  # no end is told of before TCP has ended
+        self.raw_control = False  # control frames are pieces, for take_control()
         self.kinds = CLOSED
         self.tcp_lost = False
 
@@ -123,17 +125,19 @@ class Session:
 
     @property
     def state(self) -> State:
-        """Where the connection is, in the words of RFC 6455."""
+        """Where the connection is, in the words of RFC 6455: OPEN while it can send."""
         if self.tcp_lost:
             return State.CLOSED
-        if self.ended is not None:
-            return State.CLOSING
-        return State(self.protocol.state)
+        return State.OPEN if self.is_open else State.CLOSING
 
     @property
     def is_open(self) -> bool:
         """Whether messages can be sent."""
         return self.ended is None and self.protocol.close_sent is None
+
+    def end_is_known(self) -> bool:
+        """Return whether whoever sends or receives is to be told of the end."""
+        return self.ended is not None and (self.tcp_lost or not self.ends_with_tcp)
 
     @property
     def has_message(self) -> bool:
@@ -230,15 +234,27 @@ class Session:
                 self.inbox.add(event)
                 if event[2] or self.streaming:
                     self.flags |= MESSAGE
-        elif kind == 9:
-            self._got_ping(event[1], now)
+        elif self.raw_control:
+            payload = event[1]
+            if kind == 8:
+                code, reason = payload
+                payload = serialize_close(None if code == 1005 else code, reason)
+            self.inbox.add((kind, payload, True))
+            self.flags |= MESSAGE
+        else:
+            self.take_control(kind, event[1], now)
+
+    def take_control(self, kind: int, payload: Any, now: float) -> None:
+        """Do what a control frame asks for: ping, pong, or close (code, reason)."""
+        if kind == 9:
+            self._got_ping(payload, now)
         elif kind == 10:
-            pongs = self.heartbeat.answered(event[1], now)
+            pongs = self.heartbeat.answered(payload, now)
             if pongs:
                 self.pongs.extend(pongs)
                 self.flags |= PONGS
         else:
-            self.peer_close = event[1]
+            self.peer_close = payload
             self._defer(now)
 
     def _must_hold(self) -> bool:
@@ -567,10 +583,11 @@ class Session:
         An empty inbox has nothing to wait for; else the reader ends it by coming
         back for more, or the grace does.
         """
-        if len(self.inbox) == 0 or self.protocol.close_sent is not None:
+        grace = self.timeouts.fault_grace
+        if len(self.inbox) == 0 or self.protocol.close_sent is not None or not grace:
             self._settle(now)
         elif self.grace_by == NEVER:
-            self.grace_by = now + self.timeouts.fault_grace
+            self.grace_by = now + grace
             self.flags |= DEADLINE | MESSAGE
 
     def _settle(self, now: float) -> None:
