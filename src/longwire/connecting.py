@@ -43,7 +43,7 @@ from .steps import (
     Write,
 )
 
-__all__ = ["Exchange", "Target", "connect_plan"]
+__all__ = ["Exchange", "Target", "connect_plan", "open_stream"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -67,7 +67,7 @@ def connect_plan(
     target = target or Target(settings)
     make_exchange = make_exchange or Exchange
     for _ in range(settings.max_redirects + 1):
-        yield from _open_stream(target)
+        yield from open_stream(target)
         exchange = make_exchange(target, random_bytes)
         yield from exchange.plan()
         if exchange.response.status_code == 101:
@@ -182,7 +182,7 @@ def _resolve(base: WebSocketURI, location: str) -> WebSocketURI:
 # --- reaching the server ---------------------------------------------------------
 
 
-def _open_stream(target: Target) -> Plan[None]:
+def open_stream(target: Target) -> Plan[None]:
     """Connect to the server of ``target``, through a proxy if need be, up to TLS."""
     address, uri = target.settings.address, target.uri
     if address.unix:
