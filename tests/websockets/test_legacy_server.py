@@ -24,7 +24,9 @@ from longwire.websockets.legacy.server import (
 from tests.websockets.serving import ask, echo, peer, wait
 
 PLAIN = pytest.mark.filterwarnings("ignore:a process_request that is no coroutine")
-SECOND_ARGUMENT = pytest.mark.filterwarnings("ignore:a handler's second argument")
+SECOND_ARGUMENT = pytest.mark.filterwarnings(
+    "ignore:remove second argument of ws_handler"
+)
 
 
 def listen(handler=echo, **kwargs):
@@ -144,7 +146,7 @@ async def test_a_handler_with_two_arguments_gets_the_path(handler, answer):
 
 
 async def test_a_handler_with_two_arguments_is_told_the_modern_spelling():
-    with pytest.warns(DeprecationWarning, match=r"write websocket\.path") as caught:
+    with pytest.warns(DeprecationWarning, match=r"is websocket\.path") as caught:
         serving = listen(Methods())
     async with serving as server, peer(server), peer(server):
         pass

@@ -5,7 +5,9 @@ The names of the former asyncio client are taken from ``legacy.client`` at first
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import random
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidHandshake
@@ -15,8 +17,9 @@ from ..http.extensions import confirm, offer
 from ..http.headers import validate_subprotocols
 from ..http.heads import Request, Response, ResponseReader
 from ..http.uri import WebSocketURI
-from ..retrying import backoff, process_exception
+from ..retrying import process_exception
 from .connection import FormerRules, warn_renamed
+from .datastructures import Headers
 from .http11 import MAX_BODY_SIZE, MAX_LINE_LENGTH, MAX_NUM_HEADERS
 from .imports import lazy_import
 from .negotiating import as_extensions, ended_early, log_head
@@ -30,6 +33,31 @@ if TYPE_CHECKING:  # given by lazy_import below
     from .legacy.client import unix_connect as unix_connect
 
 __all__ = ["ClientProtocol", "backoff", "process_exception"]
+
+
+# The documented environment variables.
+BACKOFF_INITIAL_DELAY = float(os.environ.get("WEBSOCKETS_BACKOFF_INITIAL_DELAY", "5"))
+BACKOFF_MIN_DELAY = float(os.environ.get("WEBSOCKETS_BACKOFF_MIN_DELAY", "3.1"))
+BACKOFF_MAX_DELAY = float(os.environ.get("WEBSOCKETS_BACKOFF_MAX_DELAY", "90.0"))
+BACKOFF_FACTOR = float(os.environ.get("WEBSOCKETS_BACKOFF_FACTOR", "1.618"))
+
+
+def backoff(
+    initial_delay: float = BACKOFF_INITIAL_DELAY,
+    min_delay: float = BACKOFF_MIN_DELAY,
+    max_delay: float = BACKOFF_MAX_DELAY,
+    factor: float = BACKOFF_FACTOR,
+) -> Iterator[float]:
+    """Yield the seconds to wait before each new attempt to connect, for ever.
+
+    The first is anything up to ``initial_delay``. Then comes ``min_delay``, growing
+    by ``factor`` up to ``max_delay``.
+    """
+    yield random.random() * initial_delay
+    delay = min_delay
+    while True:
+        yield min(delay, max_delay)
+        delay = min(delay * factor, max_delay)
 
 
 class ClientProtocol(Protocol):
@@ -73,13 +101,15 @@ class ClientProtocol(Protocol):
 
         It has no User-Agent; you may add one, or anything else.
         """
-        return handshake.build_request(
+        request = handshake.build_request(
             self.uri,
             key=self.key,
             origin=self.origin,
             subprotocols=self.available_subprotocols,
             extensions_header=offer(self.available_extensions or ()),
         )
+        request.headers = Headers.made(request.headers)
+        return request
 
     def send_request(self, request: Request) -> None:
         """Send the request."""
@@ -106,6 +136,7 @@ class ClientProtocol(Protocol):
     def _receive_response(self, response: Response | None) -> None:
         if response is None:
             return
+        response.headers = Headers.received(response.headers)
         if self.debug:
             log_head(self.logger, "<", response)
         self._events.append(response)

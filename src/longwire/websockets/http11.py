@@ -9,7 +9,10 @@ from ..settings import PRODUCT
 
 __all__ = ["SERVER", "USER_AGENT", "Request", "Response"]
 
-USER_AGENT = SERVER = PRODUCT
+USER_AGENT = os.environ.get("WEBSOCKETS_USER_AGENT", PRODUCT)
+"""What a client says in User-Agent unless told otherwise."""
+SERVER = os.environ.get("WEBSOCKETS_SERVER", PRODUCT)
+"""What a server says in Server unless told otherwise."""
 
 # The documented environment variables; they hold for the sans-I/O classes.
 MAX_LINE_LENGTH = int(os.environ.get("WEBSOCKETS_MAX_LINE_LENGTH", "8192"))

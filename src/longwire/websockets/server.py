@@ -17,6 +17,7 @@ from ..http.extensions import grant
 from ..http.headers import validate_subprotocols
 from ..http.heads import Request, RequestReader, Response
 from .connection import FormerRules, warn_renamed
+from .datastructures import Headers
 from .http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 from .imports import lazy_import
 from .negotiating import as_extensions, ended_early, log_head
@@ -87,11 +88,13 @@ class ServerProtocol(Protocol):
             self._note_failure(exc, request)
             self.logger.error("opening handshake failed", exc_info=True)
         assert self.handshake_exc is not None
-        return handshake.refusal_for(self.handshake_exc, date=_now())
+        return _refusal(self.handshake_exc)
 
     def reject(self, status: StatusLike, text: str) -> Response:
         """Return a plain text response that refuses, to be sent or changed first."""
-        return handshake.refuse(int(status), text, date=_now())
+        response = handshake.refuse(int(status), text, date=_now())
+        response.headers = Headers.made(response.headers)
+        return response
 
     def send_response(self, response: Response) -> None:
         """Send the response; with 101 the connection is open, else it is over.
@@ -139,12 +142,14 @@ class ServerProtocol(Protocol):
         offered = [Subprotocol(x) for x in handshake.offered_subprotocols(headers)]
         self.subprotocol = self.select_subprotocol(offered)
         self.extensions = as_extensions(agreed, client=False)
-        return handshake.build_response(
+        response = handshake.build_response(
             key,
             subprotocol=self.subprotocol,
             extensions_header=answer,
             date=_now(),
         )
+        response.headers = Headers.made(response.headers)
+        return response
 
     def _note_failure(self, exc: Exception, request: Request | None) -> None:
         self.handshake_exc = exc
@@ -161,9 +166,10 @@ class ServerProtocol(Protocol):
         except InvalidHandshake as exc:
             self._note_failure(exc, None)
             self.logger.info("opening handshake failed: %s", exc)
-            self.send_response(handshake.refusal_for(exc, date=_now()))
+            self.send_response(_refusal(exc))
             return
         if request is not None:
+            request.headers = Headers.received(request.headers)
             if self.debug:
                 log_head(self.logger, "<", request)
             self._request = request
@@ -202,6 +208,12 @@ class ServerConnection(FormerRules, ServerProtocol):
             logger=logger,
             **further,
         )
+
+
+def _refusal(exc: Exception) -> Response:
+    response = handshake.refusal_for(exc, date=_now())
+    response.headers = Headers.made(response.headers)
+    return response
 
 
 def _now() -> str:

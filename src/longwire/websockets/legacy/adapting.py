@@ -47,13 +47,28 @@ OLD_NAMES: Mapping[str, str] = {
 }
 
 
+# Where programs' filters of warnings look for those of the documented API.
+_MODULE = "websockets.legacy"
+
+
 def deprecated(old: str, advice: str) -> None:
     """Warn the author of the calling program of ``old``; ``advice`` is what to do."""
-    level, frame = 2, sys._getframe(1)
+    warn(f"{old} is deprecated; {advice}")
+
+
+def warn(text: str) -> None:
+    """Warn the author of the calling program of something deprecated."""
+    frame = sys._getframe(1)
     while _is_ours(frame) and frame.f_back is not None:
-        level, frame = level + 1, frame.f_back
-    text = f"{old} is deprecated; {advice}"
-    warnings.warn(text, DeprecationWarning, stacklevel=level)
+        frame = frame.f_back
+    warnings.warn_explicit(
+        text,
+        DeprecationWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=_MODULE,
+        registry=frame.f_globals.setdefault("__warningregistry__", {}),
+    )
 
 
 def deprecated_in(function: Callable[..., Any], old: str, advice: str) -> None:
@@ -74,7 +89,7 @@ def deprecated_in(function: Callable[..., Any], old: str, advice: str) -> None:
         DeprecationWarning,
         code.co_filename,
         code.co_firstlineno,
-        module=function.__module__,
+        module=_MODULE,
         registry=getattr(function, "__globals__", {}).setdefault(
             "__warningregistry__", {}
         ),
@@ -257,7 +272,8 @@ def adapt_handler(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     """Return ``handler`` as one that takes the connection alone."""
     if not takes_path(handler):
         return handler
-    deprecated("a handler's second argument", "write websocket.path instead")
+    # Programs filter this warning by the beginning of its text.
+    warn("remove second argument of ws_handler; it is websocket.path")
 
     def with_path(connection: Any) -> Awaitable[Any]:
         return handler(connection, connection.path)

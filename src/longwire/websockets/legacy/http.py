@@ -11,6 +11,7 @@ from typing import Protocol, overload
 from ...errors import InvalidHandshake, LimitExceeded
 from ...http.headers import Headers
 from ...http.heads import Request, RequestReader, Response, ResponseReader
+from ..datastructures import OldHeaders
 
 __all__ = ["read_request", "read_response"]
 
@@ -95,4 +96,5 @@ async def _read(
         except InvalidHandshake as exc:
             raise ValueError(str(exc)) from exc
         if head is not None:
+            head.headers = OldHeaders.received(head.headers)
             return head
