@@ -14,6 +14,7 @@ from websockets.asyncio.server import serve as peer_serve
 from websockets.exceptions import InvalidStatus as PeerInvalidStatus
 
 from longwire import websockets
+from longwire.websockets import old_names
 from longwire.websockets.extensions.permessage_deflate import PerMessageDeflate
 from longwire.websockets.legacy.client import WebSocketClientProtocol, connect
 from longwire.websockets.legacy.protocol import WebSocketCommonProtocol
@@ -448,7 +449,7 @@ SERVERS = {
     "top level": (
         websockets.serve,
         "create_connection",
-        websockets.old_names.ServerConnection,
+        old_names.ServerConnection,
     ),
 }
 CLIENTS = {
@@ -461,7 +462,7 @@ CLIENTS = {
     "top level": (
         websockets.connect,
         "create_connection",
-        websockets.old_names.ClientConnection,
+        old_names.ClientConnection,
     ),
 }
 

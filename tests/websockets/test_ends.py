@@ -15,7 +15,7 @@ import re
 import pytest
 
 from longwire import websockets
-from longwire.websockets import State
+from longwire.websockets import State, old_names
 from tests.websockets.serving import UPGRADE, port_of
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -296,7 +296,7 @@ async def test_before_it_is_open_a_connection_says_connecting(kind):
     base = {
         "old": websockets.legacy.client.WebSocketClientProtocol,
         "today's": websockets.asyncio.client.ClientConnection,
-        "top level": websockets.old_names.ClientConnection,
+        "top level": old_names.ClientConnection,
     }[kind]
 
     class Watching(base):
@@ -325,7 +325,7 @@ async def test_a_connection_that_was_refused_is_closed(kind):
     base = {
         "old": websockets.legacy.server.WebSocketServerProtocol,
         "today's": websockets.asyncio.server.ServerConnection,
-        "top level": websockets.old_names.ServerConnection,
+        "top level": old_names.ServerConnection,
     }[kind]
 
     class Noted(base):

@@ -10,7 +10,7 @@ from websockets.asyncio.server import serve as peer_serve
 
 import longwire
 from longwire import websockets
-from longwire.websockets import Side, State
+from longwire.websockets import Side, State, old_names
 from longwire.websockets.client import ClientProtocol
 from longwire.websockets.extensions.permessage_deflate import PerMessageDeflate
 from longwire.websockets.server import ServerProtocol
@@ -40,9 +40,7 @@ def noting(base, seen):
 @each_connect
 async def test_a_client_has_the_sans_io_side_at_every_stage(connect):
     seen = []
-    base = (
-        websockets.old_names if connect is websockets.connect else websockets
-    ).ClientConnection
+    base = (old_names if connect is websockets.connect else websockets).ClientConnection
     async with peer_serve(wait, "127.0.0.1", 0, subprotocols=["chat"]) as server:
         websocket = await connect(
             uri_of(server, "/p?q"),
@@ -101,9 +99,7 @@ async def test_a_client_has_the_sans_io_side_at_every_stage(connect):
 async def test_a_server_has_it_too(serve):
     seen = []
     made = []
-    base = (
-        websockets.old_names if serve is websockets.serve else websockets
-    ).ServerConnection
+    base = (old_names if serve is websockets.serve else websockets).ServerConnection
 
     async def handler(websocket):
         protocol = websocket.protocol
@@ -152,9 +148,7 @@ async def test_extensions_are_those_agreed_on(serve):
 @each_connect
 async def test_a_handshake_that_failed_is_told_of(connect):
     made = []
-    base = (
-        websockets.old_names if connect is websockets.connect else websockets
-    ).ClientConnection
+    base = (old_names if connect is websockets.connect else websockets).ClientConnection
 
     class Noted(base):
         def __init__(self, *args, **kwargs):

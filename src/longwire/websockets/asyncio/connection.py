@@ -37,7 +37,7 @@ class Connection(engine.Connection, Driven):
 
     # What a subclass has of its own: methods of the transport's, and of a server's.
     _own_driving: ClassVar[bool] = False
-    _own_close: ClassVar[bool] = False
+    _own_closing: ClassVar[bool] = False
 
     _given: Any = None
     _view: View | None = None
@@ -49,7 +49,7 @@ class Connection(engine.Connection, Driven):
         super().__init_subclass__(**kwargs)
         refuse(cls, _INTERNALS, "override send(), recv(), ping(), pong() or close()")
         cls._own_driving = bool(overridden(cls, METHODS))
-        cls._own_close = bool(overridden(cls, ("close",)))
+        cls._own_closing = bool(overridden(cls, ("close",)))
 
     # --- opening -----------------------------------------------------------------
 
@@ -66,6 +66,11 @@ class Connection(engine.Connection, Driven):
     def _is_told(self) -> bool:
         """Whether the transport's calls have to go to the protocol's methods."""
         return self._own_driving
+
+    @property
+    def _own_close(self) -> bool:
+        """Whether ``close()`` is how the program wants it closed."""
+        return self._own_closing
 
     def opened(self, opened: Opened) -> None:
         """Begin the life of an open connection."""

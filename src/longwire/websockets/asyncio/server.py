@@ -78,6 +78,20 @@ class ServerConnection(Connection, server_connection.ServerConnection):
             outcome = Outcome.FAILED
         super()._log_outcome(outcome, exc)
 
+    async def _leave_block(self, outcome: Outcome, exc: BaseException | None) -> None:
+        if outcome is Outcome.FAILED and self._live.is_open and self._fails_by_itself:
+            await self._fail_by_itself()
+        else:
+            await super()._leave_block(outcome, exc)
+
+    @property
+    def _fails_by_itself(self) -> bool:
+        """Whether a handler that failed is not longwire's to end the connection for."""
+        return self._own_close
+
+    async def _fail_by_itself(self) -> None:
+        await self.close(1011)
+
 
 class Server(engine.Server):
     __doc__ = engine.Server.__doc__

@@ -21,7 +21,7 @@ from ...asyncio.driver import Stream, run
 from ...errors import InvalidHandshake
 from ...http.headers import Headers
 from ...http.heads import Request, Response
-from ...messages import Cause, Deflate, Opcode
+from ...messages import Cause, Close, Deflate, Opcode
 from ...steps import Opened
 from .. import closed
 from ..asyncio.client import ClientConnection
@@ -45,7 +45,9 @@ _LATER = 2.0
 one that a program does in its own way is over."""
 
 # Ends that are somebody's failure, and what they are failed with.
-_FAILURES = frozenset({Cause.PEER_ERROR, Cause.LIMIT, Cause.KEEPALIVE, Cause.HANDLER})
+_FAILURES = frozenset(
+    {Cause.PEER_ERROR, Cause.LIMIT, Cause.KEEPALIVE, Cause.HANDLER, Cause.NETWORK}
+)
 
 
 def agreement(extensions: Sequence[Any], subprotocol: str | None) -> Opened:
@@ -78,6 +80,10 @@ class InnerConnection(Connection):
     @property
     def _is_told(self) -> bool:
         return bool(self._outer._is_told)
+
+    @property
+    def _own_close(self) -> bool:
+        return "close" in self._outer._own
 
     @property
     def logger(self) -> contract.ConnectionLogger:
@@ -118,16 +124,22 @@ class InnerConnection(Connection):
 
     def _hang_up(self, ending: int) -> None:
         super()._hang_up(ending)
+        self._tell_of_failure()
+
+    def _tell_of_failure(self) -> None:
+        """Have an overridden ``fail_connection()`` know that the connection failed."""
         report = self.close_report
         if report is None or self._failed or report.cause not in _FAILURES:
             return
         self._failed = True
-        if "fail_connection" in self._outer._own and report.sent is not None:
-            self._outer.fail_connection(report.sent.code, report.sent.reason)
+        if "fail_connection" in self._outer._own:
+            sent = report.sent or Close(1006)
+            self._outer.fail_connection(sent.code, sent.reason)
 
     def lost(self, exc: BaseException | None) -> None:
         """TCP is gone."""
         super().lost(exc)
+        self._tell_of_failure()
         self._outer.abort_pings()
 
     async def close(self, code: int | None = 1000, reason: str = "") -> None:
@@ -196,6 +208,14 @@ class InnerServerConnection(InnerConnection, ServerConnection):
         vars(self._outer).setdefault("handler_task", task)
         super()._task_ended(task)
         self._outer._register("unregister")
+
+    @property
+    def _fails_by_itself(self) -> bool:
+        return True
+
+    async def _fail_by_itself(self) -> None:
+        self._outer.fail_connection(1011)
+        await self.wait_closed()
 
     # --- the opening handshake ---------------------------------------------------
 

@@ -186,20 +186,25 @@ class Steps(Reading, Sending):
         return self._connection._live.exception()
 
     def fail_connection(self, code: int = 1006, reason: str = "") -> None:
-        """End the connection without waiting for the peer.
+        """End the connection without waiting for the peer's close frame.
 
-        A close frame is sent unless ``code`` is 1006. Called, too, when the connection
-        fails: because of what the peer has sent, or of a handler that raised.
+        A close frame is sent unless ``code`` is 1006. A server then closes TCP; a
+        client waits for the server to do so, for ``close_timeout`` seconds at most.
+        Called, too, when the connection fails: because of what the peer has sent, or
+        of a handler that raised.
         """
         inner = self._connection
         session, now = inner._live, inner._now()
         if session.ended is not None:
             return
-        if code != 1006:
+        if code == 1006:
+            session.abort(Cause.LOCAL, "fail_connection() was called", now)
+        else:
             session.close(int(code), reason, now)
         inner._react()
-        session.abort(Cause.LOCAL, f"failed with {int(code)}", now)
-        inner._react()
+        if not self.is_client:
+            inner._flush()
+            inner._wire.close()
 
     async def close_connection(self) -> None:
         """Wait for the end of the data, then for that of TCP.
@@ -208,8 +213,8 @@ class Steps(Reading, Sending):
         is overridden.
         """
         await self._connection.until_ended()
-        if self.is_client and await self.wait_for_connection_lost():
-            return  # the server has closed TCP, as it should
+        if self.is_client:
+            await self.wait_for_connection_lost()  # the server closes TCP
         await self.close_transport()
 
     async def close_transport(self) -> None:
