@@ -79,11 +79,8 @@ class Session:
             random_bytes=random_bytes,
         )
         high, low = limits.queued_messages, limits.queued_messages_low
-        self.inbox = Inbox(
-            _or_unlimited(high),
-            -1 if high is None else high // 4 if low is None else low,
-            _or_unlimited(limits.queued_bytes),
-        )
+        low = -1 if high is None else high // 4 if low is None else low
+        self.inbox = Inbox(_or_unlimited(high), low, _or_unlimited(limits.queued_bytes))
         self.heartbeat = Heartbeat(keepalive, random_bytes, now)
         self.flags = 0
         self.ending = STAY
@@ -91,31 +88,21 @@ class Session:
         self.ends_with_tcp = False  # no end is told of before TCP has ended
         self.raw_control = False  # control frames are pieces, for take_control()
         self.kinds = CLOSED
-        self.tcp_lost = False
-
+        self.tcp_lost = self.got_eof = False
         self.reader_waiting = False
         self.streaming = False  # the reader takes pieces, not whole messages
         self.holding = False  # the inbox is full: bytes may wait unparsed
         self.dropping = False  # we close, and the inbox was full
-        self.wants_reading = True
-        self.got_eof = False
-        self.writable = True
+        self.wants_reading = self.writable = True
         self.fragmenting = False
         self.senders = 0  # those that wait for their turn
         self.outbox: Outbox | None = None  # None: nothing waits
-        self.dropped = 0
+        self.dropped = self.ping_count = 0
         self.taken: int | None = None  # bytes the peer had taken at the last look
         self.pending_pong: bytes | None = None
         self.pongs: list[tuple[Any, float]] = []
-        self.ping_second = now
-        self.ping_count = 0
-
-        self.opened_at = now
-        self.last_receive = now
-        self.grace_by = NEVER
-        self.close_by = NEVER
-        self.write_by = NEVER
-
+        self.ping_second = self.opened_at = self.last_receive = now
+        self.grace_by = self.close_by = self.write_by = NEVER
         self.fault: Exception | None = None
         self.peer_close: tuple[int, str] | None = None
         self.closing_cause: Cause | None = None

@@ -14,7 +14,7 @@ from longwire.websockets.legacy import client as old_client
 from longwire.websockets.legacy import server as old_server
 from tests.websockets.serving import UPGRADE, ask, port_of
 
-LATIN = [(b"caf\xe9", "caf\xe9"), (b"caf\xc3\xa9", "caf\xc3\xa9"), (b"\xff", "\xff")]
+LATIN = [(b"n\xe9e", "n\xe9e"), (b"n\xc3\xa9e", "n\xc3\xa9e"), (b"\xff", "\xff")]
 TODAY = {"today's": websockets.asyncio.server.serve, "top level": websockets.serve}
 
 
@@ -63,18 +63,18 @@ async def test_a_handler_sees_them_too():
 
     async with websockets.serve(handler, "127.0.0.1", 0) as server:
         _, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
-        writer.write(UPGRADE % (b"/", b"X-Name: caf\xe9\r\n"))
+        writer.write(UPGRADE % (b"/", b"X-Name: n\xe9e\r\n"))
         async with asyncio.timeout(10):
             while len(seen) < 2:
                 await asyncio.sleep(0.01)
         writer.close()
 
-    assert seen == ["café", "café"]
+    assert seen == ["née", "née"]
 
 
 async def test_process_response_may_set_latin_1_and_nothing_else(caplog):
     def process_response(connection, request, response):
-        response.headers["X-Name"] = request.path[1:].replace("e", "é")
+        response.headers["X-Name"] = request.path[1:].replace("a", "é")
 
     def impossible(connection, request, response):
         response.headers["X-Name"] = "€"
@@ -86,10 +86,10 @@ async def test_process_response_may_set_latin_1_and_nothing_else(caplog):
         async with websockets.serve(
             end, "127.0.0.1", 0, process_response=hook, close_timeout=0.1
         ) as server:
-            answer = await ask(server, b"/cafe")
+            answer = await ask(server, b"/nae")
         assert answer.startswith(expected)
         if hook is process_response:
-            assert b"\r\nX-Name: caf\xe9\r\n" in answer
+            assert b"\r\nX-Name: n\xe9e\r\n" in answer
     assert "not ISO-8859-1" in caplog.text
 
 
@@ -98,17 +98,17 @@ async def test_process_response_may_set_latin_1_and_nothing_else(caplog):
 )
 async def test_a_client_writes_and_reads_latin_1(connect):
     seen = []
-    answer = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\nX-Back: caf\xe9\r\n\r\n"
+    answer = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\nX-Back: n\xe9e\r\n\r\n"
     async with await raw_server(answer, seen) as server:
         with pytest.raises(websockets.InvalidStatus) as refused:
             await connect(
                 f"ws://127.0.0.1:{port_of(server)}",
                 proxy=None,
-                additional_headers={"X-Name": "café"},
+                additional_headers={"X-Name": "née"},
             )
 
-    assert b"\r\nX-Name: caf\xe9\r\n" in seen[0]
-    assert refused.value.response.headers["X-Back"] == "café"
+    assert b"\r\nX-Name: n\xe9e\r\n" in seen[0]
+    assert refused.value.response.headers["X-Back"] == "née"
     assert isinstance(refused.value.response.headers, websockets.Headers)
 
 
@@ -126,9 +126,9 @@ async def test_a_client_refuses_what_cannot_be_sent():
 
 
 def test_headers_hold_latin_1_and_write_it():
-    headers = websockets.Headers({"X-Name": "café"})
+    headers = websockets.Headers({"X-Name": "née"})
 
-    assert headers.serialize() == b"X-Name: caf\xe9\r\n\r\n"
+    assert headers.serialize() == b"X-Name: n\xe9e\r\n\r\n"
     for value in ("€", "\udce9"):
         with pytest.raises(websockets.InvalidHeaderValue):
             headers["X-Other"] = value
@@ -148,7 +148,7 @@ def test_what_is_set_without_a_check_goes_out_somehow():
 REQUEST = (
     b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-    b"X-Name: caf\xe9\r\n\r\n"
+    b"X-Name: n\xe9e\r\n\r\n"
 )
 
 
@@ -156,18 +156,18 @@ def test_sans_io_classes_do_so_as_well():
     server = websockets.ServerProtocol()
     server.receive_data(REQUEST)
     (request,) = server.events_received()
-    assert request.headers["X-Name"] == "café"
+    assert request.headers["X-Name"] == "née"
     response = server.accept(request)
     response.headers["X-Back"] = request.headers["X-Name"]
     server.send_response(response)
     (data,) = server.data_to_send()
-    assert b"\r\nX-Back: caf\xe9\r\n" in data
+    assert b"\r\nX-Back: n\xe9e\r\n" in data
 
     client = websockets.ClientProtocol(websockets.parse_uri("ws://localhost/"))
     request = client.connect()
-    request.headers["X-Name"] = "café"
+    request.headers["X-Name"] = "née"
     client.send_request(request)
-    assert b"\r\nX-Name: caf\xe9\r\n" in client.data_to_send()[0]
+    assert b"\r\nX-Name: n\xe9e\r\n" in client.data_to_send()[0]
     client.receive_data(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\nX: \xe9\r\n\r\n")
     assert client.events_received()[0].headers["X"] == "é"
     rejected = server.reject(404, "no")
@@ -177,14 +177,14 @@ def test_sans_io_classes_do_so_as_well():
 # --- former editions --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wire", [b"caf\xe9", b"caf\xc3\xa9"])
+@pytest.mark.parametrize("wire", [b"n\xe9e", b"n\xc3\xa9e"])
 async def test_a_server_of_old_reads_ascii_with_surrogates_and_writes_utf_8(wire):
     seen = []
 
     async def process_request(path, headers):
         seen.append(headers["X-Name"])
         assert isinstance(headers, websockets.Headers)
-        return 403, {"X-Back": "café €", "X-Same": headers["X-Name"]}, b""
+        return 403, {"X-Back": "née €", "X-Same": headers["X-Name"]}, b""
 
     async with old_server.serve(
         end, "127.0.0.1", 0, process_request=process_request
@@ -192,18 +192,18 @@ async def test_a_server_of_old_reads_ascii_with_surrogates_and_writes_utf_8(wire
         answer = await ask(server, fields=b"X-Name: %b\r\n" % wire)
 
     assert seen[0].encode("ascii", "surrogateescape") == wire
-    assert "\r\nX-Back: café €\r\n".encode() in answer
+    assert "\r\nX-Back: née €\r\n".encode() in answer
     assert b"\r\nX-Same: %b\r\n" % wire in answer
 
 
 async def test_a_client_of_old_does_so_too():
     seen = []
-    answer = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\nX-Back: caf\xe9\r\n\r\n"
+    answer = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\nX-Back: n\xe9e\r\n\r\n"
     async with await raw_server(answer, seen) as server:
         with pytest.raises(websockets.InvalidStatus) as refused:
             await old_client.connect(
-                f"ws://127.0.0.1:{port_of(server)}", extra_headers={"X-Name": "café"}
+                f"ws://127.0.0.1:{port_of(server)}", extra_headers={"X-Name": "née"}
             )
 
-    assert "\r\nX-Name: café\r\n".encode() in seen[0]
-    assert refused.value.headers["X-Back"] == "caf\udce9"
+    assert "\r\nX-Name: née\r\n".encode() in seen[0]
+    assert refused.value.headers["X-Back"] == "n\udce9e"

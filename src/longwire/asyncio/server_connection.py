@@ -336,5 +336,3 @@ def _date() -> str:
 @functools.lru_cache(maxsize=1)
 def _date_of(second: int) -> str:
     return email.utils.formatdate(second, usegmt=True)
-
-
