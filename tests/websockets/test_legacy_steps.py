@@ -193,7 +193,7 @@ async def test_legacy_recv_goes_with_an_overridden_step():
         while (message := await websocket.recv()) is not None:
             got.append(message)
 
-    with pytest.warns(DeprecationWarning, match="legacy_recv="):
+    with pytest.warns(DeprecationWarning, match="remove legacy_recv"):
         serving = listen(handler, Upper, legacy_recv=True)
     async with serving as server:
         async with peer(server) as client:
@@ -211,7 +211,7 @@ async def test_an_overridden_recv_is_called_with_legacy_recv_too():
     async def handler(websocket):
         await websocket.send(await websocket.recv())
 
-    with pytest.warns(DeprecationWarning, match="legacy_recv="):
+    with pytest.warns(DeprecationWarning, match="remove legacy_recv"):
         serving = listen(handler, Protocol, legacy_recv=True)
     async with serving as server, peer(server) as client:
         await client.send("hello")

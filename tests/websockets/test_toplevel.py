@@ -101,7 +101,7 @@ def choose(client_subprotocols, server_subprotocols):
     return None
 
 
-@pytest.mark.filterwarnings("ignore:.* is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:re(move|name):DeprecationWarning")
 @pytest.mark.parametrize(
     "kwargs",
     [
@@ -176,7 +176,7 @@ def test_a_handler_with_a_path_beside_a_new_keyword_is_an_error():
         websockets.serve(takes_two, create_connection=wait)
 
 
-@pytest.mark.filterwarnings("ignore:.* is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:re(move|name):DeprecationWarning")
 @pytest.mark.parametrize(
     "kwargs",
     [

@@ -16,23 +16,30 @@ from ..http.extension_base import ClientExtensionFactory
 from ..http.extensions import confirm, offer
 from ..http.headers import validate_subprotocols
 from ..http.heads import Request, Response, ResponseReader
-from ..http.uri import WebSocketURI
 from ..retrying import process_exception
+from .aliases import give_aliases
 from .connection import FormerRules, warn_renamed
 from .datastructures import Headers
 from .http11 import MAX_BODY_SIZE, MAX_LINE_LENGTH, MAX_NUM_HEADERS
-from .imports import lazy_import
 from .negotiating import as_extensions, ended_early, log_head
 from .protocol import CONNECTING, MaxSize, Protocol, Side, State
 from .typing import LoggerLike, Origin, Subprotocol
+from .uri import WebSocketURI
 from .utils import generate_key
 
-if TYPE_CHECKING:  # given by lazy_import below
+if TYPE_CHECKING:  # given by give_aliases below
     from .legacy.client import WebSocketClientProtocol as WebSocketClientProtocol
     from .legacy.client import connect as connect
     from .legacy.client import unix_connect as unix_connect
 
-__all__ = ["ClientProtocol", "backoff", "process_exception"]
+__all__ = [
+    "ClientProtocol",
+    "WebSocketClientProtocol",
+    "backoff",
+    "connect",
+    "process_exception",
+    "unix_connect",
+]
 
 
 # The documented environment variables.
@@ -203,4 +210,4 @@ class ClientConnection(FormerRules, ClientProtocol):
 
 
 _FORMER = ("WebSocketClientProtocol", "connect", "unix_connect")
-lazy_import(globals(), aliases=dict.fromkeys(_FORMER, ".legacy.client"))
+give_aliases(globals(), **dict.fromkeys(_FORMER, "legacy.client"))

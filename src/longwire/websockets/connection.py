@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from .aliases import give_aliases
 from .protocol import OPEN, SEND_EOF, MaxSize, Protocol, Side, State
 from .typing import LoggerLike
 
@@ -41,3 +42,6 @@ def warn_renamed(old: str, new: str) -> None:
     """Warn whoever makes an ``old`` that it is called ``new`` today."""
     text = f"{old} was renamed to {new}"
     warnings.warn(text, DeprecationWarning, stacklevel=3)
+
+
+give_aliases(globals())

@@ -21,21 +21,41 @@ from ..core.frames import (
 )
 from ..errors import PayloadTooBig, ProtocolError
 from ..messages import CLOSE_CODE_NAMES, CloseCode, Opcode
+from .aliases import give_aliases
 from .typing import BytesLike
 
 if TYPE_CHECKING:
     from .extensions.base import Extension
+    from .legacy.framing import prepare_ctrl, prepare_data
 
-__all__ = ["Close", "CloseCode", "Frame", "Opcode"]
+__all__ = [
+    "CTRL_OPCODES",
+    "DATA_OPCODES",
+    "OP_BINARY",
+    "OP_CLOSE",
+    "OP_CONT",
+    "OP_PING",
+    "OP_PONG",
+    "OP_TEXT",
+    "Close",
+    "CloseCode",
+    "Frame",
+    "Opcode",
+    "parse_close",
+    "prepare_ctrl",
+    "prepare_data",
+    "serialize_close",
+]
 
 CONT, TEXT, BINARY = Opcode.CONT, Opcode.TEXT, Opcode.BINARY
 CLOSE, PING, PONG = Opcode.CLOSE, Opcode.PING, Opcode.PONG
-DATA_OPCODES = (CONT, TEXT, BINARY)
-CTRL_OPCODES = (CLOSE, PING, PONG)
+OP_CONT, OP_TEXT, OP_BINARY = DATA_OPCODES = (CONT, TEXT, BINARY)
+OP_CLOSE, OP_PING, OP_PONG = CTRL_OPCODES = (CLOSE, PING, PONG)
 
 CLOSE_CODE_EXPLANATIONS = {
     CloseCode(code): name for code, name in CLOSE_CODE_NAMES.items()
 }
+CLOSE_CODES = CLOSE_CODE_EXPLANATIONS
 EXTERNAL_CLOSE_CODES = {code for code in CloseCode if is_sendable_code(int(code))}
 OK_CLOSE_CODES = {
     CloseCode.NORMAL_CLOSURE,
@@ -245,3 +265,6 @@ def _read_text(data: bytes, opcode: Opcode, fin: bool) -> str | None:
         except UnicodeDecodeError:
             continue
     return None
+
+
+give_aliases(globals())

@@ -6,6 +6,7 @@ import os
 
 from ..http.heads import Request, Response
 from ..settings import PRODUCT
+from .aliases import give_aliases
 
 __all__ = ["SERVER", "USER_AGENT", "Request", "Response"]
 
@@ -18,3 +19,6 @@ SERVER = os.environ.get("WEBSOCKETS_SERVER", PRODUCT)
 MAX_LINE_LENGTH = int(os.environ.get("WEBSOCKETS_MAX_LINE_LENGTH", "8192"))
 MAX_NUM_HEADERS = int(os.environ.get("WEBSOCKETS_MAX_NUM_HEADERS", "128"))
 MAX_BODY_SIZE = int(os.environ.get("WEBSOCKETS_MAX_BODY_SIZE", "1048576"))
+
+
+give_aliases(globals())

@@ -5,11 +5,13 @@ Properties only: they cost nothing until somebody asks.
 
 from __future__ import annotations
 
-from ..http.headers import Headers
+from typing import cast
+
 from ..messages import State
 from ..steps import Opened
 from . import closed
 from .asyncio import client, connection, server
+from .datastructures import Headers
 from .extensions.base import Extension
 
 __all__ = ["ClientConnection", "OldNames", "ServerConnection"]
@@ -47,14 +49,14 @@ class OldNames(connection.Connection):
         """The headers of the request; ``request.headers`` today."""
         if self.request is None:
             raise AttributeError(f"request_headers {_EARLY}")
-        return self.request.headers
+        return cast(Headers, self.request.headers)
 
     @property
     def response_headers(self) -> Headers:
         """The headers of the response; ``response.headers`` today."""
         if self.response is None:
             raise AttributeError(f"response_headers {_EARLY}")
-        return self.response.headers
+        return cast(Headers, self.response.headers)
 
     @property
     def raw_request_headers(self) -> list[tuple[str, str]]:

@@ -26,6 +26,7 @@ from ..errors import (
 )
 from ..http.heads import Request, Response
 from ..messages import Side, State
+from .aliases import give_aliases
 from .extensions.base import Extension
 from .frames import (
     BINARY,
@@ -39,10 +40,9 @@ from .frames import (
     CloseCode,
     Frame,
 )
-from .imports import lazy_import
 from .typing import BytesLike, LoggerLike, Origin, Subprotocol
 
-if TYPE_CHECKING:  # given by lazy_import below
+if TYPE_CHECKING:  # given by give_aliases below
     from .legacy.protocol import WebSocketCommonProtocol as WebSocketCommonProtocol
 
 __all__ = ["SEND_EOF", "Protocol", "Side", "State"]
@@ -428,4 +428,4 @@ def _cut(reason: str) -> str:
     return reason.encode()[:_MOST_OF_REASON].decode(errors="ignore")
 
 
-lazy_import(globals(), aliases={"WebSocketCommonProtocol": ".legacy.protocol"})
+give_aliases(globals(), WebSocketCommonProtocol="legacy.protocol")

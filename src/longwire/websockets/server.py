@@ -16,22 +16,29 @@ from ..http.extension_base import ServerExtensionFactory
 from ..http.extensions import grant
 from ..http.headers import validate_subprotocols
 from ..http.heads import Request, RequestReader, Response
+from .aliases import give_aliases
 from .connection import FormerRules, warn_renamed
 from .datastructures import Headers
 from .http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
-from .imports import lazy_import
 from .negotiating import as_extensions, ended_early, log_head
 from .protocol import CONNECTING, MaxSize, Protocol, Side, State
 from .typing import LoggerLike, Origin, StatusLike, Subprotocol
 
-if TYPE_CHECKING:  # given by lazy_import below
+if TYPE_CHECKING:  # given by give_aliases below
     from .legacy.protocol import broadcast as broadcast
     from .legacy.server import WebSocketServer as WebSocketServer
     from .legacy.server import WebSocketServerProtocol as WebSocketServerProtocol
     from .legacy.server import serve as serve
     from .legacy.server import unix_serve as unix_serve
 
-__all__ = ["ServerProtocol"]
+__all__ = [
+    "ServerProtocol",
+    "WebSocketServer",
+    "WebSocketServerProtocol",
+    "broadcast",
+    "serve",
+    "unix_serve",
+]
 
 SelectSubprotocol = Callable[
     ["ServerProtocol", Sequence[Subprotocol]], Subprotocol | None
@@ -221,4 +228,4 @@ def _now() -> str:
 
 
 _FORMER = "WebSocketServer WebSocketServerProtocol broadcast serve unix_serve"
-lazy_import(globals(), aliases=dict.fromkeys(_FORMER.split(), ".legacy.server"))
+give_aliases(globals(), **dict.fromkeys(_FORMER.split(), "legacy.server"))

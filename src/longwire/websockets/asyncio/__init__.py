@@ -7,4 +7,7 @@ from __future__ import annotations
 
 from ..imports import lazy_modules
 
-lazy_modules(globals(), "client", "connection", "router", "server")
+lazy_modules(
+    globals(),
+    *("async_timeout", "client", "compatibility", "connection", "router", "server"),
+)

@@ -26,6 +26,7 @@ from ...errors import InvalidHeader, InvalidStatus, InvalidURI, SecurityError
 from ...messages import Side, State
 from ...steps import Plan
 from .. import variables
+from ..aliases import give_aliases
 from ..client import backoff, process_exception
 from ..datastructures import Headers, HeadersLike
 from ..driving import TellingWire
@@ -402,3 +403,6 @@ def unix_connect(
     if path is not None:
         path = os.fspath(path)
     return connect(uri, unix=True, path=path, **kwargs)
+
+
+give_aliases(globals())

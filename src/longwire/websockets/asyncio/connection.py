@@ -16,6 +16,7 @@ from ...asyncio.broadcast import broadcast
 from ...errors import ConnectionClosed
 from ...messages import Side, State
 from ...steps import Opened
+from ..aliases import give_aliases
 from ..driving import METHODS, Driven
 from ..extensions.base import Extension
 from ..negotiating import as_extensions
@@ -180,3 +181,6 @@ class Connection(engine.Connection, Driven):
 
     if TYPE_CHECKING:
         wire: Any
+
+
+give_aliases(globals())

@@ -26,6 +26,7 @@ from ...leaving import Outcome
 from ...messages import Side
 from ...steps import Plan
 from .. import variables
+from ..aliases import give_aliases
 from ..datastructures import Headers
 from ..driving import TellingWire
 from ..http11 import SERVER as SERVER_HEADER
@@ -195,3 +196,6 @@ def _maker(create: Callable[..., Any] | None) -> Callable[..., Any]:
 
 serve = as_documented(engine.serve)
 unix_serve = as_documented(engine.unix_serve)
+
+
+give_aliases(globals())

@@ -22,6 +22,7 @@ from ...http.extension_base import (
 )
 from ...messages import Deflate, Frame, Opcode
 from ...options import PROFILES
+from ..aliases import give_aliases
 from ..typing import ExtensionParameter
 
 __all__ = [
@@ -278,3 +279,6 @@ def _compressobj(settings: Mapping[str, Any] | None) -> Callable[..., Any]:
         return zlib.compressobj(*args, **more)
 
     return compressobj
+
+
+give_aliases(globals())

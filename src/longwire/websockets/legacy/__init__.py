@@ -10,6 +10,6 @@ from ..imports import lazy_modules
 
 lazy_modules(
     globals(),
-    *("auth", "client", "exceptions", "framing", "handshake", "http"),
-    *("protocol", "server"),
+    *("async_timeout", "auth", "client", "compatibility", "exceptions", "framing"),
+    *("handshake", "http", "protocol", "server"),
 )

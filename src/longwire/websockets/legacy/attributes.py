@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...connection import ConnectionLogger
-from ...http.headers import Headers
 from ...messages import State
+from ..datastructures import Headers
 from ..extensions.base import Extension
 from ..frames import Close
 from ..overriding import Known
@@ -171,7 +171,7 @@ class Attributes:
         request = self._connection.request
         if request is None:
             raise AttributeError("request_headers")
-        return request.headers
+        return cast(Headers, request.headers)
 
     @Known
     def response_headers(self) -> Headers:
@@ -179,7 +179,7 @@ class Attributes:
         response = self._connection.response
         if response is None:
             raise AttributeError("response_headers")
-        return response.headers
+        return cast(Headers, response.headers)
 
     @property
     def raw_request_headers(self) -> list[tuple[str, str]]:

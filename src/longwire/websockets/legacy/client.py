@@ -10,14 +10,14 @@ import asyncio
 import dataclasses
 import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from ...asyncio import client as engine
 from ...asyncio.driver import Stream, run
 from ...connecting import Target, open_stream
 from ...errors import InvalidHeader, InvalidURI, SecurityError
 from ...http.extensions import ClientExtensionFactory
-from ...http.headers import HeadersLike
+from ..aliases import give_aliases
 from ..asyncio.client import each_of, hang_up, wire_of
 from ..client import (
     BACKOFF_FACTOR,
@@ -26,6 +26,7 @@ from ..client import (
     BACKOFF_MIN_DELAY,
     backoff,
 )
+from ..datastructures import Headers, HeadersLike
 from ..http11 import USER_AGENT
 from ..loggers import CLIENT
 from ..typing import LoggerLike
@@ -229,7 +230,8 @@ class connect(engine.connect):
         """Have ``handle_redirect()`` say where to go on."""
         response = protocol._connection.response
         assert response is not None
-        refused = InvalidStatusCode(response.status_code, response.headers, response)
+        headers = cast(Headers, response.headers)
+        refused = InvalidStatusCode(response.status_code, headers, response)
         if not self.MAX_REDIRECTS_ALLOWED:
             raise refused from exc
         before = self._target
@@ -307,3 +309,6 @@ def _known(unix: bool) -> set[str]:
     """Return the keywords of :class:`connect` and of the way to the server."""
     own = set(connect.__init__.__annotations__) - {"uri", "kwargs", "return"}
     return own | (engine._UNIX if unix else engine._TCP) | {"proxy"}
+
+
+give_aliases(globals())

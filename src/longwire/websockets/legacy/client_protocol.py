@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from ...asyncio import transport
 from ...asyncio.driver import Stream
@@ -19,8 +19,9 @@ from ...connecting import Target
 from ...errors import InvalidState
 from ...http.extensions import ClientExtensionFactory, confirm
 from ...http.handshake import confirm_subprotocol
-from ...http.headers import Headers, HeadersLike, validate_subprotocols
+from ...http.headers import validate_subprotocols
 from ...http.uri import WebSocketURI as EngineURI
+from ..datastructures import Headers, HeadersLike, OldHeaders
 from ..http11 import USER_AGENT
 from ..loggers import CLIENT
 from ..typing import LoggerLike
@@ -125,7 +126,7 @@ class WebSocketClientProtocol(WebSocketCommonProtocol):
             subprotocols=None
             if self.available_subprotocols is None
             else tuple(self.available_subprotocols),
-            additional_headers=Headers(self.extra_headers or {}),
+            additional_headers=OldHeaders(self.extra_headers or {}),
             user_agent=self.user_agent_header,
         )
         foreign = known is not None and known.foreign
@@ -150,7 +151,7 @@ class WebSocketClientProtocol(WebSocketCommonProtocol):
         """
         response = await self._exchange_now().read_now()
         self._connection.response = response
-        return response.status_code, response.headers
+        return response.status_code, cast(Headers, response.headers)
 
     @staticmethod
     def process_extensions(

@@ -11,19 +11,18 @@ import http
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ... import accepting, connecting
 from ...accepting import Refused
 from ...asyncio.driver import Stream, run
 from ...errors import InvalidHandshake, InvalidHeader, InvalidStatus, LimitExceeded
 from ...http.handshake import refusal_for
-from ...http.headers import Headers, HeadersLike
 from ...http.heads import Request, RequestReader, Response
 from ...steps import Call, Opened, Plan
 from ..asyncio import server as today
-from ..datastructures import OldHeaders
-from .adapting import deprecated_in
+from ..datastructures import Headers, HeadersLike, OldHeaders
+from .adapting import warn_in
 from .exceptions import AbortHandshake, InvalidStatusCode, RedirectHandshake
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ class Acceptor(PlainAcceptor):
             self._begun = self._begun or connection.request is not None
         request = connection.request
         if request is None or (request.path, request.headers) != (path, headers):
-            request = Request(path, Headers(headers))
+            request = Request(path, OldHeaders(headers))
         return request
 
     def refusing(self, exc: Exception) -> Plan[Refused]:
@@ -176,8 +175,7 @@ async def process_request(
 
 def warn_of_plain(function: Callable[..., Any]) -> None:
     """Tell the author of a ``process_request`` that it should be a coroutine."""
-    advice = "write async def"
-    deprecated_in(function, "a process_request that is no coroutine", advice)
+    warn_in(function, "declare process_request as a coroutine")
 
 
 def response_from(
@@ -187,7 +185,7 @@ def response_from(
     if not isinstance(body, bytes | bytearray | memoryview):
         kind = type(body).__name__
         raise TypeError(f"process_request returned a body of type {kind}, not bytes")
-    fields, content = Headers(headers), bytes(body)
+    fields, content = OldHeaders(headers), bytes(body)
     for name, value in (
         ("Content-Length", str(len(content))),
         ("Content-Type", "text/plain"),
@@ -230,7 +228,7 @@ def add_headers(
     if connection.chosen is not None:
         response.headers["Sec-WebSocket-Protocol"] = connection.chosen
     extra = connection._outer.extra_headers
-    added = Headers(
+    added = OldHeaders(
         (extra(request.path, request.headers) if callable(extra) else extra) or {}
     )
     for name in ("Date", "Server"):
@@ -291,7 +289,7 @@ class Exchange(connecting.Exchange):
         known = getattr(self, "response", None)
         if known is None or (known.status_code, known.headers) != (status, headers):
             body = b"" if known is None else known.body
-            fields = Headers(headers)
+            fields = OldHeaders(headers)
             self.response = Response(int(status), phrase_of(status), fields, body)
 
     async def read_now(self) -> Response:
@@ -302,7 +300,7 @@ class Exchange(connecting.Exchange):
         return response
 
     def _agree(self) -> Opened:
-        outer, headers = self._outer, self.response.headers
+        outer, headers = self._outer, cast(Headers, self.response.headers)
         extensions = outer.process_extensions(headers, outer.available_extensions)
         names = outer.available_subprotocols
         return self._opened(extensions, outer.process_subprotocol(headers, names))

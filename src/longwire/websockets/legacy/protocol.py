@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ...asyncio.broadcast import broadcast as _broadcast
 from ...connection import Data
 from ...errors import InvalidState
+from ..aliases import give_aliases
 from ..driving import METHODS, Driven
 from ..overriding import overridden
 from .adapting import spell_out
@@ -174,3 +175,6 @@ def broadcast(
         for each in websockets
     )
     _broadcast(connections, message, text=text, raise_exceptions=raise_exceptions)
+
+
+give_aliases(globals())

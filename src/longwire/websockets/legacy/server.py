@@ -18,13 +18,14 @@ from ...asyncio import server as engine
 from ...asyncio import server_connection
 from ...asyncio.listening import Listening
 from ...http.extensions import ServerExtensionFactory
-from ...http.headers import Headers
+from ..aliases import give_aliases
 from ..asyncio import server as today
+from ..datastructures import Headers
 from ..http11 import SERVER as SERVER_HEADER
 from ..loggers import SERVER
 from ..typing import LoggerLike
 from ..variables import interval_of
-from .adapting import OldCall, headers_from, spell_out
+from .adapting import OldCall, adapt_handler, headers_from, spell_out
 from .behaviour import Behaviour
 from .inner import InnerConnection
 from .opening import HTTPResponse
@@ -339,3 +340,10 @@ def _known(unix: bool) -> set[str]:
     if unix:
         return (names - {"host", "port"}) | {"unix", "path"}
     return names
+
+
+# What this module calls things in the documented package.
+HeadersLikeOrCallable = ExtraHeaders
+remove_path_argument = adapt_handler
+
+give_aliases(globals())

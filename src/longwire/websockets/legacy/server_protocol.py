@@ -12,7 +12,7 @@ import http
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...accepting import Origins, ServerSettings, server_settings
 from ...asyncio import server as engine
@@ -20,8 +20,8 @@ from ...asyncio.driver import Stream, run
 from ...errors import InvalidHandshake, InvalidState
 from ...http.extensions import ServerExtensionFactory, grant
 from ...http.handshake import check_origin, offered_subprotocols
-from ...http.headers import Headers, HeadersLike
 from ...http.heads import Request, Response
+from ..datastructures import Headers, HeadersLike, OldHeaders
 from ..http11 import SERVER as SERVER_HEADER
 from ..loggers import SERVER
 from ..overriding import Known
@@ -336,7 +336,7 @@ class WebSocketServerProtocol(WebSocketCommonProtocol):
         if acceptor is None or inner.wire is None:
             raise InvalidState("no opening handshake is under way")
         inner.request = await run(acceptor.reading(), Stream(inner.wire))
-        return inner.request.path, inner.request.headers
+        return inner.request.path, cast(Headers, inner.request.headers)
 
     def write_http_response(
         self,
@@ -358,7 +358,7 @@ class WebSocketServerProtocol(WebSocketCommonProtocol):
             or (known.status_code, known.body) != (status, content)
         ):
             phrase = opening.phrase_of(status)
-            known = Response(int(status), phrase, Headers(headers), content)
+            known = Response(int(status), phrase, OldHeaders(headers), content)
         inner.response = known
         inner.wire.write(acceptor.serialize(known))
 
