@@ -24,12 +24,11 @@ from .errors import (
     SecurityError,
 )
 from .http import handshake
-from .http.extensions import Agreed, confirm, offer
+from .http.extensions import Agreed, confirm, offer, split
 from .http.headers import Headers, MultipleValuesError
 from .http.heads import Request, Response, ResponseReader
 from .http.proxy import Proxy, build_connect, get_proxy, parse_proxy
 from .http.uri import WebSocketURI, parse_uri
-from .messages import Deflate
 from .options import Limits
 from .steps import (
     Hangup,
@@ -310,8 +309,7 @@ class Exchange:
             self.request,
             self.response,
             subprotocol,
-            next((x for x in extensions if isinstance(x, Deflate)), None),
-            tuple(x for x in extensions if not isinstance(x, Deflate)),
+            *split(extensions),
             self.rest,
         )
 

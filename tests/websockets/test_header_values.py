@@ -10,6 +10,7 @@ import asyncio
 import pytest
 
 from longwire import websockets
+from longwire.websockets import datastructures
 from longwire.websockets.legacy import client as old_client
 from longwire.websockets.legacy import server as old_server
 from tests.websockets.serving import UPGRADE, ask, port_of
@@ -172,6 +173,34 @@ def test_sans_io_classes_do_so_as_well():
     assert client.events_received()[0].headers["X"] == "é"
     rejected = server.reject(404, "no")
     assert isinstance(rejected.headers, websockets.Headers)
+
+
+@pytest.mark.parametrize("kind", [websockets.Headers, datastructures.OldHeaders])
+def test_numbers_become_text(kind):
+    headers = kind([("Content-Length", 4)])
+    headers["X-Count"] = 5
+    headers.update({"X-Rate": 0.5})
+
+    assert headers["content-length"] == "4"
+    assert (
+        headers.serialize() == b"Content-Length: 4\r\nX-Count: 5\r\nX-Rate: 0.5\r\n\r\n"
+    )
+
+
+async def test_hooks_may_answer_with_numbers_in_headers():
+    async def old(path, headers):
+        return 200, [("Content-Length", 2), ("X-Count", 7)], b"ok"
+
+    def today(connection, request):
+        response = connection.respond(200, "ok")
+        response.headers["X-Count"] = 7
+        return response
+
+    for serve, hook in ((old_server.serve, old), (websockets.serve, today)):
+        async with serve(end, "127.0.0.1", 0, process_request=hook) as server:
+            answer = await ask(server)
+        assert b"\r\nX-Count: 7\r\n" in answer
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 # --- former editions --------------------------------------------------------------

@@ -104,7 +104,7 @@ class Response:
         """Return the bytes on the wire."""
         line = f"HTTP/1.1 {self.status_code:03d} {self.reason_phrase}\r\n"
         head = line.encode(errors="surrogateescape") + self.headers.serialize()
-        return head + self.body
+        return head + (self.body or b"")
 
 
 def _warn(text: str) -> None:

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, cast
 
-from ..errors import InvalidHandshake
+from ..errors import InvalidHandshake, InvalidMessage
 from ..http import handshake
 from ..http.extension_base import ClientExtensionFactory
 from ..http.extensions import confirm, offer
 from ..http.headers import validate_subprotocols
-from ..http.heads import Request, Response, ResponseReader
+from ..http.heads import Request, Response
 from ..retrying import process_exception
 from .aliases import give_aliases
 from .connection import FormerRules, warn_renamed
 from .datastructures import Headers
+from .extensions.base import Extension
 from .http11 import MAX_BODY_SIZE, MAX_LINE_LENGTH, MAX_NUM_HEADERS
-from .negotiating import as_extensions, ended_early, log_head
+from .negotiating import OneDotOne, as_extensions, invalid_message, log_head
 from .protocol import CONNECTING, MaxSize, Protocol, Side, State
 from .typing import LoggerLike, Origin, Subprotocol
 from .uri import WebSocketURI
@@ -96,7 +97,7 @@ class ClientProtocol(Protocol):
         self.available_extensions = extensions
         self.available_subprotocols = subprotocols
         self.key = generate_key()
-        self._head = ResponseReader(
+        self._head = OneDotOne(
             MAX_LINE_LENGTH,
             MAX_NUM_HEADERS,
             MAX_LINE_LENGTH * MAX_NUM_HEADERS,
@@ -124,53 +125,66 @@ class ClientProtocol(Protocol):
             log_head(self.logger, ">", request)
         self._writes.append(request.serialize())
 
+    def process_response(self, response: Response) -> None:
+        """Take what the response agrees on; raise InvalidHandshake if we cannot."""
+        headers = cast(Headers, response.headers)
+        handshake.check_response(response, self.key)
+        self.extensions = self.process_extensions(headers)
+        self.subprotocol = self.process_subprotocol(headers)
+
+    def process_extensions(self, headers: Headers) -> list[Extension]:
+        """Return the extensions that a response agrees on, in its order.
+
+        Raises InvalidHandshake for what was not offered.
+        """
+        agreed = confirm(
+            headers.get_all("Sec-WebSocket-Extensions"),
+            list(self.available_extensions or ()),
+        )
+        return as_extensions(agreed, client=True)
+
+    def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
+        """Return the subprotocol of a response; None if it has none.
+
+        Raises InvalidHandshake for one that was not offered.
+        """
+        chosen = handshake.confirm_subprotocol(headers, self.available_subprotocols)
+        return None if chosen is None else Subprotocol(chosen)
+
     def _receive_head(self, data: bytes) -> None:
+        self._read_head(lambda: self._head.feed(data), ended=False)
+
+    def _receive_eof_in_head(self) -> None:
+        self._read_head(self._head.feed_eof, ended=True)
+
+    def _read_head(self, read: Callable[[], Response | None], ended: bool) -> None:
         try:
-            response = self._head.feed(data)
+            response = read()
+        except InvalidMessage as exc:
+            self._give_up(invalid_message(exc, "response", ended))
         except InvalidHandshake as exc:
             self._give_up(exc)
         else:
-            self._receive_response(response)
+            if response is not None:
+                self._receive_response(response)
 
-    def _receive_eof_in_head(self) -> None:
-        try:
-            response = self._head.feed_eof()
-        except InvalidHandshake as exc:
-            self._give_up(ended_early(exc))
-        else:
-            self._receive_response(response)
-
-    def _receive_response(self, response: Response | None) -> None:
-        if response is None:
-            return
+    def _receive_response(self, response: Response) -> None:
         response.headers = Headers.received(response.headers)
         if self.debug:
             log_head(self.logger, "<", response)
         self._events.append(response)
         try:
-            self._check(response)
+            self.process_response(response)
         except InvalidHandshake as exc:
             response._exception = exc
             self._give_up(exc)
         else:
             self._open(self._head.rest)
 
-    def _check(self, response: Response) -> None:
-        """Take what the response agrees on; raise InvalidHandshake if we cannot."""
-        headers = response.headers
-        handshake.check_response(response, self.key)
-        agreed = confirm(
-            headers.get_all("Sec-WebSocket-Extensions"),
-            list(self.available_extensions or ()),
-        )
-        chosen = handshake.confirm_subprotocol(headers, self.available_subprotocols)
-        self.extensions = as_extensions(agreed, client=True)
-        self.subprotocol = None if chosen is None else Subprotocol(chosen)
-
     def _give_up(self, exc: Exception) -> None:
         self.handshake_exc = exc
         self._deaf = True
-        self._send_eof()
+        self._end_sending()
 
 
 class ClientConnection(FormerRules, ClientProtocol):

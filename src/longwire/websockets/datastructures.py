@@ -52,7 +52,9 @@ class Headers(engine.Headers):
         return headers
 
     def __setitem__(self, key: str, value: str) -> None:
-        if isinstance(value, str) and not value.isascii():
+        if not isinstance(value, str):
+            value = str(value)  # programs set numbers, a length for one
+        elif not value.isascii():
             self._check(key, value)
         super().__setitem__(key, value)
 

@@ -6,11 +6,23 @@ The names of the former asyncio server are taken from ``legacy.server`` at first
 from __future__ import annotations
 
 import email.utils
+import inspect
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import InvalidHandshake
+from ..errors import (
+    HeaderLineTooLong,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidMethod,
+    InvalidOrigin,
+    InvalidProtocol,
+    InvalidUpgrade,
+    RequestLineTooLong,
+    TooManyHeaders,
+)
+from ..escaping import excerpt
 from ..http import handshake
 from ..http.extension_base import ServerExtensionFactory
 from ..http.extensions import grant
@@ -19,8 +31,10 @@ from ..http.heads import Request, RequestReader, Response
 from .aliases import give_aliases
 from .connection import FormerRules, warn_renamed
 from .datastructures import Headers
+from .extensions.base import Extension
 from .http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
-from .negotiating import as_extensions, ended_early, log_head
+from .legacy.adapting import binds
+from .negotiating import as_extensions, invalid_message, log_head
 from .protocol import CONNECTING, MaxSize, Protocol, Side, State
 from .typing import LoggerLike, Origin, StatusLike, Subprotocol
 
@@ -90,7 +104,6 @@ class ServerProtocol(Protocol):
             return self._accept(request)
         except InvalidHandshake as exc:
             self._note_failure(exc, request)
-            self.logger.info("opening handshake failed: %s", exc)
         except Exception as exc:
             self._note_failure(exc, request)
             self.logger.error("opening handshake failed", exc_info=True)
@@ -117,9 +130,15 @@ class ServerProtocol(Protocol):
             rest = bytes(self._rest)
             self._rest = bytearray()
             self._open(rest)
-        else:
-            self._deaf = True
-            self._send_eof()
+            return
+        refused = self.handshake_exc is not None and self._request is not None
+        self.logger.info(
+            "connection rejected (%d %s)" if refused else "HTTP response sent (%d %s)",
+            response.status_code,
+            excerpt(response.reason_phrase),
+        )
+        self._deaf = True
+        self._end_sending()
 
     def select_subprotocol(
         self, subprotocols: Sequence[Subprotocol]
@@ -136,32 +155,57 @@ class ServerProtocol(Protocol):
         chosen = handshake.select_subprotocol(subprotocols, supported)
         return None if chosen is None else Subprotocol(chosen)
 
-    def _accept(self, request: Request) -> Response:
-        headers = request.headers
+    def process_request(self, request: Request) -> tuple[str, str | None, str | None]:
+        """Check a request, and agree on what it offers.
+
+        Returns what the response says in Sec-WebSocket-Accept, -Extensions and
+        -Protocol. Raises InvalidHandshake for a request that is not acceptable.
+        """
+        headers = cast(Headers, request.headers)
         key = handshake.check_request(request)
-        handshake.check_origin(request, self.origins)
+        self.origin = self.process_origin(headers)
+        answer, self.extensions = self.process_extensions(headers)
+        self.subprotocol = self.process_subprotocol(headers)
+        return handshake.accept_token(key), answer, self.subprotocol
+
+    def process_origin(self, headers: Headers) -> Origin | None:
+        """Return the Origin of a request; raise InvalidOrigin if we do not want it."""
+        handshake.check_origin(Request("/", headers), self.origins)
         origin = headers.get("Origin")
-        self.origin = None if origin is None else Origin(origin)
+        return None if origin is None else Origin(origin)
+
+    def process_extensions(
+        self, headers: Headers
+    ) -> tuple[str | None, list[Extension]]:
+        """Return what to answer to the extensions offered, and those agreed on."""
         answer, agreed = grant(
             headers.get_all("Sec-WebSocket-Extensions"),
             list(self.available_extensions or ()),
         )
+        return answer, as_extensions(agreed, client=False)
+
+    def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
+        """Return the subprotocol for a request; see ``select_subprotocol()``."""
         offered = [Subprotocol(x) for x in handshake.offered_subprotocols(headers)]
-        self.subprotocol = self.select_subprotocol(offered)
-        self.extensions = as_extensions(agreed, client=False)
-        response = handshake.build_response(
-            key,
-            subprotocol=self.subprotocol,
-            extensions_header=answer,
-            date=_now(),
-        )
-        response.headers = Headers.made(response.headers)
-        return response
+        return self.select_subprotocol(offered)
+
+    def _accept(self, request: Request) -> Response:
+        accept, extensions, subprotocol = self.process_request(request)
+        headers = Headers({"Date": _now(), "Upgrade": "websocket"})
+        headers["Connection"] = "Upgrade"
+        headers["Sec-WebSocket-Accept"] = accept
+        if extensions is not None:
+            headers["Sec-WebSocket-Extensions"] = extensions
+        if subprotocol is not None:
+            headers["Sec-WebSocket-Protocol"] = subprotocol
+        return Response(101, "Switching Protocols", headers)
 
     def _note_failure(self, exc: Exception, request: Request | None) -> None:
         self.handshake_exc = exc
         if request is not None:
             request._exception = exc
+        if self.debug and isinstance(exc, InvalidHandshake):
+            self.logger.debug("! %s", _kind_of(exc), exc_info=exc)
 
     def _receive_head(self, data: bytes) -> None:
         if self._request is not None:
@@ -170,25 +214,40 @@ class ServerProtocol(Protocol):
             return
         try:
             request = self._head.feed(data)
+        except InvalidMessage as exc:
+            # Most likely not HTTP at all: no use answering in it.
+            self._give_up(exc, ended=False)
         except InvalidHandshake as exc:
             self._note_failure(exc, None)
-            self.logger.info("opening handshake failed: %s", exc)
             self.send_response(_refusal(exc))
-            return
-        if request is not None:
-            request.headers = Headers.received(request.headers)
-            if self.debug:
-                log_head(self.logger, "<", request)
-            self._request = request
-            self._rest += self._head.rest
-            self._events.append(request)
+        else:
+            if request is not None:
+                self._receive_request(request)
+
+    def _receive_request(self, request: Request) -> None:
+        request.headers = Headers.received(request.headers)
+        if self.debug:
+            log_head(self.logger, "<", request)
+        self._request = request
+        self._rest += self._head.rest
+        self._events.append(request)
 
     def _receive_eof_in_head(self) -> None:
-        if self._request is None:
-            try:
-                self._head.feed_eof()
-            except InvalidHandshake as exc:
-                self.handshake_exc = ended_early(exc)
+        if self._request is not None:
+            return
+        try:
+            self._head.feed_eof()
+        except InvalidMessage as exc:
+            self._give_up(exc, ended=True)
+
+    def _give_up(self, exc: InvalidMessage, ended: bool) -> None:
+        fault = invalid_message(exc, "request", ended)
+        self.handshake_exc = fault
+        if self.debug:
+            cause = fault.__cause__
+            self.logger.debug("! no valid HTTP request", exc_info=cause)
+        self._deaf = True
+        self._end_sending()
 
 
 class ServerConnection(FormerRules, ServerProtocol):
@@ -215,6 +274,56 @@ class ServerConnection(FormerRules, ServerProtocol):
             logger=logger,
             **further,
         )
+
+    def accept(self, request: Request) -> Response:
+        """Return the response to ``request``; ``body`` is None where it opens."""
+        response = super().accept(request)
+        if response.status_code == 101:
+            response.body = None  # type: ignore[assignment]
+        return response
+
+    def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
+        """Return the subprotocol; None where one side has none, or none is shared."""
+        offered = [Subprotocol(x) for x in handshake.offered_subprotocols(headers)]
+        supported = self.available_subprotocols
+        if not offered or not supported:
+            return None
+        select: Callable[..., Subprotocol | None] = self.select_subprotocol
+        if not binds(inspect.signature(select), 2):
+            return select(offered)  # an override as of edition 11
+        return select(offered, supported)
+
+    def select_subprotocol(
+        self,
+        subprotocols: Sequence[Subprotocol],
+        server_subprotocols: Sequence[Subprotocol] | None = None,
+    ) -> Subprotocol | None:
+        """Return the one in common whose places in both lists have the least sum."""
+        if self._select is not None or server_subprotocols is None:
+            return super().select_subprotocol(subprotocols)
+        ours, theirs = list(server_subprotocols), list(subprotocols)
+        common = [name for name in theirs if name in ours]
+        if not common:
+            return None
+        return min(common, key=lambda name: ours.index(name) + theirs.index(name))
+
+
+def _kind_of(exc: InvalidHandshake) -> str:
+    for kind, text in _KINDS.items():
+        if isinstance(exc, kind):
+            return text
+    return "invalid handshake"
+
+
+_KINDS: dict[type[Exception], str] = {
+    InvalidMethod: "invalid method",
+    InvalidOrigin: "invalid origin",
+    InvalidProtocol: "invalid protocol",
+    InvalidUpgrade: "invalid upgrade",
+    RequestLineTooLong: "request line too long",
+    HeaderLineTooLong: "header fields too large",
+    TooManyHeaders: "header fields too large",
+}
 
 
 def _refusal(exc: Exception) -> Response:

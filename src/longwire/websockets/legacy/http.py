@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Protocol, cast, overload
 
-from ...errors import InvalidHandshake, InvalidMessage, LimitExceeded, SecurityError
+from ...errors import InvalidHandshake, LimitExceeded, SecurityError
 from ...http import headers as engine
 from ...http.heads import Request, RequestReader, Response, ResponseReader
 from ..aliases import give_aliases
 from ..datastructures import Headers, OldHeaders
+from ..negotiating import OneDotOne
 
 __all__ = ["read_request", "read_response"]
 
@@ -37,14 +38,7 @@ class _RequestHead(RequestReader):
         """Host is the caller's to check."""
 
 
-class _ResponseHead(ResponseReader):
-    @staticmethod
-    def _parse_line(line: bytes) -> tuple[int, int, str]:
-        minor, status, reason = ResponseReader._parse_line(line)
-        if minor != 1:
-            raise InvalidMessage(f"unsupported HTTP version: HTTP/1.{minor}")
-        return minor, status, reason
-
+class _ResponseHead(OneDotOne):
     def _body(
         self, minor: int, status: int, headers: engine.Headers
     ) -> Generator[None, None, bytes]:

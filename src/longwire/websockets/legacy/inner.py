@@ -19,9 +19,10 @@ from ...accepting import Refused
 from ...asyncio import server_connection
 from ...asyncio.driver import Stream, run
 from ...errors import InvalidHandshake
+from ...http.extensions import split
 from ...http.headers import Headers
 from ...http.heads import Request, Response
-from ...messages import Cause, Close, Deflate, Opcode
+from ...messages import Cause, Close, Opcode
 from ...steps import Opened
 from .. import closed
 from ..asyncio.client import ClientConnection
@@ -53,13 +54,7 @@ _FAILURES = frozenset(
 def agreement(extensions: Sequence[Any], subprotocol: str | None) -> Opened:
     """Return the result of an opening handshake that somebody else has done."""
     request, response = _UNKNOWN
-    return Opened(
-        request,
-        response,
-        subprotocol,
-        next((x for x in extensions if isinstance(x, Deflate)), None),
-        tuple(x for x in extensions if not isinstance(x, Deflate)),
-    )
+    return Opened(request, response, subprotocol, *split(extensions))
 
 
 class InnerConnection(Connection):
