@@ -8,6 +8,7 @@ ASCII with surrogate escapes and go out in UTF-8: ``OldHeaders``.
 from __future__ import annotations
 
 from ..errors import InvalidHeaderValue
+from ..escaping import excerpt
 from ..http import headers as engine
 from ..http.headers import MultipleValuesError
 
@@ -20,7 +21,7 @@ class _NotLatin1(InvalidHeaderValue, ValueError):
     """A program sets a value that cannot be sent."""
 
     def __str__(self) -> str:
-        return f"invalid value for header {self.name}: not ISO-8859-1"
+        return f"invalid value for header {excerpt(self.name)}: not ISO-8859-1"
 
 
 class Headers(engine.Headers):
