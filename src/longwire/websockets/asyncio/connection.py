@@ -45,6 +45,7 @@ class Connection(engine.Connection, Driven):
     _agreed: Opened | None = None
     _handshake_exc: BaseException | None = None
     _extensions_now: list[Extension] | None = None
+    _closed_early = False  # by process_request
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -139,6 +140,20 @@ class Connection(engine.Connection, Driven):
         if self.state is not State.CLOSED:
             raise AssertionError("connection isn't closed yet")
         return self._live.exception()
+
+    async def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Close the connection and wait until TCP has ended.
+
+        Where a close frame was sent before, code and reason do not matter: it only
+        waits. In ``process_request`` there is nothing to wait for: TCP ends at once.
+        """
+        if self._session is None and self.wire is not None:
+            self._closed_early = True
+            self.wire.abort()
+            return
+        if self._session is not None and not self._session.is_open:
+            code, reason = 1000, ""
+        await super().close(code, reason)
 
     @Known
     def ping_interval(self) -> float | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, Self
 
 from ... import accepting
-from ...accepting import ServerSettings
+from ...accepting import LEFT, ServerSettings
 from ...asyncio import server as engine
 from ...asyncio import server_connection, transport
 from ...asyncio.auth import basic_auth
@@ -73,6 +73,9 @@ class ServerConnection(Connection, server_connection.ServerConnection):
         response.headers = Headers.made(response.headers)
         return response
 
+    def _why_unavailable(self) -> str | None:
+        return LEFT if self._closed_early else super()._why_unavailable()
+
     def _log_outcome(self, outcome: Outcome, exc: BaseException | None) -> None:
         # longwire says at INFO how each connection ended, and leaves it at that.
         if outcome is Outcome.ENDED and isinstance(exc, ConnectionClosedError):
@@ -101,6 +104,9 @@ class Server(engine.Server):
     def server(self) -> Listening | None:
         """What listens, with the methods of an :class:`asyncio.Server`."""
         return self._server
+
+    def _warn_if_one_shot(self, ws: server_connection.ServerConnection) -> None:
+        """Programs watch their logs for warnings, and none is documented for this."""
 
     @classmethod
     def _made(cls, *args: Any, **kwargs: Any) -> Self:

@@ -22,6 +22,7 @@ from ...errors import InvalidHandshake
 from ...http.extensions import split
 from ...http.headers import Headers
 from ...http.heads import Request, Response
+from ...leaving import Outcome
 from ...messages import Cause, Close, Opcode
 from ...steps import Opened
 from .. import closed
@@ -211,6 +212,18 @@ class InnerServerConnection(InnerConnection, ServerConnection):
     async def _fail_by_itself(self) -> None:
         self._outer.fail_connection(1011)
         await self.wait_closed()
+
+    async def _leave_block(self, outcome: Outcome, exc: BaseException | None) -> None:
+        if exc is None:
+            await super()._leave_block(outcome, exc)
+        else:
+            await self._fail_by_itself()
+
+    def _hang_up(self, ending: int) -> None:
+        super()._hang_up(ending)
+        report = self.close_report
+        if report is not None and report.cause is Cause.KEEPALIVE:
+            self._wire.close()  # no use in waiting for who does not answer
 
     # --- the opening handshake ---------------------------------------------------
 

@@ -11,11 +11,11 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...asyncio import connection as engine
 from ...connection import BytesLike, control_payload, opcode_for
 from ...core.frames import parse_close, serialize_close
 from ...errors import ConnectionClosed, ProtocolError
 from ...messages import Opcode, State
+from ..asyncio import connection as documented
 from ..frames import Close
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Sending:
     async def _close(self, code: int, reason: str) -> None:
         inner = self._connection
         if not self._steps_to_send:
-            await engine.Connection.close(inner, code, reason)
+            await documented.Connection.close(inner, code, reason)
             return
         if inner._live.is_open:
             await self.write_close_frame(Close(code, reason))

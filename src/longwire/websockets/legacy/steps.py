@@ -195,13 +195,14 @@ class Steps(Reading, Sending):
         """
         inner = self._connection
         session, now = inner._live, inner._now()
-        if session.ended is not None:
+        if session.ended is None:
+            if code == 1006:
+                session.abort(Cause.LOCAL, "fail_connection() was called", now)
+            else:
+                session.close(int(code), reason, now)
+            inner._react()
+        elif session.tcp_lost:
             return
-        if code == 1006:
-            session.abort(Cause.LOCAL, "fail_connection() was called", now)
-        else:
-            session.close(int(code), reason, now)
-        inner._react()
         if not self.is_client:
             inner._flush()
             inner._wire.close()
