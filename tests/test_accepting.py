@@ -12,6 +12,7 @@ import pytest
 from longwire import accepting, errors
 from longwire.accepting import Acceptor, Refused, ServerSettings, server_settings
 from longwire.http import handshake
+from longwire.http.extensions import ServerExtensionFactory
 from longwire.http.headers import Headers
 from longwire.http.heads import Response
 from longwire.options import Compression, Keepalive, Limits, Timeouts
@@ -409,10 +410,35 @@ def test_a_failing_callback_is_answered_with_500(name: str) -> None:
     assert isinstance(result.exc, RuntimeError)
 
 
+def changed(**attributes: Any) -> Response:
+    """Return a response with attributes that its constructor would not take."""
+    response = Response(403, "No", Headers())
+    for name, value in attributes.items():
+        setattr(response, name, value)
+    return response
+
+
+def unsafe(name: str, value: str) -> Headers:
+    headers = Headers()
+    headers.set_insecure(name, value)
+    return headers
+
+
 UNSENDABLE = [
-    ((403, {}, b""), "returned a tuple"),
-    (Response(403, "No", {"X": "y"}), "returned headers in a dict"),  # type: ignore[arg-type]
-    (Response(403, "No", Headers(), "text"), "a body of type str"),  # type: ignore[arg-type]
+    ((403, {}, b""), "{0} returned a tuple"),
+    *(
+        (changed(**{name: value}), f"the response of {{0}} cannot be sent: {text}")
+        for name, value, text in [
+            ("headers", {"X": "y"}, "headers must be Headers, not dict"),
+            ("headers", unsafe("X", "a\r\nY: b"), "invalid value for header X"),
+            ("headers", unsafe("X\r\nY", "b"), "invalid value for header X"),
+            ("body", "text", "body must be bytes, not str"),
+            ("reason_phrase", "No\r\nX: y", "invalid reason phrase: 'No"),
+            ("reason_phrase", None, "reason_phrase must be a str, not NoneType"),
+            ("status_code", "403", "status_code must be an int, not str"),
+            ("status_code", 4030, "HTTP status 4030; 100 to 599 are allowed"),
+        ]
+    ),
 ]
 
 
@@ -424,8 +450,45 @@ def test_a_callback_must_return_a_response(name: str, answer: Any, text: str) ->
     result = refused(shake)
 
     assert (shake.status, result.ours) == (500, True)
-    assert text in str(result.exc)
-    assert str(result.exc).startswith(name)
+    assert str(result.exc).startswith(text.format(name))
+    assert b"Y: b" not in shake.written
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda response: setattr(response, "reason_phrase", "Hm\r\nX: y"),
+        lambda response: setattr(response, "body", "text"),
+        lambda response: response.headers.set_insecure("X", "a\nb"),
+        lambda response: response.headers.set_insecure("X", "a\0b"),
+    ],
+)
+def test_a_response_changed_into_what_cannot_be_sent_is_answered_with_500(
+    change: Any,
+) -> None:
+    shake = Handshake(
+        process_response=lambda connection, request, response: change(response)
+    )
+
+    result = refused(shake)
+
+    assert (shake.status, result.ours) == (500, True)
+    assert "the response of process_response cannot be sent" in str(result.exc)
+
+
+def test_an_extension_that_fails_is_answered_with_500() -> None:
+    class Failing(ServerExtensionFactory):
+        name = "x-failing"
+
+        def process_request_params(self, params: Any, accepted_extensions: Any) -> Any:
+            raise RuntimeError("oops")
+
+    shake = Handshake(extensions=[Failing()])
+
+    result = refused(shake, REQUEST + b"Sec-WebSocket-Extensions: x-failing\r\n\r\n")
+
+    assert (shake.status, result.ours) == (500, True)
+    assert isinstance(result.exc, RuntimeError)
 
 
 def test_an_os_error_in_a_callback_is_not_taken_for_the_peers() -> None:

@@ -50,6 +50,16 @@ def test_frames_after_the_answer_are_kept():
     assert opened.rest == b"\x81\x02hi"
 
 
+@pytest.mark.parametrize(
+    "field",
+    [b"Content-Length: 0", b"Content-Length: 5", b"Transfer-Encoding: chunked"],
+)
+def test_a_101_ends_at_its_empty_line_whatever_its_fields_say(field):
+    opened = Player(SWITCH + field + b"\r\n\r\n\x81\x02hi").play(plan())
+
+    assert opened.rest == b"\x81\x02hi"
+
+
 def test_a_secure_uri_opens_with_tls_for_its_host():
     player = Player(OPEN)
 

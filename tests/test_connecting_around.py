@@ -8,7 +8,7 @@ import pytest
 
 from longwire import errors
 from longwire.steps import Hangup, OpenSocks, OpenTcp, Read, StartTls, Write
-from tests.support.playing import OPEN, TUNNEL, Player, plan, redirect
+from tests.support.playing import OPEN, SWITCH, TUNNEL, Player, plan, redirect
 
 # --- redirects -------------------------------------------------------------------
 
@@ -91,33 +91,152 @@ def test_a_redirect_from_tls_to_plain_is_refused():
 
 
 SECRETS = {
-    "Authorization": "Bearer x",
-    "Cookie": "a=1",
-    "Proxy-Authorization": "Basic y",
-    "X-Other": "stays",
+    "Authorization": "Bearer secret",
+    "Cookie": "a=secret",
+    "Proxy-Authorization": "Basic secret",
+    "X-Api-Key": "secret",
+    "X-Csrf-Token": "secret",
+    "X-Amz-Security-Token": "secret",
+    "Api-Key": "secret",
+    "Referer": "https://example.com/?token=secret",
+    "Host": "secret.example",
+    "Forwarded": "for=secret",
+    "X-Forwarded-For": "secret",
+    "Sec-Fetch-Site": "secret",
+    "User-Agent-Key": "secret",
 }
+HARMLESS = {
+    "Accept": "text/plain",
+    "Accept-Encoding": "gzip",
+    "Accept-Language": "da",
+    "cache-control": "no-cache",
+    "DNT": "1",
+    "Pragma": "no-cache",
+    "User-Agent": "me/1",
+}
+ELSEWHERE = [
+    "ws://other.example/",
+    "ws://example.com:81/",
+    "wss://example.com/",
+    "https://example.com:80/",
+    "ws://www.example.com/",
+    "ws://example.com./",
+    "//other.example/",
+    "ws://user:pass@other.example/",
+]
+
+
+def everything(**keywords):
+    return {
+        "additional_headers": [*SECRETS.items(), *HARMLESS.items()],
+        "origin": "https://secret.example",
+        "subprotocols": ["chat", "token.secret"],
+        **keywords,
+    }
+
+
+def names(request: bytes) -> list[str]:
+    """The fields of a request, in lower case."""
+    lines = request.decode().split("\r\n")[1:-2]
+    return sorted(line.partition(":")[0].lower() for line in lines)
+
+
+OURS = [
+    *("host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version"),
+]
+
+
+@pytest.mark.parametrize("location", ELSEWHERE)
+def test_only_harmless_headers_follow_a_redirect_to_another_origin(location):
+    player = Player(redirect(location), OPEN)
+
+    player.play(plan("ws://me:secret@example.com/", **everything()))
+
+    first, second = player.requests
+    assert first.count(b"secret") > len(SECRETS)
+    assert b"secret" not in second
+    own = ["authorization"] if "user:" in location else []
+    assert names(second) == sorted([*OURS, *own, *map(str.lower, HARMLESS)])
+    for name, value in HARMLESS.items():
+        assert f"{name}: {value}\r\n".encode() in second
 
 
 @pytest.mark.parametrize(
-    "location",
+    "way",
     [
-        "ws://other.example/",
-        "ws://example.com:81/",
-        "wss://example.com/",
-        "https://example.com:80/",
+        ["ws://other.example/", "ws://example.com/"],
+        ["ws://other.example/", "/there", "ws://example.com/a"],
+        ["/there", "ws://other.example/", "ws://example.com/", "/b", "/c"],
+        ["ws://example.com:81/", "ws://example.com:80/"],
+        ["ws://a.example/", "ws://b.example/", "ws://a.example/", "ws://example.com/"],
     ],
 )
-def test_secrets_do_not_follow_a_redirect_to_another_origin(location):
-    player = Player(redirect(location), OPEN)
+def test_what_was_left_behind_is_not_sent_again_on_the_way_back(way):
+    player = Player(*map(redirect, way), OPEN)
 
-    player.play(plan(additional_headers=SECRETS))
+    player.play(plan("ws://me:secret@example.com/", **everything()))
 
-    first, second = player.requests
-    for name in (b"Authorization: Bearer x", b"Cookie:", b"Proxy-Authorization:"):
-        assert name in first
-        assert name not in second
-    assert b"Authorization" not in second
-    assert b"X-Other: stays" in second
+    left = next(n for n, location in enumerate(way) if location.startswith("ws"))
+    for request in player.requests[: left + 1]:
+        assert b"secret" in request
+    for request in player.requests[left + 1 :]:
+        assert b"secret" not in request
+
+
+def test_a_redirect_from_tls_to_plain_is_not_followed_with_anything():
+    player = Player(redirect("ws://example.com/"), OPEN)
+
+    with pytest.raises(errors.SecurityError):
+        player.play(plan("wss://example.com/", **everything()))
+
+    assert len(player.requests) == 1
+
+
+def test_credentials_for_a_proxy_go_to_the_proxy_alone():
+    player = Player(TUNNEL, redirect("ws://other.example/"), TUNNEL, OPEN)
+
+    player.play(plan(proxy="http://me:secret@proxy.example:3128"))
+
+    tunnel, first, again, second = player.requests
+    assert b"Proxy-Authorization: Basic " in tunnel
+    assert b"Proxy-Authorization: Basic " in again
+    assert b"Authorization" not in first + second
+
+
+def test_a_subprotocol_that_was_left_behind_cannot_be_chosen():
+    answer = SWITCH + b"Sec-WebSocket-Protocol: chat\r\n\r\n"
+    player = Player(redirect("ws://other.example/"), answer)
+
+    with pytest.raises(errors.NegotiationError, match="unsupported subprotocol: chat"):
+        player.play(plan(subprotocols=["chat"]))
+
+
+def test_what_is_left_behind_is_named_in_the_log(caplog):
+    caplog.set_level("INFO", "longwire.client")
+    player = Player(redirect("ws://other.example/"), redirect("/b"), OPEN)
+
+    player.play(
+        plan(
+            "ws://me:pass@example.com/",
+            additional_headers={"X-Api-Key": "secret", "Accept": "text/plain"},
+            origin="https://example.com",
+            subprotocols=["chat"],
+        )
+    )
+
+    assert caplog.messages == [
+        "redirected to another origin, ws://other.example:80; "
+        "left behind: x-api-key, origin, subprotocols, credentials"
+    ]
+
+
+def test_a_redirect_that_leaves_nothing_behind_is_not_told_of(caplog):
+    caplog.set_level("INFO", "longwire.client")
+
+    Player(redirect("ws://other.example/"), OPEN).play(plan())
+    Player(redirect("/b"), OPEN).play(plan(**everything()))
+
+    assert caplog.messages == []
 
 
 def test_credentials_of_the_uri_do_not_follow_to_another_origin():

@@ -322,12 +322,16 @@ class Acceptor:
             exc, ours, response = failure.__cause__, True, callback_failed()
         except WebSocketException as fault:
             exc, response = fault, handshake.refusal_for(fault)
+        except Exception as fault:
+            # An extension's factory, or a response that says two things at once.
+            exc, ours, response = fault, True, callback_failed()
         response = self._sign(response)
         try:
             changed = yield from _ask(
                 "process_response",
                 settings.process_response,
                 *(connection, request, response),
+                unless=response,
             )
         except _CallbackFailed as failure:
             exc, ours, changed = failure.__cause__, True, callback_failed()
@@ -435,15 +439,21 @@ def callback_failed() -> Response:
 
 
 def _ask(
-    name: str, function: Callable[..., Any] | None, *args: Any
+    name: str,
+    function: Callable[..., Any] | None,
+    *args: Any,
+    unless: Response | None = None,
 ) -> Plan[Response | None]:
-    """Return the response a callback wants, None if it wants none or is None."""
+    """Return the response a callback wants, None if it wants none or is None.
+
+    ``unless`` is what is sent then; the callback may have changed it.
+    """
     if function is None:
         return None
     try:
         response = yield Call(function, args)
-        if response is not None:
-            _check_response(name, response)
+        if response is not None or unless is not None:
+            _check_response(name, unless if response is None else response)
     except GeneratorExit:
         raise  # the plan is closed
     except BaseException as exc:
@@ -456,9 +466,8 @@ def _check_response(name: str, response: object) -> None:
     if not isinstance(response, Response):
         kind = type(response).__name__
         raise TypeError(f"{name} returned a {kind}; Response or None are allowed")
-    if not isinstance(response.headers, Headers):
-        kind = type(response.headers).__name__
-        raise TypeError(f"{name} returned headers in a {kind}; Headers are needed")
-    if not isinstance(response.body, bytes):
-        kind = type(response.body).__name__
-        raise TypeError(f"{name} returned a body of type {kind}; bytes are needed")
+    try:
+        response.serialize()
+    except (TypeError, ValueError) as exc:
+        text = f"the response of {name} cannot be sent: {exc}"
+        raise (TypeError if isinstance(exc, TypeError) else ValueError)(text) from exc

@@ -127,7 +127,7 @@ def client_settings(
         origin=origin,
         subprotocols=None if subprotocols is None else tuple(subprotocols),
         extensions=_factories(extensions, compression),
-        additional_headers=_check_headers(parsed, additional_headers),
+        additional_headers=_check_headers(parsed, origin, additional_headers),
         user_agent=user_agent_header,
         proxy=_check_proxy(proxy, address),
         max_redirects=_max_redirects(),
@@ -176,7 +176,9 @@ def _check_header_value(keyword: str, header: str, value: object) -> None:
     Headers()[header] = value
 
 
-def _check_headers(uri: WebSocketURI, given: HeadersLike | None) -> Headers:
+def _check_headers(
+    uri: WebSocketURI, origin: str | None, given: HeadersLike | None
+) -> Headers:
     if given is not None and not isinstance(given, Iterable):
         kind = type(given).__name__
         raise TypeError(
@@ -184,7 +186,7 @@ def _check_headers(uri: WebSocketURI, given: HeadersLike | None) -> Headers:
         )
     headers = Headers(given or {})
     # Refuses the fields that are the handshake's own.
-    build_request(uri, key="", additional_headers=headers)
+    build_request(uri, key="", origin=origin, additional_headers=headers)
     return headers
 
 

@@ -23,8 +23,10 @@ from .errors import (
     InvalidURI,
     SecurityError,
 )
+from .escaping import excerpt
 from .http import handshake
 from .http.extensions import Agreed, confirm, offer, split
+from .http.fields import lower
 from .http.headers import Headers, MultipleValuesError
 from .http.heads import Request, Response, ResponseReader
 from .http.proxy import Proxy, build_connect, get_proxy, parse_proxy
@@ -32,6 +34,7 @@ from .http.uri import WebSocketURI, parse_uri
 from .options import Limits
 from .steps import (
     Hangup,
+    LimitReads,
     Opened,
     OpenSocks,
     OpenTcp,
@@ -42,9 +45,27 @@ from .steps import (
     Write,
 )
 
-__all__ = ["Exchange", "Target", "connect_plan", "open_stream"]
+__all__ = ["Exchange", "Target", "connect_plan", "open_stream", "tell_of_leaving"]
+
+BODY_SECONDS = 2.0
+"""How long the body of a response that opens nothing is waited for."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# What a request may say to servers that the caller did not name: who is asking, and in
+# which form an answer is wanted.
+_FOR_ALL = frozenset(
+    {
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "dnt",
+        "pragma",
+        "sec-gpc",
+        "user-agent",
+    }
+)
 
 
 # --- the plan --------------------------------------------------------------------
@@ -71,9 +92,26 @@ def connect_plan(
         yield from exchange.plan()
         if exchange.response.status_code == 101:
             return exchange.opened()
-        target = yield from exchange.redirect()
+        came_from, target = target, (yield from exchange.redirect())
+        if target.foreign and not came_from.foreign:
+            tell_of_leaving(target)
         yield Hangup()
     raise SecurityError(f"more than {settings.max_redirects} redirects")
+
+
+def tell_of_leaving(target: Target) -> None:
+    """Log what is not sent any more: a server may refuse us for the want of it."""
+    settings = target.settings
+    left = Target.left_behind(settings.additional_headers)
+    left += ["origin"] if settings.origin is not None else []
+    left += ["subprotocols"] if settings.subprotocols else []
+    left += ["credentials"] if settings.uri.username is not None else []
+    if left:
+        settings.logger.info(
+            "redirected to another origin, %s; left behind: %s",
+            _where(target.uri),
+            excerpt(", ".join(left)),
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,14 +127,29 @@ class Target:
     def uri(self) -> WebSocketURI:
         return self.redirected_to or self.settings.uri
 
-    def allowed(self, headers: Headers) -> Headers:
-        """Return ``headers`` without secrets when they are not for this server."""
-        headers = headers.copy()
-        if self.foreign:
-            for name in ("Authorization", "Cookie", "Proxy-Authorization", "Host"):
-                if name in headers:
-                    del headers[name]
-        return headers
+    def for_this_server(self, settings: ClientSettings) -> ClientSettings:
+        """Return ``settings`` with what the request to this server may say.
+
+        Once the caller's origin was left, any header may be a secret, so only those
+        known to be none go along. Nor does Origin: it would have one server speak to
+        another in the name of the page that trusted the first (a browser sends "null"
+        then, Fetch section 4.4). Nor do subprotocols, which often carry a token for
+        want of headers in browsers. That holds for the rest of the way, also back to
+        where it began: what is asked for there is another server's choice.
+        """
+        if not self.foreign:
+            return settings
+        headers = settings.additional_headers.copy()
+        for name in self.left_behind(headers):
+            del headers[name]
+        return dataclasses.replace(
+            settings, additional_headers=headers, origin=None, subprotocols=None
+        )
+
+    @staticmethod
+    def left_behind(headers: Headers) -> list[str]:
+        """Return the names of the fields that are for the first origin alone."""
+        return [name for name in headers if name not in _FOR_ALL]
 
     @property
     def tls(self) -> StartTls | None:
@@ -116,13 +169,20 @@ class Target:
         Raises InvalidStatus when it is no redirect that can be followed and
         SecurityError for one that must not be.
         """
-        location = _location(response)
-        if location is None or self.settings.max_redirects == 0:
+        if not self.may_follow(response):
             raise InvalidStatus(response)
-        target = self.moved(location)
+        target = self.moved(_location(response))
         if self.settings.address.sock is not None:
             raise InvalidStatus(response)  # the one socket we were given is used up
         return target
+
+    def may_follow(self, response: Response) -> bool:
+        """Return whether ``response`` is a redirect of the kind that is followed."""
+        return (
+            response.status_code in REDIRECTS
+            and "Location" in response.headers
+            and self.settings.max_redirects > 0
+        )
 
     def moved(self, location: str) -> Target:
         """Return the target at ``location``, which may be relative to this one.
@@ -131,7 +191,7 @@ class Target:
         not be gone to.
         """
         uri = _resolve(self.uri, location)
-        where = f"{'wss' if uri.secure else 'ws'}://{uri.host}:{uri.port}"
+        where = _where(uri)
         if self.uri.secure and not uri.secure:
             raise SecurityError(f"cannot follow a redirect from wss to {where}")
         foreign = _origin(uri) != _origin(self.uri)
@@ -145,17 +205,19 @@ class Target:
         return Target(self.settings, uri, self.foreign or foreign)
 
 
-def _location(response: Response) -> str | None:
-    if response.status_code not in REDIRECTS:
-        return None
+def _location(response: Response) -> str:
     try:
-        return response.headers.get("Location")
+        return response.headers["Location"]
     except MultipleValuesError:
         raise InvalidHeader("Location", "more than one value") from None
 
 
+def _where(uri: WebSocketURI) -> str:
+    return f"{'wss' if uri.secure else 'ws'}://{excerpt(uri.host)}:{uri.port}"
+
+
 def _origin(uri: WebSocketURI) -> tuple[bool, str, int]:
-    return uri.secure, uri.host.lower(), uri.port
+    return uri.secure, lower(uri.host), uri.port
 
 
 def _resolve(base: WebSocketURI, location: str) -> WebSocketURI:
@@ -230,7 +292,7 @@ def _open_tunnel(target: Target, proxy: Proxy, host: str, port: int) -> Plan[Non
     yield Write(build_connect(proxy, there, settings.user_agent))
     reader = _reader(settings.limits, tunnel=True)
     try:
-        response = yield from _read_response(reader)
+        response = yield from _read_response(reader, lambda response: True)
     except (InvalidHandshake, EOFError) as exc:
         raise InvalidProxyMessage(
             "did not receive a valid HTTP response from the proxy"
@@ -267,7 +329,7 @@ class Exchange:
 
     def plan(self) -> Plan[None]:
         """Send the request, receive the response."""
-        settings = self.settings
+        self.settings = settings = self.target.for_this_server(self.settings)
         key = handshake.make_key(self._random_bytes(16))
         self.request = handshake.build_request(
             self.target.uri,
@@ -275,7 +337,7 @@ class Exchange:
             origin=settings.origin,
             subprotocols=settings.subprotocols,
             extensions_header=offer(settings.extensions),
-            additional_headers=self.target.allowed(settings.additional_headers),
+            additional_headers=settings.additional_headers,
             user_agent=settings.user_agent,
         )
         yield from self.write()
@@ -291,10 +353,14 @@ class Exchange:
         """Receive ``response``; ``rest`` is what came after it."""
         reader = _reader(self.settings.limits, tunnel=False)
         try:
-            self.response = yield from _read_response(reader)
+            self.response = yield from _read_response(reader, self._needs_body)
         except EOFError as exc:
             raise InvalidMessage("did not receive a valid HTTP response") from exc
         self.rest = reader.rest
+
+    def _needs_body(self, response: Response) -> bool:
+        """Return whether somebody will want to read why ``response`` opens nothing."""
+        return not self.target.may_follow(response)
 
     def opened(self) -> Opened:
         """Return what a 101 agrees on, if we can agree."""
@@ -329,13 +395,38 @@ def _reader(limits: Limits, tunnel: bool) -> ResponseReader:
     )
 
 
-def _read_response(reader: ResponseReader) -> Plan[Response]:
-    """Return the response; raise EOFError when the stream ends before there is any."""
-    while data := (yield Read()):
-        response = reader.feed(data)
-        del data  # the reader has what is needed of it
-        if response is not None:
-            return response
+def _read_response(
+    reader: ResponseReader, needs_body: Callable[[Response], bool]
+) -> Plan[Response]:
+    """Return the response, if it opens nothing with what came of its body.
+
+    A server that has refused may say why at any length and speed: what counts is the
+    refusal. So whatever happens in the body (a fault, the end, a reset, silence) is the
+    end of it; ``needs_body`` says whether to wait for it at all. Raises EOFError when
+    the stream ends in the head.
+    """
+    limited = False
+    try:
+        while data := (yield Read()):
+            response = reader.feed(data)
+            del data  # the reader has what is needed of it
+            if response is None and not limited:
+                response = reader.so_far()
+                if response is not None and needs_body(response):
+                    yield LimitReads(BODY_SECONDS)
+                    limited, response = True, None
+            if response is not None:
+                return response
+        return _ended(reader)
+    except (InvalidHandshake, EOFError, OSError):
+        response = reader.so_far()
+        if response is None:
+            raise
+        return response
+
+
+def _ended(reader: ResponseReader) -> Response:
+    """Return the response that the end of the stream completes."""
     try:
         response = reader.feed_eof()
     except InvalidMessage as exc:

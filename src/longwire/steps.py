@@ -17,6 +17,7 @@ from . import messages
 __all__ = [
     "Call",
     "Hangup",
+    "LimitReads",
     "OpenSocks",
     "OpenTcp",
     "OpenUnix",
@@ -89,6 +90,17 @@ class Read:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LimitReads:
+    """Give all further Reads of this stream ``seconds`` together, or less.
+
+    A Read that is not over by then raises TimeoutError. It is less where the time of
+    the whole plan would be over first: the plan is to have its say. Result: None.
+    """
+
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Hangup:
     """Close the open stream, whatever it carries. Result: None."""
 
@@ -129,7 +141,8 @@ class Opened:
     rest: bytes = b""
 
 
-Step = OpenTcp | OpenUnix | OpenSocks | StartTls | Write | Read | Hangup | Sleep | Call
+Opening = OpenTcp | OpenUnix | OpenSocks | StartTls
+Step = Opening | Write | Read | LimitReads | Hangup | Sleep | Call
 
 T = TypeVar("T")
 Plan = Generator[Step, Any, T]

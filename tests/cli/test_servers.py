@@ -116,6 +116,56 @@ async def test_echo_sends_text_and_binary_back():
             assert await ws.recv() == b"\x00\xff"
 
 
+ORIGINS = [
+    # options, what is sent, whether that may connect
+    ([], None, True),
+    ([], "same", True),
+    ([], "https://evil.example", False),
+    ([], "http://localhost:1", False),
+    ([], "null", False),
+    (["--origin", "https://a.example"], "https://a.example", True),
+    (["--origin", "https://a.example"], "https://b.example", False),
+    (["--origin", "https://a.example"], "same", True),
+    (["--origin", "https://a.example"], None, True),
+    (["--origin", "https://a.example", "--origin", "null"], "null", True),
+    (["--origin", "any"], "https://evil.example", True),
+    (["--origin", "any"], None, True),
+]
+
+
+@pytest.mark.parametrize(("options", "origin", "allowed"), ORIGINS)
+async def test_echo_lets_programs_connect_and_its_own_pages(options, origin, allowed):
+    with running("echo", "--port", "0", *options) as server:
+        url = server.url()
+        if origin == "same":
+            origin = url.replace("ws", "http").rstrip("/")
+        opening = connect(url, origin=origin)
+
+        if allowed:
+            async with opening as ws:
+                await ws.send("text")
+                assert await ws.recv() == "text"
+        else:
+            with pytest.raises(longwire.InvalidStatus) as caught:
+                await opening
+            assert caught.value.response.status_code == 403
+
+
+@pytest.mark.parametrize("origin", [None, "same", "https://evil.example", "null"])
+async def test_the_demo_lets_programs_connect_and_its_own_page(origin):
+    with running("demo", "--port", "0") as server:
+        url = server.url()
+        opening = connect(url, origin=url.rstrip("/") if origin == "same" else origin)
+
+        if origin in (None, "same"):
+            async with opening as ws:
+                assert await ws.recv()
+        else:
+            with pytest.raises(longwire.InvalidStatus) as caught:
+                await opening
+            assert caught.value.response.status_code == 403
+
+
 EVIL = "\x1b]0;owned\x07\r\nforged \x9b\u202e\u2028\u200b"
 
 

@@ -174,13 +174,29 @@ def test_credentials_are_utf_8():
     assert build_authorization_basic("test", "123£") == "Basic dGVzdDoxMjPCow=="
 
 
-@given(
-    st.text(st.characters(exclude_characters=":", exclude_categories=["Cs"])), st.text()
+# RFC 7617 section 2: no control characters, no colon in a user name.
+CREDENTIAL = st.characters(
+    min_codepoint=0x20, exclude_characters="\x7f", exclude_categories=["Cs"]
 )
+
+
+@given(st.text(CREDENTIAL.filter(":".__ne__)), st.text(CREDENTIAL))
 def test_credentials_are_read_as_they_were_written(username, password):
     value = build_authorization_basic(username, password)
 
     assert parse_authorization_basic(value) == (username, password)
+
+
+@pytest.mark.parametrize("text", ["\0", "a\r\nb", "\t", "\x7f"])
+def test_credentials_have_no_control_characters(text):
+    with pytest.raises(ValueError, match="control characters"):
+        build_authorization_basic(text, "secret")
+    with pytest.raises(ValueError, match="control characters"):
+        build_authorization_basic("user", text)
+    for pair in (f"{text}:secret", f"user:{text}"):
+        value = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        with pytest.raises(errors.InvalidHeaderValue, match="control character"):
+            parse_authorization_basic(value)
 
 
 def test_credentials_that_are_not_utf_8_come_through():

@@ -24,6 +24,7 @@ from longwire.http.headers import (
     parse_upgrade,
 )
 from longwire.http.heads import Request, RequestReader, Response
+from longwire.http.lines import content_length
 
 pytestmark = pytest.mark.once
 
@@ -56,6 +57,10 @@ def asked(name: str) -> Callable[[list[str]], object]:
 
 def answered(name: str) -> Callable[[list[str]], object]:
     return lambda lines: handshake.check_response(response(name, lines), KEY)
+
+
+def length(values: list[str]) -> object:
+    return content_length(Headers([("Content-Length", value) for value in values]))
 
 
 # What reads a list, and an element that it accepts among others.
@@ -124,6 +129,13 @@ def test_empty_elements_are_ignored_up_to_as_many(name):
     read([element + "," * (MAX_ELEMENTS + 1)])
     with pytest.raises(errors.InvalidHeaderFormat, match="more than 64 empty elements"):
         read([element + "," * 3000])
+
+
+@pytest.mark.parametrize("lines", [1, 2, 64])
+def test_a_length_may_be_repeated_as_often(lines):
+    assert length(in_lines(["5"] * MAX_ELEMENTS, lines)) == 5
+    with pytest.raises(errors.InvalidHeader, match="more than 64 elements"):
+        length(in_lines(["5"] * (MAX_ELEMENTS + 1), lines))
 
 
 @pytest.mark.parametrize("element", [0, 1, 63])

@@ -118,23 +118,98 @@ def test_the_environment_names_the_proxy_in_the_documented_order(
     assert (None if proxy is None else parse_proxy(proxy).host) == host
 
 
-@pytest.mark.parametrize(
-    ("no_proxy", "uri", "direct"),
-    [
-        ("a.example", "ws://a.example/", True),
-        ("a.example", "ws://b.a.example:81/", True),
-        ("a.example:81", "ws://a.example:81/", True),
-        ("a.example:81", "ws://a.example/", False),
-        ("*", "wss://x/", True),
-        ("a.example", "ws://b.example/", False),
-    ],
-)
-def test_no_proxy_names_hosts_to_connect_to_directly(
-    environment, no_proxy, uri, direct
-):
-    environment(https_proxy="http://proxy", no_proxy=no_proxy)
+NO_PROXY = [
+    # what is listed, what it stands for, what it does not
+    ("*", ["a.example", "127.0.0.1", "[::1]", "a.example:81"], []),
+    ("", [], ["a.example", "[::1]"]),
+    (" , ,", [], ["a.example", "[::1]"]),
+    (
+        "a.example",
+        ["a.example", "b.a.example:81", "A.EXAMPLE", "a.example.", "x.b.a.example"],
+        ["b.example", "ba.example", "a.example.com", "example", "127.0.0.1"],
+    ),
+    (".a.example", ["a.example", "b.a.example"], ["ba.example"]),
+    ("A.Example.", ["a.example", "b.a.example"], []),
+    ("*.a.example", ["b.a.example", "c.b.a.example"], ["a.example", "ba.example"]),
+    ("a.example:81", ["a.example:81", "b.a.example:81"], ["a.example", "a.example:8"]),
+    ("a.example:80", ["a.example"], ["a.example:81"]),
+    ("x, a.example", ["a.example", "x"], ["y"]),
+    ("x a.example", ["a.example", "x"], ["y"]),
+    ("x,a.example\ty,,z", ["a.example", "x", "y", "z"], ["w"]),
+    ("localhost", ["localhost", "localhost:81", "a.localhost"], ["127.0.0.1", "[::1]"]),
+    ("bücher.example", ["bücher.example", "xn--bcher-kva.example"], ["a.example"]),
+    ("xn--bcher-kva.example", ["bücher.example"], []),
+    ("\u212aelvin.com", ["kelvin.com"], []),
+    ("." * 300, [], ["a.example"]),
+    ("x" * 300, [], ["a.example", "127.0.0.1"]),
+    ("a.example:" + "9" * 5000, [], ["a.example"]),
+    ("http://a.example", [], ["a.example"]),
+    # addresses
+    ("127.0.0.1", ["127.0.0.1", "127.0.0.1:81"], ["127.0.0.10", "1.127.0.0.1", "x"]),
+    ("127.0.0.1:81", ["127.0.0.1:81"], ["127.0.0.1"]),
+    ("::1", ["[::1]", "[::1]:81", "[0:0:0:0:0:0:0:1]", "[0::1]"], ["[::2]", "x"]),
+    ("[::1]", ["[::1]", "[::1]:81", "[0:0:0:0:0:0:0:1]"], ["[::2]"]),
+    ("[::1]:81", ["[::1]:81"], ["[::1]", "[::1]:8"]),
+    ("0:0:0:0:0:0:0:1", ["[::1]"], ["[::2]"]),
+    ("[0:0:0:0:0:0:0:1]:80", ["[::1]"], ["[::1]:81"]),
+    ("2001:DB8::A", ["[2001:db8::a]", "[2001:0db8:0::000a]"], ["[2001:db8::b]"]),
+    ("::1:81", ["[::1:81]"], ["[::1]:81"]),
+    ("fe80::1", ["[fe80::1]", "[fe80::1%25eth0]"], ["[fe80::2%25eth0]"]),
+    ("fe80::1%eth0", ["[fe80::1%25eth0]"], ["[fe80::1%25eth1]", "[fe80::1]"]),
+    ("[fe80::1%eth0]:80", ["[fe80::1%25eth0]"], ["[fe80::1%25eth0]:81"]),
+    ("127.0.0.1", ["[::ffff:127.0.0.1]", "[::ffff:7f00:1]"], ["[::127.0.0.1]"]),
+    ("::ffff:127.0.0.1", ["127.0.0.1", "[::ffff:7f00:1]"], ["127.0.0.2"]),
+    ("[::g]", [], ["[::1]", "x"]),
+    ("[::1", [], ["[::1]"]),
+    # networks
+    ("10.0.0.0/8", ["10.1.2.3", "10.1.2.3:81"], ["11.0.0.1", "x", "[::1]"]),
+    ("10.1.2.3/8", ["10.9.9.9"], ["11.0.0.1"]),
+    ("10.0.0.0/8:81", ["10.1.2.3:81"], ["10.1.2.3"]),
+    ("192.168.0.0/255.255.0.0", ["192.168.3.4"], ["192.169.0.1"]),
+    ("fd00::/8", ["[fd12::1]", "[fd12::1%25eth0]"], ["[fe80::1]", "10.0.0.1"]),
+    ("[fd00::]/8", ["[fd12::1]:81"], ["[fe80::1]"]),
+    ("127.0.0.0/8", ["[::ffff:127.0.0.1]"], ["[::1]"]),
+    ("0.0.0.0/0", ["10.1.2.3"], ["[::1]", "x"]),
+    ("10.0.0.0/99, 10.0.0.0/", [], ["10.0.0.1"]),
+]
 
-    assert (get_proxy(parse_uri(uri)) is None) is direct
+
+@pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
+@pytest.mark.parametrize(("no_proxy", "direct", "proxied"), NO_PROXY)
+def test_no_proxy_names_hosts_to_connect_to_directly(
+    environment, name, no_proxy, direct, proxied
+):
+    environment(https_proxy="http://proxy", **{name: no_proxy})
+
+    def goes_directly(host: str) -> bool:
+        return get_proxy(parse_uri(f"ws://{host}/")) is None
+
+    assert [host for host in direct if not goes_directly(host)] == []
+    assert [host for host in proxied if goes_directly(host)] == []
+
+
+def test_the_default_port_is_that_of_the_scheme(environment):
+    environment(https_proxy="http://proxy", no_proxy="a.example:443")
+
+    assert get_proxy(parse_uri("wss://a.example/")) is None
+    assert get_proxy(parse_uri("ws://a.example/")) is not None
+
+
+def test_the_list_of_the_system_is_asked_where_the_environment_is_silent(
+    environment, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(urllib.request, "getproxies", lambda: {"https": "http://proxy"})
+    monkeypatch.setattr(urllib.request, "proxy_bypass", asked.append)
+
+    assert get_proxy(parse_uri("ws://[::1]:81/")) == "http://proxy"
+    assert asked == ["[::1]:81"]
+
+
+def test_the_host_of_a_proxy_may_be_an_address_with_a_zone():
+    proxy = parse_proxy("http://[fe80::1%25eth0]:3128")
+
+    assert (proxy.host, proxy.port) == ("fe80::1%eth0", 3128)
 
 
 @pytest.mark.parametrize(

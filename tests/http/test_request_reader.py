@@ -268,14 +268,15 @@ def test_another_major_version_is_not_supported(feed, version):
         b"",
         b"Host: a\r\nHost: a\r\n",
         b"Host: a\r\nhost: b\r\n",
-        b"Host:\r\n",
         b"Host: a b\r\n",
         b"Host: a, b\r\n",
         b"Host: user@a\r\n",
         b"Host: a/\r\n",
         b"Host: a:x\r\n",
         b"Host: a:99999\r\n",
-        b"Host: a:000080\r\n",
+        b"Host: a:0000065536\r\n",
+        b"Host: :80\r\n",
+        b"Host: a\r\nHost:\r\n",
         b"Host: ::1\r\n",
         b"Host: [::1\r\n",
         b"Host: [1.2.3.4]\r\n",
@@ -289,6 +290,26 @@ def test_there_must_be_one_valid_host(feed, fields):
 
     assert isinstance(fault, errors.InvalidHeader)
     assert (fault.name, fault.status) == ("Host", 400)
+
+
+@every_way
+@pytest.mark.parametrize(
+    ("value", "host"),
+    [
+        (b"", ""),  # RFC 9112 section 3.2: sent where a URI has no authority
+        (b"a:", "a:"),
+        (b"a:00080", "a:00080"),
+        (b"a:000080", "a:000080"),
+        (b"a.", "a."),
+        (b"my_host", "my_host"),
+        (b"%41", "%41"),
+        (b"[::1]:80", "[::1]:80"),
+    ],
+)
+def test_a_host_may_be_written_in_many_ways(feed, value, host):
+    request = fed(reader(), b"GET / HTTP/1.1\r\nHost: " + value + b"\r\n\r\n", feed)
+
+    assert request.headers["Host"] == host
 
 
 @every_way

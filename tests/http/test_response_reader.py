@@ -44,10 +44,20 @@ def test_an_upgrade_is_read_and_what_comes_behind_is_kept(feed):
 
 
 @every_way
-def test_an_upgrade_has_no_body_whatever_its_fields_say(feed):
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Length: 3\r\n",
+        b"Content-Length: 3\r\nContent-Length: 4\r\n",
+        b"Content-Length: many\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: gzip\r\nContent-Length: 3\r\n",
+    ],
+)
+def test_an_upgrade_has_no_body_whatever_its_fields_say(feed, fields):
     r = reader()
 
-    response = fed(r, answer(b"101 x", b"Content-Length: 3\r\n", BEHIND), feed)
+    response = fed(r, answer(b"101 x", fields, BEHIND), feed)
 
     assert response.body == b""
     assert r.rest == BEHIND
@@ -112,13 +122,45 @@ def test_what_is_no_http_is_noticed_at_the_first_byte(first):
 
 @every_way
 @pytest.mark.parametrize(
+    ("lines", "fields"),
+    [
+        (b"A: b\r\n c\r\n", [("A", "b c")]),
+        (b"A: b\r\n\tc\r\n", [("A", "b c")]),
+        (b"A: b \r\n \t c\r\nD: e\r\n", [("A", "b  c"), ("D", "e")]),
+        (b"A:\r\n b\r\n", [("A", "b")]),
+        (b"A: b\r\n \r\nC: d\r\n", [("A", "b"), ("C", "d")]),
+        (b"A: b\r\n c\r\n d\r\n", [("A", "b c d")]),
+        (b"A: b\r\n C: d\r\n", [("A", "b C: d")]),
+        (b"A: b\r\n Content-Length: 5\r\n", [("A", "b Content-Length: 5")]),
+    ],
+)
+def test_a_folded_value_is_one_value(feed, lines, fields):
+    # RFC 9112 section 5.2: a user agent replaces each fold with a space.
+    response = fed(reader(), b"HTTP/1.1 101 x\r\n" + lines + b"\r\n" + BEHIND, feed)
+
+    assert list(response.headers.raw_items()) == fields
+
+
+@every_way
+def test_folded_lines_count_as_lines(feed):
+    r = reader(headers=3)
+
+    fault = faults(r, b"HTTP/1.1 101 x\r\nA: b\r\n c\r\n d\r\n e\r\n\r\n", feed)
+
+    assert isinstance(fault, errors.TooManyHeaders)
+
+
+@every_way
+@pytest.mark.parametrize(
     "data",
     [
         UPGRADE.replace(b"\r\n", b"\n"),
         b"HTTP/1.1 101 x\r\nA: b\nC: d\r\n\r\n",
         b"HTTP/1.1 101 x\r\nA: b\rC: d\r\n\r\n",
         b"HTTP/1.1 101 x\r\nA : b\r\n\r\n",
-        b"HTTP/1.1 101 x\r\nA: b\r\n c\r\n\r\n",
+        b"HTTP/1.1 101 x\r\n A: b\r\n\r\n",
+        b"HTTP/1.1 101 x\r\n\tb\r\nA: b\r\n\r\n",
+        b"HTTP/1.1 101 x\r\nA: b\r\n c\0\r\n\r\n",
         b"HTTP/1.1 101 x\r\nA: \x00\r\n\r\n",
         b"HTTP/1.1 101 x\r\nA\r\n\r\n",
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from longwire.client_settings import client_settings
 from longwire.connecting import connect_plan
 from longwire.options import Keepalive, Limits, Timeouts
-from longwire.steps import Read, Write
+from longwire.steps import LimitReads, Read, Write
 
 # The key is that of sixteen zero bytes, the token what section 4.2.2 makes of it.
 SWITCH = (
@@ -61,7 +61,8 @@ class Player:
     @property
     def opened(self):
         """The steps that are not reading or writing."""
-        return [step for step in self.steps if not isinstance(step, (Read, Write))]
+        talk = (LimitReads, Read, Write)
+        return [step for step in self.steps if not isinstance(step, talk)]
 
     @property
     def requests(self):

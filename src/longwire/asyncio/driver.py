@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .. import errors
 from ..client_settings import default_tls_context
+from ..escaping import excerpt, one_line
 from ..steps import (
     Call,
     Hangup,
+    LimitReads,
     OpenSocks,
     OpenTcp,
     OpenUnix,
@@ -85,7 +87,8 @@ class Stream:
 
     ``make_wire`` is called for each connection the plan opens; a server passes the
     ``wire`` it has instead. ``doing`` says in words what the current step waits for,
-    for the texts of timeouts.
+    for the texts of timeouts; ``ends_at`` is when the whole plan has to be over, None
+    if it may take any time.
     """
 
     def __init__(
@@ -95,6 +98,8 @@ class Stream:
     ) -> None:
         self.wire = wire
         self.doing = "starting"
+        self.ends_at: float | None = None
+        self._read_by: float | None = None
         self._make_wire = make_wire
 
     async def carry_out(self, step: Step) -> Any:
@@ -102,7 +107,13 @@ class Stream:
         match step:
             case Read():
                 self.doing = "waiting for the peer"
-                return await self._open_wire().read()
+                wire = self._open_wire()
+                if self._read_by is None:
+                    return await wire.read()
+                async with asyncio.timeout_at(self._read_by):
+                    return await wire.read()
+            case LimitReads():
+                self._read_by = self._in_time(step.seconds)
             case Write():
                 wire = self._open_wire()
                 wire.write(step.data)
@@ -120,8 +131,15 @@ class Stream:
                 self.abort()
         return None
 
+    def _in_time(self, seconds: float) -> float:
+        """Return when ``seconds`` are over, or half of what the plan has left."""
+        now = asyncio.get_running_loop().time()
+        left = seconds if self.ends_at is None else (self.ends_at - now) / 2
+        return now + min(seconds, left)
+
     def abort(self) -> None:
         """Close the wire, if there is one, losing what it has not sent."""
+        self._read_by = None
         wire, self.wire = self.wire, None
         if wire is not None and wire.transport is not None:
             wire.abort()
@@ -158,7 +176,7 @@ class Stream:
             self.doing = "connecting"
         else:
             options.update(host=step.host, port=step.port)
-            self.doing = f"connecting to {step.host} port {step.port}"
+            self.doing = f"connecting to {excerpt(step.host)} port {step.port}"
         loop = asyncio.get_running_loop()
         create = method_of(loop, "create_connection", "ssl" in options)
         await create(new_wire, **options)
@@ -204,13 +222,13 @@ class Stream:
         except python_socks.ProxyConnectionError:
             raise  # an OSError: the proxy cannot be reached
         except python_socks.ProxyError as exc:
-            raise errors.ProxyError(f"SOCKS proxy refused: {exc}") from exc
+            raise errors.ProxyError(f"SOCKS proxy refused: {one_line(exc)}") from exc
         loop = asyncio.get_running_loop()
         await loop.create_connection(new_wire, sock=sock)
 
     async def _start_tls(self, step: StartTls) -> None:
         wire = self._open_wire()
-        self.doing = f"starting TLS with {step.server_hostname}"
+        self.doing = f"starting TLS with {excerpt(step.server_hostname)}"
         options = _tls_options(step)
         if wire.unread:
             # Bytes from before TLS must not be taken for the server's own.

@@ -263,12 +263,25 @@ def _listening(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Path(exists=True, dir_okay=False),
     help="PEM file with the private key, if the chain's has none.",
 )
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    help="Let pages of this origin connect, too, or with 'any' all; may be repeated.",
+)
 def echo_command(
-    host: str, port: int, ssl_cert: str | None, ssl_key: str | None, verbose: int
+    host: str,
+    port: int,
+    ssl_cert: str | None,
+    ssl_key: str | None,
+    origins: Sequence[str],
+    verbose: int,
 ) -> None:
     """Run a server that sends every message back.
 
-    SIGTERM or Ctrl-C closes its connections and ends it.
+    Programs may connect, and pages that come from this host and port; others are
+    refused, for a browser lets any page connect. SIGTERM or Ctrl-C closes its
+    connections and ends it.
     """
     if ssl_key is not None and ssl_cert is None:
         raise click.UsageError("--ssl-key needs --ssl-cert.")
@@ -277,7 +290,7 @@ def echo_command(
         context = _server_context(ssl_cert, ssl_key)
 
     def make_server(addresses: Sequence[str], port: int) -> Server:
-        return serve(_echo, addresses, port, ssl=context)
+        return serve(_echo, addresses, port, ssl=context, origins=_allowed(origins))
 
     scheme = "ws" if context is None else "wss"
 
@@ -311,6 +324,11 @@ def demo_command(host: str, port: int, verbose: int) -> None:
 async def _echo(ws: ServerConnection) -> None:
     async for message in ws:
         await ws.send(message)
+
+
+def _allowed(origins: Sequence[str]) -> list[str | None] | None:
+    """Return what ``serve`` is to accept: None is everything, in a list no Origin."""
+    return None if "any" in origins else ["same", None, *origins]
 
 
 def _server_context(cert: str | None, key: str | None) -> ssl.SSLContext | None:

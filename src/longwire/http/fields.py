@@ -21,6 +21,7 @@ from ..escaping import quote
 __all__ = [
     "MAX_ELEMENTS",
     "MAX_PARAMETERS",
+    "TOKEN",
     "ExtensionHeader",
     "ExtensionParameter",
     "build_authorization_basic",
@@ -29,13 +30,16 @@ __all__ = [
     "build_subprotocol",
     "build_www_authenticate_basic",
     "combined",
+    "has_controls",
     "is_token",
     "is_valid_host",
+    "lower",
     "parse_authorization_basic",
     "parse_connection",
     "parse_extension",
     "parse_subprotocol",
     "parse_upgrade",
+    "split_host",
     "validate_subprotocols",
 ]
 
@@ -50,7 +54,7 @@ MAX_PARAMETERS = 16
 """Parameters of an extension: RFC 7692 has four."""
 
 # RFC 9110 section 5.6.2.
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Section 5.6.3; never fails to match.
 _OWS = re.compile(r"[ \t]*")
 # Section 5.6.4. The two alternatives begin differently: no backtracking.
@@ -58,33 +62,62 @@ _QUOTED = re.compile(r'"((?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t \x21-\x7e])*)"')
 _ESCAPE = re.compile(r"\\(.)")
 # RFC 9110 section 11.2.
 _TOKEN68 = re.compile(r"[-0-9A-Za-z._~+/]+=*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # RFC 3986 section 3.2.2, without IPvFuture, which does not exist.
 _HOST = re.compile(
-    r"(?:\[([0-9A-Fa-f:.]+)\]|(?:[-0-9A-Za-z._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)"
+    r"(?:\[([0-9A-Fa-f:.]+)\]|((?:[-0-9A-Za-z._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+))"
     r"(?::([0-9]*))?"
 )
+# str.lower() takes U+212A, the sign of kelvin, to "k".
+_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
+def lower(text: str) -> str:
+    """Return ``text`` with A to Z in lower case, and nothing else changed.
+
+    What is compared without case in HTTP is ASCII (RFC 9110 section 5.1, RFC 3986
+    section 6.2.2.1). Other characters are not to be taken for ASCII ones.
+    """
+    return text.lower() if text.isascii() else text.translate(_LOWER)
 
 
 def is_token(text: str) -> bool:
     """Return whether ``text`` is a token: the form of names and most values."""
-    return _TOKEN.fullmatch(text) is not None
+    return TOKEN.fullmatch(text) is not None
+
+
+def has_controls(text: str) -> bool:
+    """Return whether ``text`` has a control character of ASCII (RFC 5234, CTL)."""
+    return _CONTROL.search(text) is not None
 
 
 def is_valid_host(value: str) -> bool:
     """Return whether ``value`` is a host with an optional port (RFC 9110, 7.2)."""
+    return split_host(value) is not None
+
+
+def split_host(value: str) -> tuple[str, int | None] | None:
+    """Return host, as it is to be compared, and port; None if ``value`` has no host.
+
+    The port is None where none is given. Addresses of IPv6 come in one spelling.
+    """
     match = _HOST.fullmatch(value)
     if match is None:
-        return False
-    address, port = match.groups()
-    if port and (len(port) > 5 or int(port) > 65535):
-        return False
+        return None
+    address, name, port = match.groups()
+    number = None
+    if port:
+        # RFC 3986 section 3.2.3: any number of digits, so also of zeros in front.
+        digits = port.lstrip("0") or "0"
+        if len(digits) > 5 or int(digits) > 65535:
+            return None
+        number = int(digits)
     if address is None:
-        return True
+        return lower(name), number
     try:
-        ipaddress.IPv6Address(address)
+        return str(ipaddress.IPv6Address(address)), number
     except ValueError:
-        return False
-    return True
+        return None
 
 
 # --- parsing ---------------------------------------------------------------------
@@ -99,7 +132,7 @@ def _skip(text: str, pos: int) -> int:
 
 def _token(text: str, pos: int, name: str) -> tuple[str, int]:
     """Return the token at ``pos`` and the position after it."""
-    match = _TOKEN.match(text, pos)
+    match = TOKEN.match(text, pos)
     if match is None:
         raise InvalidHeaderFormat(name, "expected token", text, pos)
     return match.group(), match.end()
@@ -223,7 +256,7 @@ def parse_authorization_basic(header: str) -> tuple[str, str]:
     """
     name = "Authorization"
     scheme, pos = _token(header, 0, name)
-    if scheme.lower() != "basic":
+    if lower(scheme) != "basic":
         raise InvalidHeaderValue(name, f"unsupported scheme: {scheme}")
     if pos == len(header) or header[pos] != " ":
         raise InvalidHeaderFormat(name, "expected space", header, pos)
@@ -241,6 +274,9 @@ def parse_authorization_basic(header: str) -> tuple[str, str]:
     )
     if not colon:
         raise InvalidHeaderValue(name, "expected username:password credentials")
+    if has_controls(username) or has_controls(password):
+        # Section 2: they "MUST NOT contain any control characters".
+        raise InvalidHeaderValue(name, "control character in credentials")
     return username, password
 
 
@@ -293,10 +329,16 @@ def build_host(
 def build_authorization_basic(username: str, password: str) -> str:
     """Return the Authorization field for these credentials (RFC 7617).
 
-    Raises ValueError for a colon in ``username``, which could not be read back.
+    Raises ValueError for a colon in ``username``, which could not be read back, and for
+    control characters, which section 2 forbids.
     """
     if ":" in username:
         raise ValueError("user name contains a colon; Basic authentication forbids it")
+    if has_controls(username) or has_controls(password):
+        raise ValueError(
+            "user name or password contains control characters; "
+            "Basic authentication forbids them"
+        )
     user_pass = f"{username}:{password}".encode(errors="surrogateescape")
     return f"Basic {base64.b64encode(user_pass).decode()}"
 

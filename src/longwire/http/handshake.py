@@ -8,12 +8,10 @@ agree on in ``extensions``.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from ..errors import (
     InvalidHandshake,
@@ -26,8 +24,8 @@ from ..errors import (
     InvalidUpgrade,
     NegotiationError,
 )
-from ..escaping import excerpt, one_line
-from .fields import combined
+from ..escaping import excerpt, one_line, quote
+from .fields import combined, lower, split_host
 from .headers import (
     Headers,
     HeadersLike,
@@ -59,6 +57,10 @@ __all__ = [
 # RFC 6455 section 1.3.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _VERSION = "13"
+# Section 4.2.1: a "base64-encoded value that, when decoded, is 16 bytes in length". The
+# last character has four bits to spare; RFC 6455 says nothing of them, and its own
+# example on page 19 has some set.
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 # How nearly everybody writes Upgrade and Connection: lists of one element.
 _USUAL = frozenset({"websocket", "WebSocket", "Upgrade", "upgrade"})
 
@@ -108,8 +110,8 @@ def _listed(
     """Return the elements of a list field, in lower case, over all its lines."""
     values = headers.get_all(name)
     if len(values) == 1 and values[0] in _USUAL:
-        return [values[0].lower()]
-    return [item.lower() for item in parse(combined(values))]
+        return [lower(values[0])]
+    return [lower(item) for item in parse(combined(values))]
 
 
 def _shown(headers: Headers, name: str) -> str | None:
@@ -147,20 +149,22 @@ def check_request(request: Request) -> str:
         fault.status = 426  # section 4.4: with the version we do speak
         raise fault
     key = _single(headers, "Sec-WebSocket-Key")
-    if not _is_key(key):
+    if _KEY.fullmatch(key) is None:
         raise InvalidHeaderValue("Sec-WebSocket-Key", key)
     if "Origin" in headers:
-        _single(headers, "Origin")
+        _check_ascii(_single(headers, "Origin"))
     return key
 
 
-def _is_key(key: str) -> bool:
-    """Return whether ``key`` is 16 bytes in base64, written in the one right way."""
-    try:
-        decoded = base64.b64decode(key, validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    return len(decoded) == 16 and base64.b64encode(decoded).decode() == key
+def _check_ascii(origin: str) -> None:
+    """Raise InvalidOrigin unless ``origin`` can be one.
+
+    RFC 6455 section 4.1: "the ASCII serialization of origin" (RFC 6454 section 6.2).
+    Text beyond it may equal a name that is allowed as soon as somebody folds its case,
+    or normalizes it: U+212A is taken for a k.
+    """
+    if not origin.isascii():
+        raise InvalidOrigin(origin)
 
 
 def check_origin(
@@ -184,6 +188,8 @@ def check_origin(
     if len(values) > 1:
         raise InvalidHeader("Origin", "multiple values")
     origin = values[0] if values else None
+    if origin is not None:
+        _check_ascii(origin)
     if isinstance(origins, str):
         if origins != "same":
             raise TypeError('origins must be a list of values or "same"')
@@ -205,7 +211,7 @@ def check_origin(
 def _is_same_origin(origin: str, headers: Headers, secure: bool | None) -> bool:
     """Return whether a page of ``origin`` came from the host it now connects to."""
     scheme, separator, authority = origin.partition("://")
-    scheme = scheme.lower()
+    scheme = lower(scheme)
     port = _DEFAULT_PORTS.get(scheme)
     if not separator or port is None:
         return False
@@ -215,19 +221,16 @@ def _is_same_origin(origin: str, headers: Headers, secure: bool | None) -> bool:
     if host is None:
         return False
     # Only for a page of the same scheme is the Host's default port this one.
-    theirs = _host_and_port(authority, port)
-    return theirs is not None and theirs == _host_and_port(host, port)
+    theirs, ours = _host_and_port(authority, port), _host_and_port(host, port)
+    return theirs is not None and theirs == ours
 
 
 def _host_and_port(authority: str, default: int) -> tuple[str, int] | None:
-    try:
-        parts = urlsplit(f"//{authority}")
-        if parts.netloc != authority or "@" in authority or not parts.hostname:
-            return None
-        port = parts.port
-    except ValueError:
+    found = split_host(authority)
+    if found is None:
         return None
-    return parts.hostname, default if port is None else port
+    host, port = found
+    return host, default if port is None else port
 
 
 def offered_subprotocols(headers: Headers) -> list[str]:
@@ -300,21 +303,22 @@ def refuse(
 
     ``headers`` are added to, or replace, those that every refusal has. ``date`` is
     the time in the form of RFC 9110 section 5.6.7. A status that has no body (RFC
-    9110 section 6.4.1) gets none.
+    9110 section 6.4.1) gets none. Raises TypeError or ValueError for what cannot be
+    sent.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str, not {type(text).__name__}")
     try:
         known = HTTPStatus(status)
         status, reason = known.value, known.phrase
     except ValueError:
-        if not 100 <= status <= 599:
-            raise ValueError(f"HTTP status {status}; 100 to 599 are allowed") from None
-        reason = ""
+        reason = ""  # Response says so if there is no such status
     fields = Headers()
     if date is not None:
         fields["Date"] = date
     fields["Connection"] = "close"
     body = b""
-    if status >= 200 and status not in (204, 304):
+    if isinstance(status, int) and status >= 200 and status not in (204, 304):
         body = text.encode(errors="backslashreplace")
         fields["Content-Length"] = str(len(body))
         fields["Content-Type"] = "text/plain; charset=utf-8"
@@ -368,7 +372,8 @@ def build_request(
 
     User name and password of the URI become Basic credentials. ``additional_headers``
     replace Host, Origin, Authorization and User-Agent and are added otherwise; they
-    may not have fields that make the handshake, nor of a body: ValueError.
+    may not have fields that make the handshake, nor of a body: ValueError. So is an
+    Origin that is not ASCII.
     """
     headers = Headers()
     headers["Host"] = build_host(uri.host, uri.port, uri.secure)
@@ -392,12 +397,18 @@ def build_request(
             raise ValueError(f"additional_headers has {name}, which is not its to set")
         headers.pop(name, None)
     headers.update(extra)
+    for value in headers.get_all("Origin"):
+        if not value.isascii():
+            raise ValueError(f"origin is {quote(value)}; ASCII is allowed")
     return Request(uri.resource_name, headers)
 
 
 def check_response(response: Response, key: str) -> None:
     """Raise an InvalidHandshake unless ``response`` opens the connection (section 4.1).
 
+    Content-Length and Transfer-Encoding say nothing there: a 1xx "is always terminated
+    by the first empty line after the header fields, regardless of the header fields
+    present in the message" (RFC 9112 section 6.3).
     Subprotocol and extensions are for whoever knows what was offered.
     """
     headers = response.headers
@@ -407,12 +418,6 @@ def check_response(response: Response, key: str) -> None:
     accept = _single(headers, "Sec-WebSocket-Accept")
     if accept != accept_token(key):
         raise InvalidHeaderValue("Sec-WebSocket-Accept", accept)
-    # RFC 9110 section 8.6: no length in a 1xx; where one reader obeys it and
-    # another does not, they disagree on where frames begin.
-    if "Transfer-Encoding" in headers:
-        raise InvalidHeader("Transfer-Encoding", _shown(headers, "Transfer-Encoding"))
-    if any(value != "0" for value in headers.get_all("Content-Length")):
-        raise InvalidHeader("Content-Length", _shown(headers, "Content-Length"))
 
 
 def confirm_subprotocol(headers: Headers, offered: Iterable[str] | None) -> str | None:

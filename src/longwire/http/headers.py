@@ -7,6 +7,7 @@ escapes, so that every value goes out as the bytes it came in.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
@@ -22,6 +23,7 @@ from .fields import (
     build_subprotocol,
     build_www_authenticate_basic,
     is_token,
+    lower,
     parse_authorization_basic,
     parse_connection,
     parse_extension,
@@ -57,6 +59,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # The fields as written, in order; the values of each name, in lower case.
 _Unpacked = tuple[list[tuple[str, str]], dict[str, list[str]]]
+_LINE_BREAK = re.compile(r"[\r\n\0]")
 
 
 class MultipleValuesError(LookupError):
@@ -105,11 +108,15 @@ class Headers(MutableMapping[str, str]):
     @classmethod
     def parse(cls, block: bytes | bytearray | memoryview) -> Headers:
         """Return the fields of a head: lines that were checked, each with its end."""
-        headers = cls()
-        add = headers.set_insecure
+        fields: list[tuple[str, str]] = []
+        values: dict[str, list[str]] = {}
         for line in str(block, "utf-8", "surrogateescape").split("\r\n")[:-1]:
             name, _, value = line.partition(":")
-            add(name, value.strip(" \t"))
+            value = value.strip(" \t")
+            fields.append((name, value))
+            values.setdefault(name.lower(), []).append(value)  # a token, so ASCII
+        headers = cls.__new__(cls)
+        headers._state = fields, values
         return headers
 
     def pack(self) -> None:
@@ -119,7 +126,8 @@ class Headers(MutableMapping[str, str]):
         at one field does not bring the memory back. Bytes, because one character above
         U+FFFF makes a str four times as large.
         """
-        self._state = str(self).encode(errors="surrogatepass")
+        with contextlib.suppress(UnsafeHeader):  # never sent, and cannot be told apart
+            self._state = self._text().encode(errors="surrogatepass")
 
     def _look(self) -> _Unpacked:
         """Return fields and values, not to be changed."""
@@ -142,20 +150,32 @@ class Headers(MutableMapping[str, str]):
 
     def copy(self) -> Headers:
         """Return another Headers with the same fields."""
-        copy = type(self)()
+        copy = type(self).__new__(type(self))
         fields, values = self._look()
         own = {name: found.copy() for name, found in values.items()}
         copy._state = fields.copy(), own
         return copy
 
     def serialize(self) -> bytes:
-        """Return the bytes on the wire, with the empty line that ends the fields."""
-        return str(self).encode(errors="surrogateescape")
+        """Return the bytes on the wire, with the empty line that ends the fields.
+
+        Raises UnsafeHeader for a field that would be more than one there: this is the
+        last place to notice what ``set_insecure()`` was given.
+        """
+        return self._text().encode(errors="surrogateescape")
+
+    def _text(self) -> str:
+        text, fields = str(self), self._look()[0]
+        ends = len(fields) + 1
+        if text.count("\n") != ends or text.count("\r") != ends or "\0" in text:
+            unsafe = (x for x in fields if _LINE_BREAK.search("".join(x)) is not None)
+            raise UnsafeHeader(*next(unsafe))
+        return text
 
     # --- the mapping -------------------------------------------------------------
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and key.lower() in self._look()[1]
+        return isinstance(key, str) and lower(key) in self._look()[1]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._look()[1])
@@ -164,7 +184,7 @@ class Headers(MutableMapping[str, str]):
         return len(self._look()[1])
 
     def __getitem__(self, key: str) -> str:
-        values = self._look()[1][key.lower()]
+        values = self._look()[1][lower(key)]
         if len(values) > 1:
             raise MultipleValuesError(key)
         return values[0]
@@ -185,14 +205,14 @@ class Headers(MutableMapping[str, str]):
         """Add a field without any check: ``value`` must be known to be harmless."""
         state = self._state
         fields, values = self._change() if isinstance(state, bytes) else state
-        values.setdefault(key.lower(), []).append(value)
+        values.setdefault(lower(key), []).append(value)
         fields.append((key, value))
 
     def __delitem__(self, key: str) -> None:
-        name = key.lower()
+        name = lower(key)
         fields, values = self._change()
         del values[name]
-        fields[:] = [field for field in fields if field[0].lower() != name]
+        fields[:] = [field for field in fields if lower(field[0]) != name]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):
@@ -229,7 +249,7 @@ class Headers(MutableMapping[str, str]):
 
     def get_all(self, key: str) -> list[str]:
         """Return the list of all values of a field; an empty one if it is missing."""
-        return self._look()[1].get(key.lower(), []).copy()
+        return self._look()[1].get(lower(key), []).copy()
 
     def raw_items(self) -> Iterator[tuple[str, str]]:
         """Iterate over all (name, value) pairs as written, in order.
@@ -245,7 +265,7 @@ def _unpack(packed: bytes) -> _Unpacked:
     values: dict[str, list[str]] = {}
     for line in packed.decode(errors="surrogatepass").split("\r\n")[:-2]:
         name, _, value = line.partition(": ")
-        values.setdefault(name.lower(), []).append(value)
+        values.setdefault(lower(name), []).append(value)
         fields.append((name, value))
     return fields, values
 

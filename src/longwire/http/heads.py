@@ -14,6 +14,7 @@ from collections.abc import Generator
 
 from ..errors import (
     HeaderLineTooLong,
+    InvalidHandshake,
     InvalidHeader,
     InvalidMessage,
     InvalidMethod,
@@ -22,21 +23,30 @@ from ..errors import (
     StatusLineTooLong,
 )
 from ..escaping import quote
-from .fields import is_token, is_valid_host
+from .fields import TOKEN, combined, is_token, is_valid_host, lower
 from .headers import Headers
 from .lines import Reader, content_length
 
 __all__ = ["Request", "RequestReader", "Response", "ResponseReader"]
 
+# What a request line can hold without becoming another one (RFC 9112 section 3).
+_TARGET = re.compile(r"[!-~]+")
+# RFC 9112 section 4: reason-phrase = 1*( HTAB / SP / VCHAR / obs-text ), and it may be
+# missing. Text beyond ASCII goes out as UTF-8 or as the bytes it came in; the other
+# surrogates have no bytes.
+_PHRASE = re.compile(r"[\t\x20-\x7e\x80-\ud7ff\udc80-\udcff\ue000-\U0010ffff]*")
 _VERSION = re.compile(r"HTTP/([0-9])\.[0-9]")
-# RFC 3986 forbids more, but browsers send ^ ` { | } and a bare % as they were typed,
-# so only what could be mistaken for something else is refused: # begins a fragment,
-# which is never sent, and " < > end a URI in running text.
+# RFC 9112 section 3.2: "Recipients of an invalid request-line SHOULD respond with
+# either a 400 (Bad Request) error or a 301". RFC 3986 forbids more, but browsers send
+# ^ ` { | } and a bare % as they were typed, so only what could be mistaken for
+# something else is refused: # begins a fragment, which is never sent, and " < > end a
+# URI in running text.
 _ORIGIN_FORM = re.compile(r"/[!$-;=?-~]*")
 _ABSOLUTE_FORM = re.compile(
     r"(?:https?|wss?)://(?P<host>[!$-.0-;=@-~]*)(?P<path>[/?][!$-;=?-~]*)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
+# RFC 9112 section 4: the space behind the status is there without a phrase, too.
 _STATUS_LINE = re.compile(
     rb"HTTP/([0-9])\.([0-9]) ([1-5][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)"
 )
@@ -55,7 +65,8 @@ class Request:
     """An HTTP request.
 
     ``path`` is the request target: path and query, as they were sent. ``headers``
-    are the :class:`~longwire.Headers`.
+    are the :class:`~longwire.Headers`. Raises ValueError for a part that would be more
+    than itself on the wire, such as a path with a space or a line break in it.
     """
 
     path: str
@@ -66,6 +77,35 @@ class Request:
         default=None, repr=False, compare=False
     )
 
+    def __post_init__(self) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        """Raise unless the request line is one (RFC 9112 section 3)."""
+        try:
+            fine = (
+                _TARGET.fullmatch(self.path)
+                and TOKEN.fullmatch(self.method)
+                and _VERSION.fullmatch(self.protocol)
+            )
+        except TypeError:
+            fine = None
+        if not fine:
+            self._complain()
+
+    def _complain(self) -> None:
+        for name, pattern, allowed in (
+            ("method", TOKEN, "a token"),
+            ("path", _TARGET, "visible ASCII"),
+            ("protocol", _VERSION, "HTTP/1.1"),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                kind = type(value).__name__
+                raise TypeError(f"{name} must be a str, not {kind}")
+            if pattern.fullmatch(value) is None:
+                raise ValueError(f"invalid {name}: {quote(value)}; {allowed} is needed")
+
     @property
     def exception(self) -> Exception | None:
         """Deprecated: the fault that a sans-I/O server found in it, if any."""
@@ -73,7 +113,8 @@ class Request:
         return self._exception
 
     def serialize(self) -> bytes:
-        """Return the bytes on the wire."""
+        """Return the bytes on the wire. Raises what the constructor raises."""
+        self._check()
         line = f"{self.method} {self.path} {self.protocol}\r\n"
         return line.encode("ascii") + self.headers.serialize()
 
@@ -82,17 +123,47 @@ class Request:
 class Response:
     """An HTTP response.
 
-    ``headers`` are the :class:`~longwire.Headers`; ``body`` are bytes as they came:
-    without transfer coding, but not decompressed.
+    ``status_code`` is from 100 to 599; ``reason_phrase`` one line of text, perhaps
+    empty; ``headers`` are the :class:`~longwire.Headers`; ``body`` are bytes as they
+    came: without transfer coding, but not decompressed. Raises ValueError or TypeError
+    for anything else.
     """
 
     status_code: int
     reason_phrase: str
-    headers: Headers
+    headers: Headers = dataclasses.field(default_factory=Headers)
     body: bytes = b""
     _exception: Exception | None = dataclasses.field(
         default=None, repr=False, compare=False
     )
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError or TypeError unless this can be sent as it is.
+
+        Attributes may have been set to anything since the response was made.
+        """
+        status, phrase = self.status_code, self.reason_phrase
+        if not isinstance(status, int):
+            raise TypeError(f"status_code must be an int, not {type(status).__name__}")
+        if not 100 <= status <= 599:  # RFC 9110 section 15
+            raise ValueError(f"HTTP status {status:d}; 100 to 599 are allowed")
+        if not isinstance(phrase, str):
+            kind = type(phrase).__name__
+            raise TypeError(f"reason_phrase must be a str, not {kind}")
+        if _PHRASE.fullmatch(phrase) is None:
+            raise ValueError(
+                f"invalid reason phrase: {quote(phrase)}; "
+                "text without control characters is allowed"
+            )
+        if not isinstance(self.headers, Headers):
+            kind = type(self.headers).__name__
+            raise TypeError(f"headers must be Headers, not {kind}")
+        # None is what a 101 has of the sans-I/O servers of former editions.
+        if not isinstance(self.body, bytes | None):
+            raise TypeError(f"body must be bytes, not {type(self.body).__name__}")
 
     @property
     def exception(self) -> Exception | None:
@@ -101,7 +172,8 @@ class Response:
         return self._exception
 
     def serialize(self) -> bytes:
-        """Return the bytes on the wire."""
+        """Return the bytes on the wire. Raises what ``check()`` raises."""
+        self.check()
         line = f"HTTP/1.1 {self.status_code:03d} {self.reason_phrase}\r\n"
         head = line.encode(errors="surrogateescape") + self.headers.serialize()
         return head + (self.body or b"")
@@ -208,7 +280,8 @@ class RequestReader(Reader):
             raise InvalidHeader("Host")
         if len(values) > 1:
             raise InvalidHeader("Host", "more than one value")
-        if not is_valid_host(values[0]):
+        # RFC 9112 section 3.2: "an empty field value", where the URI has no authority.
+        if values[0] and not is_valid_host(values[0]):
             raise InvalidHeader("Host", values[0])
 
     def _localize(
@@ -227,7 +300,7 @@ class RequestReader(Reader):
         localized = Headers()
         localized.set_insecure("Host", host)
         for name, value in headers.raw_items():
-            if name.lower() != "host":
+            if lower(name) != "host":
                 localized.set_insecure(name, value)
         return localized, path if path[0] == "/" else f"/{path}"
 
@@ -258,6 +331,10 @@ class ResponseReader(Reader):
     """
 
     what = "response head"
+    # RFC 9112 section 5.2: "A user agent that receives an obs-fold in a response [...]
+    # MUST replace each received obs-fold with one or more SP octets"; a server MUST do
+    # that or reject the request.
+    unfolds = True
 
     def __init__(
         self,
@@ -271,6 +348,8 @@ class ResponseReader(Reader):
         super().__init__(max_line, max_headers, max_bytes)
         self._max_body = max_body
         self._tunnel = tunnel
+        self._head: tuple[int, str, Headers] | None = None
+        self._content = bytearray()
         self._steps = self._read()
         self._response: Response | None = None
 
@@ -287,12 +366,22 @@ class ResponseReader(Reader):
         self._eof = True
         return self._go_on()
 
+    def so_far(self) -> Response | None:
+        """Return the response with what came of its body; None while in its head.
+
+        For who cannot wait for the rest, or need not have it.
+        """
+        if self._response is not None or self._head is None:
+            return self._response
+        return Response(*self._head, bytes(self._content))
+
     def _go_on(self) -> Response | None:
         if self._response is None:
             try:
                 next(self._steps)
             except StopIteration as stop:
                 self._response = stop.value
+                self._content = bytearray()
         return self._response
 
     def _read(self) -> Generator[None, None, Response]:
@@ -304,8 +393,9 @@ class ResponseReader(Reader):
                 break
         else:
             raise InvalidMessage(f"more than {_MAX_PROVISIONAL} provisional responses")
-        body = yield from self._body(minor, status, headers)
-        return Response(status, reason, headers, body)
+        self._head = status, reason, headers
+        yield from self._body(minor, status, headers)
+        return Response(status, reason, headers, bytes(self._content))
 
     def _status_line(self) -> Generator[None, None, bytes]:
         while self._start == len(self._data):
@@ -335,45 +425,62 @@ class ResponseReader(Reader):
 
     def _body(
         self, minor: int, status: int, headers: Headers
-    ) -> Generator[None, None, bytes]:
-        """Return the body, by the rules of RFC 9112 section 6.3 in their order."""
+    ) -> Generator[None, None, None]:
+        """Read the body, by the rules of RFC 9112 section 6.3 in their order."""
         if status in (101, 204, 304) or (self._tunnel and 200 <= status < 300):
-            return b""
+            return
         self.what = f"body of an HTTP {status} response"
         codings = headers.get_all("Transfer-Encoding")
-        length = content_length(headers)
-        if not codings:
-            return (yield from self._plain_body(length))
-        value = ", ".join(codings)
+        try:
+            length = content_length(headers)
+            if codings:
+                self._check_codings(combined(codings), length, minor)
+        except InvalidHandshake:
+            # Nobody knows where it ends; so_far() has what is here.
+            self._content += self._take(self._max_body)
+            raise
+        if codings:
+            yield from self._chunked_body()
+        else:
+            yield from self._plain_body(length)
+
+    @staticmethod
+    def _check_codings(codings: str, length: int | None, minor: int) -> None:
+        """Raise unless the body is chunked, and nothing says otherwise."""
         if length is not None or minor == 0:
             raise InvalidMessage(
-                f"Transfer-Encoding: {quote(value)} in a response "
+                f"Transfer-Encoding: {quote(codings)} in a response "
                 "with Content-Length or of HTTP/1.0"
             )
-        if value.strip(" \t,").lower() != "chunked":
+        if lower(codings.strip(" \t,")) != "chunked":
             # We said nothing of TE, so no other coding may come.
-            raise InvalidHeader("Transfer-Encoding", value)
-        return (yield from self._chunked_body())
+            raise InvalidHeader("Transfer-Encoding", codings)
 
-    def _plain_body(self, length: int | None) -> Generator[None, None, bytes]:
-        """Return a body of ``length`` bytes, or up to the end of the stream."""
-        most = self._max_body if length is None else min(length, self._max_body)
-        while len(self._data) - self._start < most:
-            if length is None and self._eof:
-                most = len(self._data) - self._start
+    def _plain_body(self, length: int | None) -> Generator[None, None, None]:
+        """Read ``length`` bytes of body as they come, or all up to the end."""
+        left = self._max_body - len(self._content)
+        if length is not None:
+            left = min(left, length)
+        while left:
+            part = self._take(left)
+            self._content += part
+            left -= len(part)
+            if part:
+                self._forget()
+            elif self._eof and length is None:
                 break
-            yield from self._wait(self.what)
-        return self._take(most)
+            else:
+                yield from self._wait(self.what)
 
-    def _take(self, size: int) -> bytes:
+    def _take(self, most: int) -> bytes:
+        """Return what is here, but no more than ``most`` bytes."""
         with memoryview(self._data) as view:
-            taken = bytes(view[self._start : self._start + size])
-        self._start = self._scanned = self._start + size
+            taken = bytes(view[self._start : self._start + most])
+        self._start = self._scanned = self._start + len(taken)
         return taken
 
-    def _chunked_body(self) -> Generator[None, None, bytes]:
-        """Return the body of RFC 9112 section 7.1; trailers are checked and dropped."""
-        body = bytearray()
+    def _chunked_body(self) -> Generator[None, None, None]:
+        """Read the body of RFC 9112 section 7.1; trailers are checked and dropped."""
         self._head_again()  # for all chunk extensions together
         while True:
             self._forget()
@@ -386,14 +493,13 @@ class ResponseReader(Reader):
             size = int(match[1], 16)
             if size == 0:
                 break
-            most = min(size, self._max_body - len(body))
-            body += yield from self._plain_body(most)
-            if most < size or len(body) == self._max_body:
-                return bytes(body)
+            room = self._max_body - len(self._content)
+            yield from self._plain_body(size)
+            if size >= room:
+                return
             while len(self._data) - self._start < 2:
                 yield from self._wait(self.what)
             if (end := self._take(2)) != b"\r\n":
                 raise InvalidMessage(f"chunk of {size} bytes ends with {quote(end)}")
         self._head_again()
         yield from self._headers()
-        return bytes(body)

@@ -18,6 +18,7 @@ from ..errors import (
     TooManyHeaders,
 )
 from ..escaping import quote
+from .fields import MAX_ELEMENTS, combined
 from .headers import Headers
 
 __all__ = ["Reader", "content_length"]
@@ -25,7 +26,10 @@ __all__ = ["Reader", "content_length"]
 TooLong = type[RequestLineTooLong | StatusLineTooLong | HeaderLineTooLong]
 
 # RFC 9112 section 5: no space before the colon, no line that begins with a space.
-_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
+_FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+# Section 5.2: obs-fold, the line end and the white space behind it.
+_FOLDED = re.compile(rb"[\t ][\t\x20-\x7e\x80-\xff]*")
+_FOLD = re.compile(rb"\r\n[\t ]+")
 
 
 class Reader:
@@ -38,6 +42,8 @@ class Reader:
     """
 
     what = "message"
+    unfolds = False
+    """Whether a line that begins with white space goes on with the one before."""
 
     def __init__(self, max_line: int, max_headers: int, max_bytes: int) -> None:
         self._max_line = max_line
@@ -111,7 +117,7 @@ class Reader:
     def _headers(self) -> Generator[None, None, Headers]:
         """Return the fields up to the empty line, their values not judged."""
         self._forget()
-        data, count = self._data, 0
+        data, count, folded = self._data, 0, False
         while True:
             start, stop = yield from self._line_ends(HeaderLineTooLong)
             if start == stop:
@@ -119,13 +125,19 @@ class Reader:
             count += 1
             if count > self._max_headers:
                 raise TooManyHeaders(self._max_headers)
-            if _FIELD.fullmatch(data, start, stop) is None:
+            if _FIELD.fullmatch(data, start, stop) is not None:
+                continue
+            if (
+                count == 1
+                or not self.unfolds
+                or not _FOLDED.fullmatch(data, start, stop)
+            ):
                 line = quote(bytes(data[start:stop]))
                 raise InvalidMessage(f"invalid header line: {line}")
-        with memoryview(data) as view:
-            headers = Headers.parse(view[:start])
+            folded = True
+        block = bytes(data[:start])
         self._forget()
-        return headers
+        return Headers.parse(_FOLD.sub(b" ", block) if folded else block)
 
 
 def content_length(headers: Headers) -> int | None:
@@ -137,9 +149,12 @@ def content_length(headers: Headers) -> int | None:
     values = headers.get_all("Content-Length")
     if not values:
         return None
-    numbers = {number.strip(" \t") for value in values for number in value.split(",")}
+    value = combined(values)
+    if value.count(",") >= MAX_ELEMENTS:
+        raise InvalidHeader("Content-Length", f"more than {MAX_ELEMENTS} elements")
+    numbers = {number.strip(" \t") for number in value.split(",")}
     number = numbers.pop()
     # 18 digits: below 2**63 in every language between us and the sender.
     if numbers or not number.isascii() or not number.isdigit() or len(number) > 18:
-        raise InvalidHeader("Content-Length", ", ".join(values))
+        raise InvalidHeader("Content-Length", value)
     return int(number)

@@ -10,8 +10,11 @@ import dataclasses
 import urllib.parse
 
 from ..errors import InvalidProxy
+from .fields import has_controls
 from .headers import Headers, build_authorization_basic, build_host
-from .uri import WebSocketURI, domain_name
+from .heads import Request
+from .no_proxy import is_listed
+from .uri import UNSAFE, WebSocketURI, host_name
 
 __all__ = ["Proxy", "build_connect", "get_proxy", "parse_proxy"]
 
@@ -53,6 +56,10 @@ def parse_proxy(proxy: str) -> Proxy:
 
     Raises InvalidProxy, which says what is wrong.
     """
+    if UNSAFE.search(proxy) is not None:
+        # urlsplit() drops some of these without a word.
+        what = "white space and control characters don't belong"
+        raise InvalidProxy(repr(proxy), what)
     try:
         parts = urllib.parse.urlsplit(proxy)
         port = parts.port
@@ -82,7 +89,7 @@ def parse_proxy(proxy: str) -> Proxy:
 
 def _host(host: str, proxy: str) -> str:
     try:
-        return domain_name(host)
+        return host_name(host)
     except UnicodeError as exc:
         raise InvalidProxy(proxy, "hostname isn't a valid domain name") from exc
 
@@ -98,25 +105,24 @@ def _user_info(
     password = urllib.parse.unquote(parts.password, errors="surrogateescape")
     if ":" in username and parts.scheme in ("http", "https"):
         raise InvalidProxy(proxy, "username contains a colon")
+    if has_controls(username) or has_controls(password):
+        raise InvalidProxy(proxy, "username or password contains control characters")
     return username, password
 
 
 def get_proxy(uri: WebSocketURI) -> str | None:
     """Return the URL of the proxy that the environment or system wants for ``uri``.
 
-    None when there is none, or when ``no_proxy`` or the system's list says to connect
-    directly. Looked at in this order: ``wss_proxy`` or ``ws_proxy``, after the scheme;
-    a SOCKS proxy; ``https_proxy``, for both schemes; ``http_proxy``, for ws only. Each
-    may name any kind of proxy.
+    None when there is none, or when ``no_proxy`` (see :mod:`longwire.http.no_proxy`) or
+    the system's list says to connect directly. Looked at in this order: ``wss_proxy``
+    or ``ws_proxy``, after the scheme; a SOCKS proxy; ``https_proxy``, for both schemes;
+    ``http_proxy``, for ws only. Each may name any kind of proxy.
     """
     # Costs as much as all the rest of us to import, and many never need it.
-    from urllib.request import getproxies, proxy_bypass
+    from urllib.request import getproxies
 
     proxies = getproxies()
-    if not proxies:
-        return None
-    host = build_host(uri.host, uri.port, uri.secure, always_include_port=True)
-    if proxy_bypass(host):
+    if not proxies or _is_direct(uri):
         return None
     schemes = (
         ["wss", "socks", "https"] if uri.secure else ["ws", "socks", "https", "http"]
@@ -125,6 +131,18 @@ def get_proxy(uri: WebSocketURI) -> str | None:
         if proxies.get(scheme):
             return _with_scheme(proxies[scheme], scheme)
     return None
+
+
+def _is_direct(uri: WebSocketURI) -> bool:
+    """Return whether ``uri`` is to be reached without a proxy."""
+    from urllib.request import getproxies_environment, proxy_bypass
+
+    environment = getproxies_environment()
+    if environment:
+        return is_listed(uri.host, uri.port, environment.get("no", ""))
+    # The list is that of Windows or macOS, which urllib can read.
+    host = build_host(uri.host, uri.port, uri.secure, always_include_port=True)
+    return bool(proxy_bypass(host))
 
 
 def _with_scheme(proxy: str, found_as: str) -> str:
@@ -150,4 +168,4 @@ def build_connect(proxy: Proxy, uri: WebSocketURI, user_agent: str | None) -> by
         headers["User-Agent"] = user_agent
     if proxy.user_info is not None:
         headers["Proxy-Authorization"] = build_authorization_basic(*proxy.user_info)
-    return f"CONNECT {host} HTTP/1.1\r\n".encode() + headers.serialize()
+    return Request(host, headers, "CONNECT").serialize()

@@ -11,12 +11,13 @@ import re
 import urllib.parse
 
 from ..errors import InvalidURI
+from .fields import has_controls
 
 __all__ = ["WebSocketURI", "parse_uri"]
 
 # Visible ASCII that a request target may have; what is not here is percent-encoded.
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>')
-_UNSAFE = re.compile(r"[\x00-\x20\x7f]")
+UNSAFE = re.compile(r"[\x00-\x20\x7f]")
 _MAX_NAME = 253
 
 
@@ -57,7 +58,7 @@ def parse_uri(uri: str) -> WebSocketURI:
     A host name that is not ASCII is encoded by IDNA, path and query by percents.
     Raises InvalidURI, which says what is wrong.
     """
-    if _UNSAFE.search(uri) is not None:
+    if UNSAFE.search(uri) is not None:
         # urlsplit() drops some of these without a word.
         raise InvalidURI(repr(uri), "white space and control characters don't belong")
     parts = _split(uri)
@@ -101,13 +102,21 @@ def _host(parts: urllib.parse.SplitResult, uri: str) -> str:
     host = parts.hostname
     if not host:
         raise InvalidURI(uri, "hostname isn't provided")
-    if ":" in host:
-        # RFC 6874: a zone follows an encoded percent sign.
-        return host.replace("%25", "%", 1)
     try:
-        return domain_name(host)
+        return host_name(host)
     except UnicodeError as exc:
         raise InvalidURI(uri, "hostname isn't a valid domain name") from exc
+
+
+def host_name(host: str) -> str:
+    """Return the host of a URI as the network knows it, without brackets.
+
+    Raises UnicodeError for what is none.
+    """
+    if ":" in host and host.isascii():
+        # RFC 6874: a zone follows an encoded percent sign.
+        return host.replace("%25", "%", 1)
+    return domain_name(host)
 
 
 def domain_name(host: str) -> str:
@@ -141,4 +150,6 @@ def _user_info(
     password = urllib.parse.unquote(parts.password, errors="surrogateescape")
     if ":" in username:
         raise InvalidURI(uri, "username contains a colon")
+    if has_controls(username) or has_controls(password):
+        raise InvalidURI(uri, "username or password contains control characters")
     return username, password

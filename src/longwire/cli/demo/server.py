@@ -25,6 +25,7 @@ from ... import (
     ServerConnection,
     rpc,
 )
+from ...http.fields import lower
 from .page import FILES, SECURITY_HEADERS
 
 __all__ = ["Demo"]
@@ -156,7 +157,7 @@ def serve_page(connection: ServerConnection, request: Request) -> Response | Non
 
 def _wants_websocket(request: Request) -> bool:
     """Return whether the request offers to upgrade to a WebSocket (or to others)."""
-    return "websocket" in ",".join(request.headers.get_all("Upgrade")).lower()
+    return "websocket" in lower(",".join(request.headers.get_all("Upgrade")))
 
 
 def _line(name: str, value: str, limit: int) -> str:

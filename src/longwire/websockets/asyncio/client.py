@@ -21,7 +21,13 @@ from ...asyncio import client as engine
 from ...asyncio import transport
 from ...asyncio.driver import Stream, run
 from ...asyncio.native import adopt
-from ...connecting import REDIRECTS, Exchange, Target, open_stream
+from ...connecting import (
+    REDIRECTS,
+    Exchange,
+    Target,
+    open_stream,
+    tell_of_leaving,
+)
 from ...errors import InvalidHeader, InvalidStatus, InvalidURI, SecurityError
 from ...messages import Side, State
 from ...steps import Plan
@@ -53,6 +59,7 @@ class ClientConnection(Connection, engine.ClientConnection):
     __doc__ = engine.ClientConnection.__doc__
 
     _target: Target | None = None
+    _ends_at: float | None = None  # when the opening has to be over
 
     async def handshake(
         self,
@@ -98,7 +105,9 @@ async def _shake_hands(
     )
     exchange = _Exchange(dataclasses.replace(target, settings=settings), os.urandom)
     try:
-        await run(exchange.plan(), Stream(connection.wire))
+        stream = Stream(connection.wire)
+        stream.ends_at = getattr(connection, "_ends_at", None)
+        await run(exchange.plan(), stream)
         if exchange.response.status_code != 101:
             raise InvalidStatus(exchange.response)
         opened = exchange.opened()
@@ -178,13 +187,12 @@ class connect(engine.connect):
 
     # --- connecting --------------------------------------------------------------
 
-    async def connect(self) -> ClientConnection:
-        """Return a new connection, open; what ``await connect(...)`` does."""
+    async def _connect(self) -> ClientConnection:
         self._rebuild()
         scope, first = asyncio.timeout(self._settings.timeouts.open), self.uri
         try:
             async with scope:
-                return await self._open()
+                return await self._open(scope.when())
         except TimeoutError as exc:
             if not scope.expired():
                 raise  # the network's own: ETIMEDOUT is a TimeoutError too
@@ -192,13 +200,13 @@ class connect(engine.connect):
         finally:
             self.uri = first  # the next attempt begins there again
 
-    async def _open(self) -> ClientConnection:
+    async def _open(self, ends_at: float | None) -> ClientConnection:
         """Connect, and follow redirects."""
         self._target = Target(self._settings)
         for _ in range(self._settings.max_redirects + 1):
             connection = await self.create_connection()
             try:
-                await self._handshake(connection)
+                await self._handshake(connection, ends_at)
             except BaseException as exc:
                 await hang_up(connection, exc)
                 if not isinstance(exc, Exception):
@@ -213,12 +221,16 @@ class connect(engine.connect):
                 return connection
         raise SecurityError(f"more than {self._settings.max_redirects} redirects")
 
-    async def _handshake(self, connection: ClientConnection) -> None:
+    async def _handshake(
+        self, connection: ClientConnection, ends_at: float | None
+    ) -> None:
         # Not those of the settings: a mapping may have been changed since.
-        headers = self._target.allowed(Headers(self.additional_headers or {}))
+        given = Headers(self.additional_headers or {})
+        settings = dataclasses.replace(self._settings, additional_headers=given)
+        headers = self._target.for_this_server(settings).additional_headers
         agent = self._settings.user_agent
         if isinstance(connection, ClientConnection):
-            connection._target = self._target
+            connection._target, connection._ends_at = self._target, ends_at
             await connection.handshake(headers, agent)
         else:  # of a class of longwire's own
             await _shake_hands(connection, self._target, headers, agent)
@@ -292,17 +304,20 @@ class connect(engine.connect):
         return uri
 
     def _move(self, uri: str) -> None:
+        before = self._target
         try:
-            self._target = self._target.moved(uri)
+            self._target = target = before.moved(uri)
         except InvalidHeader as exc:  # an override's
             raise InvalidURI(uri, "process_redirect() returned it") from exc
+        if target.foreign and not before.foreign:
+            tell_of_leaving(target)
         self.uri = uri
 
     # --- the ways to call it -----------------------------------------------------
 
     async def __await_impl__(self) -> ClientConnection:
         """Return a new connection; what editions before 17 call ``connect()``."""
-        return await self.connect()
+        return await self.connect()  # type: ignore[return-value]
 
     def __await__(self) -> Generator[Any, None, ClientConnection]:
         """Return a new connection, open."""
@@ -366,11 +381,12 @@ async def each_of(connecting: Any) -> AsyncIterator[Any]:
         except Exception as exc:
             await asyncio.sleep(retries.delay_after(exc))
             continue
-        retries.succeeded()
         try:
             yield connection
         finally:
             await connecting.__aexit__(None, None, None)
+        ended = getattr(connection, "_connection", connection)
+        await asyncio.sleep(retries.delay_after_end(ended._live.exception()))
 
 
 def wire_of(connection: engine.ClientConnection) -> transport.Wire:

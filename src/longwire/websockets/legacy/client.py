@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from ...asyncio import client as engine
 from ...asyncio.driver import Stream, run
-from ...connecting import Target, open_stream
+from ...connecting import Target, open_stream, tell_of_leaving
 from ...errors import InvalidHeader, InvalidURI, SecurityError
 from ...http.extensions import ClientExtensionFactory
 from ..aliases import give_aliases
@@ -180,13 +180,12 @@ class connect(engine.connect):
         inner.wire = stream.wire
         return protocol
 
-    async def connect(self) -> WebSocketClientProtocol:  # type: ignore[override]
-        """Return a new connection, open."""
+    async def _connect(self) -> WebSocketClientProtocol:  # type: ignore[override]
         self._running.check()
         first, scope = self._target, asyncio.timeout(self.open_timeout)
         try:
             async with scope:
-                return await self._open()
+                return await self._open(scope.when())
         except TimeoutError as exc:
             if not scope.expired():
                 raise  # the network's own: ETIMEDOUT is a TimeoutError too
@@ -194,10 +193,11 @@ class connect(engine.connect):
         finally:
             self._target = first  # the next connection asks the first server anew
 
-    async def _open(self) -> WebSocketClientProtocol:
+    async def _open(self, ends_at: float | None) -> WebSocketClientProtocol:
         """Connect, and follow redirects."""
         for left in reversed(range(self.MAX_REDIRECTS_ALLOWED + 1)):
             protocol = await self._open_stream()
+            protocol._ends_at = ends_at
             try:
                 await self._handshake(protocol)
             except BaseException as exc:
@@ -238,6 +238,8 @@ class connect(engine.connect):
         self.handle_redirect(exc.uri)
         if self._target is before:
             raise refused from exc  # an override would not go there
+        if self._target.foreign and not before.foreign:
+            tell_of_leaving(self._target)
 
     def handle_redirect(self, uri: str) -> None:
         """Go to ``uri``, which may be relative, instead of where we would have gone.
@@ -266,7 +268,7 @@ class connect(engine.connect):
 
     async def __await_impl__(self) -> WebSocketClientProtocol:
         """Return a new connection, open: what awaiting the object does."""
-        return await self.connect()
+        return await self.connect()  # type: ignore[return-value]
 
     def __await__(self) -> Generator[Any, None, WebSocketClientProtocol]:  # type: ignore[override]
         """Return a new connection, open."""

@@ -54,6 +54,7 @@ class WebSocketClientProtocol(WebSocketCommonProtocol):
     _connection: InnerClientConnection
     _exchange: opening.Exchange | None = None
     _target: Target | None = None
+    _ends_at: float | None = None  # when the opening has to be over
     """Where ``connect`` has connected it to."""
 
     def __init__(
@@ -104,7 +105,9 @@ class WebSocketClientProtocol(WebSocketCommonProtocol):
         self.available_extensions = available_extensions
         self.available_subprotocols = available_subprotocols or subprotocols
         self.extra_headers = extra_headers
-        self._exchange = opening.Exchange(self._aim(wsuri), self, Stream(inner.wire))
+        stream = Stream(inner.wire)
+        stream.ends_at = self._ends_at
+        self._exchange = opening.Exchange(self._aim(wsuri), self, stream)
         try:
             opened = await self._exchange.run()
         finally:

@@ -41,10 +41,9 @@ class _RequestHead(RequestReader):
 class _ResponseHead(OneDotOne):
     def _body(
         self, minor: int, status: int, headers: engine.Headers
-    ) -> Generator[None, None, bytes]:
+    ) -> Generator[None, None, None]:
         """The body, if any, stays in the stream."""
         yield from ()
-        return b""
 
 
 async def read_request(

@@ -108,14 +108,14 @@ class InnerConnection(Connection):
         self._frames_are_read = by_frames
         super().opened(agreed)
         self._live.kinds = closed.KINDS
-        self._live.raw_control = by_frames
+        self._live.intake.raw_control = by_frames
         if agreed.request is _UNKNOWN[0]:
             self.request = self.response = None
 
     async def until_ended(self) -> None:
         """Wait until no more data is exchanged: the end of the connection is sure."""
         session = self._live
-        while session.ended is None:
+        while not session.is_over:
             await self._wait_for_state()
 
     def _hang_up(self, ending: int) -> None:

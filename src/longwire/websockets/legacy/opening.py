@@ -99,15 +99,15 @@ class Acceptor(PlainAcceptor):
         outer._acceptor_now = self
         try:
             path, headers = yield Call(outer.read_http_request)
+            request = connection.request
+            if request is None or (request.path, request.headers) != (path, headers):
+                request = Request(path, OldHeaders(headers))
         except (InvalidHandshake, LimitExceeded, OSError):
             raise
         except Exception as exc:
             raise _Failed from exc
         finally:
             self._begun = self._begun or connection.request is not None
-        request = connection.request
-        if request is None or (request.path, request.headers) != (path, headers):
-            request = Request(path, OldHeaders(headers))
         return request
 
     def refusing(self, exc: Exception) -> Plan[Refused]:

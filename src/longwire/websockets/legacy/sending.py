@@ -103,7 +103,9 @@ class Sending:
         await self.ensure_open()
         payload = None if data is None else control_payload(data)
         waiter = inner.loop.create_future()
-        sent = inner._live.heartbeat.add(payload, waiter, inner._now())
+        beat = inner._live.heartbeat
+        sent = beat.choose(payload)
+        beat.add(sent, waiter, inner._now())
         await self.write_frame(True, Opcode.PING, sent)
         return asyncio.shield(waiter)
 

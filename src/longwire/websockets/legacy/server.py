@@ -102,7 +102,7 @@ def _inner(ws: Any) -> Any:
     return ws._connection if isinstance(ws, WebSocketCommonProtocol) else ws
 
 
-async def _nobody_listens() -> NoReturn:
+async def _nobody_listens(server: object) -> NoReturn:
     raise RuntimeError("this server does not listen: call wrap(), or use serve()")
 
 
