@@ -13,6 +13,7 @@ import weakref
 from collections.abc import MutableMapping
 from typing import Any
 
+from .errors import ProtocolError
 from .http.heads import Request, Response
 from .messages import CloseReport, Opcode, State
 from .once import MAKING
@@ -229,5 +230,12 @@ def control_payload(data: str | bytes) -> bytes:
     else:
         raise TypeError(f"data must be str or bytes-like, not {type(data).__name__}")
     if len(data) > 125:
-        raise ValueError(f"data is {len(data)} bytes long; at most 125 are allowed")
+        raise _TooLong(f"data is {len(data)} bytes long; at most 125 are allowed")
     return data
+
+
+class _TooLong(ProtocolError, ValueError):
+    """A ping or pong may not carry so much.
+
+    Also a ProtocolError, which is what the documented API raises.
+    """

@@ -290,7 +290,7 @@ class Link(Messaging, connection.Connection):
         for future, latency in session.take_pongs():
             if not future.done():
                 future.set_result(latency)
-        if session.is_over:
+        if session.tcp_lost or session.end_is_known():
             for future in session.heartbeat.take_waiters():
                 if not future.done():
                     future.set_exception(session.exception())
