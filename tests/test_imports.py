@@ -46,6 +46,8 @@ ARROWS: dict[str, set[str]] = {
     | {"leaving", "once", "retrying"},
     # Public names of longwire, at the moment they are needed: no front end by its name.
     "rpc": VALUES | {"Server", "broadcast", "connect", "serve"},
+    # A broker's client library is another matter: it is no part of longwire.
+    "hub": VALUES | {"connection", "rpc"},
 }
 # The front doors: anything public.
 FREE = {"__init__", "__main__", "cli", "websockets"}
@@ -59,6 +61,15 @@ SANS_IO |= {
     for name in (
         *("calls", "codecs", "describing", "envelope", "errors", "limits"),
         *("routes", "signatures", "typescript", "wsrpc"),
+    )
+}
+# The core of the hub; its driver, brokers and clients carry it out.
+SANS_IO |= {
+    f"hub/{name}.py"
+    for name in (
+        *("answering", "broker", "core", "effects", "entries", "errors", "fanout"),
+        *("feeds", "lagging", "limits", "node", "payloads", "reading"),
+        *("subscriptions", "tails", "topics"),
     )
 }
 BANNED = {"asyncio", "socket", "ssl", "threading", "time", "random", "logging"}
