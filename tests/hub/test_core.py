@@ -1,5 +1,7 @@
 """The core, one behaviour at a time; ``test_model.py`` has any interleaving."""
 
+import itertools
+
 import pytest
 
 from longwire.hub.core import TooManyTopics
@@ -526,7 +528,7 @@ def test_a_read_that_fails_is_tried_again_and_less_often():
             it.bring_answer()
         it.pass_time(0.01)
 
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert pauses[0] < 0.3
     assert 3.0 < max(pauses) < 7.0
     assert len(it.asked) <= 1

@@ -132,8 +132,8 @@ def test_whatever_a_broker_has_is_read_or_unreadable(stored):
     for codec in (JSON, MSGPACK):
         try:
             payload.data_in(codec)
-        except Unreadable as exc:
-            assert str(exc).isprintable()
+        except Unreadable:
+            pass
 
 
 @pytest.mark.parametrize(

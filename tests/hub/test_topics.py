@@ -117,8 +117,8 @@ def test_the_policy_for_the_slow_follows_from_what_is_stored(options, slow, hist
 
 
 def test_a_topic_is_remembered_for_a_day_at_least():
-    assert declare("a", subscribe="user", ttl=10).meta_ttl == 86400
-    assert declare("a", subscribe="user", ttl=86400).meta_ttl == 864000
+    assert declare("a", subscribe="user", ttl=10).storage.meta_ttl == 86400
+    assert declare("a", subscribe="user", ttl=86400).storage.meta_ttl == 864000
 
 
 @pytest.mark.parametrize(

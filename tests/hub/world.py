@@ -255,7 +255,8 @@ class World:
                 elif isinstance(effect, (Read, Check)):
                     self.asked.append(effect)
                 elif isinstance(effect, Resolved):
-                    self.resolved.append(effect.request)
+                    if effect.request.outcome is not None:
+                        self.resolved.append(effect.request)
                 elif isinstance(effect, Hangup):
                     effect.link.hung_up = True
                     self.close(self.clients.index(effect.link))

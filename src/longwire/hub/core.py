@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 
 from .answering import Answering
 from .broker import Storage
-from .effects import Attach, Check, Detach, Effect
+from .effects import Attach, Check, Detach, Effect, Resolved
 from .entries import Entry, Position
 from .feeds import NEVER, Feed, Kind
 from .lagging import Lagging
@@ -146,6 +146,9 @@ class Core:
         sub.state = GONE
         if sub.link.subs.get(feed.name) is sub:
             del sub.link.subs[feed.name]
+        for request in feed.requests:
+            if request.sub is sub and not request.is_feeding:
+                self.node.effects.append(Resolved(request))  # without an outcome
         feed.requests = [each for each in feed.requests if each.sub is not sub]
         feed.members -= 1
         if feed.members == 0 and self.node.is_attached(feed):

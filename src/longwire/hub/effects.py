@@ -53,7 +53,7 @@ class Send(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """A request to subscribe has its outcome."""
+    """A request to subscribe has its outcome; or none, and its subscription ended."""
 
     request: Request
 

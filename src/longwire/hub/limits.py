@@ -34,8 +34,9 @@ class HubLimits:
     """Messages that one connection may publish; as many again in a burst."""
     page: int = 500
     """Entries in one answer: of a recovery, of ``last=``, of ``hub.history``."""
-    page_bytes: int = 1 * MiB
-    """Bytes of entries in one answer."""
+    page_bytes: int = 512 * KiB
+    """Bytes of entries in one answer, of all its topics: clients take messages of 1 MiB
+    by default, and bytes in JSON become larger by a third. The rest is pushed."""
     catch_up_bytes: int = 64 * KiB
     """Bytes of entries that are fed at a time to a subscriber that is behind."""
     history: int | None = 10_000

@@ -206,3 +206,17 @@ def key_of(stored: bytes) -> str | None:
         return unpack(stored).key
     except Unreadable:
         return None
+
+
+MAX_KEY = 128
+"""Most characters of a key."""
+
+
+def check_key(key: object, latest: bool) -> None:
+    """Raise TypeError or ValueError for what cannot be the key of a message."""
+    if not isinstance(key, str):
+        raise TypeError(f"key must be str, not {type(key).__name__}")
+    if not latest:
+        raise ValueError("key is for topics that keep the latest: latest=True")
+    if not 1 <= len(key) <= MAX_KEY:
+        raise ValueError(f"a key of {len(key)} characters; 1 to {MAX_KEY} are allowed")

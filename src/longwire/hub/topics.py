@@ -13,6 +13,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
+from .broker import Storage
 from .errors import TooLarge, UnknownTopic
 
 __all__ = [
@@ -50,6 +51,7 @@ Rule = str | Callable[[Any], Any]
 Snapshot = Callable[[str, Mapping[str, str]], Awaitable[Any]]
 
 MIN_META_TTL = 24 * 3600.0
+"""Least seconds that epoch and top are remembered after a topic's last use."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,7 +61,6 @@ class Declaration:
     pattern: str
     segments: tuple[str, ...]
     history: int
-    ttl: float
     subscribe: Rule
     publish: Rule
     presence: bool
@@ -68,13 +69,9 @@ class Declaration:
     snapshot: Snapshot | None
     read_history: Readers
     read_presence: Readers
-    idempotency: float
-    durability: str | None
 
-    @property
-    def meta_ttl(self) -> float:
-        """Seconds that epoch and top are remembered after a topic's last use."""
-        return max(MIN_META_TTL, 10 * self.ttl)
+    storage: Storage
+    """How a broker stores these topics: history, times, durability."""
 
     def params_of(self, segments: list[str]) -> dict[str, str] | None:
         """Return the parameters that a name's segments give; None if it is another."""
@@ -213,7 +210,6 @@ def declare(
         pattern,
         segments,
         history,
-        float(ttl),
         subscribe,
         publish,
         presence,
@@ -222,8 +218,13 @@ def declare(
         snapshot,
         read_history,
         read_presence,
-        float(idempotency),
-        durability,
+        Storage(
+            history,
+            float(ttl),
+            max(MIN_META_TTL, 10.0 * ttl),
+            float(idempotency),
+            durability,
+        ),
     )
 
 
