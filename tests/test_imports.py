@@ -47,7 +47,7 @@ ARROWS: dict[str, set[str]] = {
     # Public names of longwire, at the moment they are needed: no front end by its name.
     "rpc": VALUES | {"Server", "broadcast", "connect", "serve"},
     # A broker's client library is another matter: it is no part of longwire.
-    "hub": VALUES | {"connection", "rpc"},
+    "hub": VALUES | {"connection", "forms", "rpc"},
 }
 # The front doors: anything public.
 FREE = {"__init__", "__main__", "cli", "websockets"}

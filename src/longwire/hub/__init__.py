@@ -10,6 +10,8 @@ from __future__ import annotations
 # First: it says what to install where msgspec is missing.
 from .. import rpc as _rpc  # noqa: F401
 from .broker import Broker, Member, Members
+from .client import HubClient
+from .client_subscription import Message, Subscription
 from .errors import (
     BrokerUnavailable,
     Gap,
@@ -35,15 +37,18 @@ __all__ = [
     "Gap",
     "Grant",
     "Hub",
+    "HubClient",
     "HubError",
     "HubLimits",
     "Member",
     "Members",
     "MemoryBroker",
+    "Message",
     "NotSubscribed",
     "OptionOff",
     "Overloaded",
     "Published",
+    "Subscription",
     "TokenExpired",
     "Tokens",
     "TooLarge",

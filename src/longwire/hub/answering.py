@@ -38,7 +38,10 @@ class Answering:
             return self._answer_newest(feed, request, now)
         if since == position:
             return self._complete(request, [], position, now)
-        index = feed.tail.find(since)
+        if request.is_feeding:
+            index = feed.tail.find(since)
+        else:
+            index = feed.place_in_tail(since, self._node.broker_time(now))
         if index is not None:
             return self._complete(request, feed.tail.entries[index:], position, now)
         if feed.fresh <= request.number:
@@ -57,10 +60,13 @@ class Answering:
     def _answer_newest(self, feed: Feed, request: Request, now: float) -> bool:
         position, tail = feed.position, feed.tail
         assert position is not None
-        last = request.last if feed.keeps else 0
+        last = min(request.last, feed.storage.history)
         if len(tail.entries) < last and not tail.is_whole:
             return False
         newest = tail.entries[-last:] if last else []
+        oldest = len(tail.entries) - len(newest)
+        if newest and not feed.is_fresh(oldest, self._node.broker_time(now)):
+            return False
         self._resolve(request, request.verdict, newest, position, now)
         return True
 

@@ -381,18 +381,22 @@ class Calls:
         await service.permissions.may_publish(declaration, context, access)
         if id is not None:
             _check_range("id: its length", len(id), 1, 128)
-        if key is not None:
-            check_key(key, declaration.latest)
         sender = access.user if access is not None else user.id if user else None
-        stored = await service.publish(
-            topic,
-            declaration,
-            data,
-            # Never those of the server's own, nor another user's.
-            id=None if id is None else f"c:{sender or ''}:{id}",
-            sender=sender,
-            key=key,
-        )
+        try:
+            if key is not None:
+                check_key(key, declaration.latest)
+            message = service.message(
+                topic,
+                declaration,
+                data,
+                # Never those of the server's own, nor another user's.
+                id=None if id is None else f"c:{sender or ''}:{id}",
+                sender=sender,
+                key=key,
+            )
+        except (TypeError, ValueError) as exc:
+            raise InvalidParams(str(exc)) from None
+        stored = await service.publishing.publish(message)
         position = stored.position
         return PublishedOut(position.offset, str(position), stored.duplicate)
 
@@ -417,10 +421,7 @@ class Calls:
         page = await service.read(topic, declaration, place, limit, reverse=reverse)
         entries = page.entries
         last = entries[-1].position if entries else place or page.top
-        before = None if reverse or place is None else place.offset
-        answer = HistoryOut(
-            entries_out(entries, link.codec, before), str(last), page.more
-        )
+        answer = HistoryOut(entries_out(entries, link.codec), str(last), page.more)
         if page.verdict is not Verdict.COMPLETE:
             answer.reason = str(page.verdict)
         return answer
@@ -527,10 +528,7 @@ def _fitting(
     outcome = request.outcome
     if entrance.snapshot is not None:
         return [], 0
-    before = None
-    if outcome.verdict is Verdict.COMPLETE and request.since is not None:
-        before = request.since.offset
-    found = entries_out(outcome.entries, codec, before)
+    found = entries_out(outcome.entries, codec)
     total = 0
     for index, entry in enumerate(found):
         size = _size_of(entry)

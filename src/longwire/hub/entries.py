@@ -157,6 +157,8 @@ class Page(NamedTuple):
     """The newest position of the topic at the moment of the read."""
     more: bool
     """Whether there are more stored in the direction of the read."""
+    now: float = 0.0
+    """The time of the read by the broker's clock, as in `Entry.at`."""
 
 
 class Run:

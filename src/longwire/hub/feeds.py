@@ -19,6 +19,9 @@ __all__ = ["Feed", "Kind"]
 
 NEVER = math.inf
 
+MIN_TAIL = 16
+"""Entries of the tail of a topic that stores fewer: so what comes twice is known."""
+
 
 class Kind(enum.Enum):
     """What an entry of the live feed is to a position."""
@@ -177,17 +180,39 @@ class Feed:
         self.held_size = 0
 
     def trim_tail(self, most: int | None) -> None:
-        """Drop the oldest entries of the tail while it takes more than ``most``."""
+        """Drop the oldest entries of the tail while it takes more than ``most``.
+
+        Or while it has many more than the topic stores.
+        """
         tail = self.tail
+        stored = max(self.storage.history, MIN_TAIL)
+        # Some more than needed: dropping from a list costs by its length.
+        if len(tail.entries) > stored + stored // 4:
+            tail.drop(len(tail.entries) - stored)
         if most is None or tail.size <= most:
             return
-        # Some more than needed: dropping from a list costs by its length.
         excess = tail.size - most * 3 // 4
         count = 0
         while excess > 0 and count < len(tail.entries):
             excess -= tail.entries[count].size
             count += 1
         tail.drop(count)
+
+    def place_in_tail(self, since: Position, now: float) -> int | None:
+        """Return the index of what follows ``since``, where the topic stores that.
+
+        The tail may have what a broker would not give any more: more entries than the
+        topic stores, or older ones; ``now`` is the time by the broker's clock.
+        """
+        index = self.tail.find(since)
+        if index is None or len(self.tail.entries) - index > self.storage.history:
+            return None
+        return index if self.is_fresh(index, now) else None
+
+    def is_fresh(self, index: int, now: float) -> bool:
+        """Whether no entry of the tail from ``index`` on is older than the topic's."""
+        entries = self.tail.entries[index : index + 1]
+        return not entries or entries[0].at > now - self.storage.ttl
 
     def __repr__(self) -> str:
         state = "settled" if self.is_settled else "in doubt"

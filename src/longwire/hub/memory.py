@@ -222,14 +222,16 @@ class MemoryBroker:
         reverse: bool = False,
     ) -> Page:
         """Return stored entries and the verdict on ``since``."""
-        stored = self._topic(topic, storage, self._clock())
+        now = self._clock()
+        stored = self._topic(topic, storage, now)
         entries, top = list(stored.entries), stored.top
         if reverse:
             entries.reverse()
             if since is not None:
                 same = since.epoch == top.epoch
                 entries = [e for e in entries if same and e.offset < since.offset]
-            return _page(Verdict.COMPLETE, entries, top, limit, size)
+            page = _page(Verdict.COMPLETE, entries, top, limit, size)
+            return page._replace(now=now)
         since = since or top
         verdict = judge(
             since,
@@ -240,7 +242,7 @@ class MemoryBroker:
         )
         after = [e for e in entries if e.offset > since.offset]
         after = after if verdict is Verdict.COMPLETE else []
-        return _page(verdict, after, top, limit, size)
+        return _page(verdict, after, top, limit, size)._replace(now=now)
 
     async def tops(self, topics: Sequence[str]) -> list[Position | None]:
         """Return the newest position of each topic."""

@@ -54,6 +54,7 @@ class Node:
         """When to see who has been behind for too long."""
         self.tails = Tails(limits.tail_bytes, limits.tail_bytes_in_all)
         self.repaired = self.signalled = self.repeats = 0
+        self._ahead = -NEVER
         self.timers: list[tuple[float, int, Feed]] = []
         self._unflushed: dict[Feed, None] = {}
         self._events = 0
@@ -88,6 +89,18 @@ class Node:
         if not self.lossless:
             feed.check_at = now + CHECK_EVERY * (0.75 + self.jitter() / 2)
 
+    def see_clock(self, at: float, now: float) -> None:
+        """The broker's clock showed ``at`` just now, or a little before."""
+        self._ahead = max(self._ahead, at - now)
+
+    def set_clock(self, at: float, now: float) -> None:
+        """The broker's clock showed ``at``: another broker's may be behind the last."""
+        self._ahead = at - now
+
+    def broker_time(self, now: float) -> float:
+        """Return about what the broker's clock shows; no clock of ours decides."""
+        return now + self._ahead
+
     # --- the moves of a feed -----------------------------------------------------
 
     def advance(self, feed: Feed, entry: Entry, now: float) -> None:
@@ -99,6 +112,7 @@ class Node:
             feed.pending.append(entry)
             feed.pending_size += entry.size
         feed.advance(entry)
+        self.see_clock(entry.at, now)
         if feed.slow == "latest":
             self.tails.keep_newest(feed, entry)
         self.tails.grown(feed)

@@ -106,6 +106,7 @@ class Reading:
             return
         feed.reading = None
         feed.failures = 0
+        self._node.set_clock(page.now, now)
         run = _run_of(read, page)
         if feed.position is None:
             self._begin(feed, run, page)

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..rpc import InternalError, Peer
 from ..rpc.errors import RemoteError
-from .broker import Broker, Stored
+from .broker import Broker
 from .budgets import Budget, Budgets
 from .control import Control
 from .driver import Driver
@@ -304,13 +304,6 @@ class Service:
         codec, encoded = encode_value(data, self.limits.data)
         payload = Payload(codec, encoded, sender, dict(headers or {}), key)
         return Message(topic, declaration.storage, pack(payload), id)
-
-    async def publish(
-        self, topic: str, declaration: Declaration, data: Any, **options: Any
-    ) -> Stored:
-        """Publish a message; return where it was stored."""
-        message = self.message(topic, declaration, data, **options)
-        return await self.publishing.publish(message)
 
     # --- answers -----------------------------------------------------------------
 

@@ -83,13 +83,12 @@ class PresenceOut(msgspec.Struct, omit_defaults=True):
     you: str | UnsetType = UNSET
 
 
-def entries_out(
-    entries: Iterable[Entry], codec: Codec, before: int | None
-) -> list[EntryOut]:
-    """Return entries for the wire; ``before`` is the offset known to be before them.
+def entries_out(entries: Iterable[Entry], codec: Codec) -> list[EntryOut]:
+    """Return entries for the wire.
 
-    ``prev`` is left out where it is that of the entry before, or the offset less one.
+    ``prev`` is left out where it is the offset less one, or that of the entry before.
     """
+    before: int | None = None
     found: list[EntryOut] = []
     last: Entry | None = None
     for entry in entries:
@@ -120,7 +119,7 @@ def message_params(push: Push, codec: Codec) -> MessageParams:
     """Return the params of ``hub.message``."""
     params = MessageParams(
         push.feed.name,
-        entries_out(push.entries, codec, push.before.offset),
+        entries_out(push.entries, codec),
         str(push.after),
     )
     if push.skipped != 0:
