@@ -104,15 +104,36 @@ class PeerLink:
         )
 
     def deliver(self, message: Message) -> bool:
-        """Send it now; False if there is no room."""
-        if not self.has_room:
+        """Send it now; False if there is no room.
+
+        Where the policy is to disconnect it is queued, and the end comes by its size.
+        """
+        regardless = message.feed.slow == "disconnect" and message.to is None
+        if not (self.has_room or regardless):
             return False
         codec = self.codec
         form = message.forms.get(codec)
         if form is None:
             form = message.forms[codec] = self._form_of(message)
-        self._offer(form)
+        if self.peer._outbox._pump is not None:
+            self._queue(form)
+        elif self.peer.is_open:
+            self._offer(form)
         return True
+
+    def _queue(self, form: Forms) -> None:
+        """Send it after the answers that wait, unless that is too much."""
+        outbox, most = self.peer._outbox, self._unsent_limit
+        if most is not None and outbox.size + len(form.payload) > most:
+            reason = f"slow consumer: {outbox.size} bytes wait; {most} are allowed"
+            self.hang_up(reason, "unsent_bytes", most)
+        else:
+            outbox.post(form.payload)
+
+    @property
+    def _unsent_limit(self) -> int | None:
+        session = getattr(self.peer.connection, "_session", None)
+        return None if session is None else session.limits.unsent_bytes
 
     def _form_of(self, message: Message) -> Forms:
         codec = self.codec
