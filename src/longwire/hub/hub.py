@@ -379,6 +379,10 @@ def _broker_of(broker: str | Broker | None) -> Broker:
     if broker is None:
         return MemoryBroker()
     if isinstance(broker, str):
+        if broker.startswith(("redis://", "rediss://", "redis+", "rediss+")):
+            from .redis import RedisBroker
+
+            return RedisBroker(broker)
         raise ValueError(
             f"no broker for {broker!r}: None is the memory of this process"
         )
