@@ -230,6 +230,8 @@ class Line:
         self._connection: Connection | None = None
         # Of each channel those who wait, for as many confirmations.
         self._confirming: dict[bytes, collections.deque[asyncio.Future[None]]] = {}
+        # Of each channel how often we have unsubscribed and were not told that it is so.
+        self._leaving: collections.Counter[bytes] = collections.Counter()
         self._lost = asyncio.Event()
         self._why = ""
         self._stopped = False
@@ -270,6 +272,7 @@ class Line:
     async def _connect(self) -> None:
         """Open the connection and subscribe to everything by it."""
         self._lost.clear()
+        self._leaving.clear()
         feed = self._feed
         self._connection = await Connection.open(
             self.address,
@@ -421,6 +424,7 @@ class Line:
         """Unsubscribe; what still comes is of no topic that is attached."""
         if self._connection is not None:
             for each in keys:
+                self._leaving[each.channel.encode()] += 1
                 self._connection.tell(self._unsubscribe, each.channel)
 
     # --- what comes --------------------------------------------------------------
@@ -432,9 +436,9 @@ class Line:
             self._take_message(reply[1], reply[2])
         elif kind == b"subscribe" or kind == b"ssubscribe":
             self._confirmed(reply[1])
-        elif kind == b"sunsubscribe":
+        elif kind == b"sunsubscribe" or kind == b"unsubscribe":
             self._take_unsubscribed(reply[1])
-        elif kind != b"unsubscribe":
+        else:
             return False
         return True
 
@@ -467,6 +471,11 @@ class Line:
 
     def _take_unsubscribed(self, channel: bytes) -> None:
         """The server has ended a subscription, or we have."""
+        if channel in self._leaving:
+            self._leaving[channel] -= 1
+            if not self._leaving[channel]:
+                del self._leaving[channel]
+            return
         keys = self._feed.keys_of(channel)
         if keys is not None and keys.topic in self.topics:
             # Nobody here asked for it: its slot has moved.
