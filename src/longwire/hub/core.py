@@ -75,6 +75,11 @@ class Core:
         effects, self.node.effects = self.node.effects, []
         return effects
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether there is something that ``flush()`` would send."""
+        return self.node.is_pending
+
     # --- subscribing -------------------------------------------------------------
 
     def subscribe(

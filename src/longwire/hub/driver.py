@@ -150,7 +150,8 @@ class Driver:
                 self._timer.cancel()
             self._wakes_at = deadline
             self._timer = self.loop.call_at(deadline, self._tick)
-        if self._fanout:
+        # What a read brought is sent at the end of the turn, as what the feed brings.
+        if self._fanout or self.core.is_pending:
             self._turn_soon()
 
     def _tick(self) -> None:

@@ -126,6 +126,11 @@ class Node:
         self.reset(feed, Position(entry.epoch, entry.prev, tag), "lost")
         self.advance(feed, entry, now)
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether entries wait for the end of the turn."""
+        return bool(self._unflushed)
+
     def flush_all(self) -> None:
         """Send what came in this turn, in one push for each topic."""
         for feed in list(self._unflushed):
