@@ -57,7 +57,10 @@ class RedisServer:
             try:
                 if self.call("PING") == b"PONG":
                     return
-            except (OSError, ServerSaid):
+            except ServerSaid as exc:
+                if str(exc).startswith("NOAUTH"):
+                    return
+            except OSError:
                 pass
             if time.monotonic() > until:
                 log = Path(self.folder, "log").read_text(errors="replace")
