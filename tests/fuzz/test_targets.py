@@ -25,6 +25,8 @@ MUTANTS = {
     "responses": 12_000,
     "fields": 15_000,
     "negotiation": 10_000,
+    "hub_core": 60,
+    "hub_stored": 15_000,
 }
 
 

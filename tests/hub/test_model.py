@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from longwire.hub import entries
+from longwire.hub.feeds import Kind
 from tests.hub.world import World
 
 TOPICS = {
@@ -197,6 +199,54 @@ def test_a_lossy_feed_without_losses_at_the_broker_makes_no_gap_but_by_trimming(
 @pytest.mark.parametrize("seed", range(60))
 def test_a_broker_that_goes_back_or_restarts_is_told_of_exactly_where_it_matters(seed):
     run_at_random(seed, destroy=True)
+
+
+# --- a model that cannot fail says nothing ---
+
+
+def _without_tags(self, entry):
+    position = self.position
+    if entry.epoch != position.epoch:
+        return Kind.ODD
+    if entry.offset <= position.offset:
+        return Kind.REPEAT
+    return Kind.NEXT if entry.prev == position.offset else Kind.JUMP
+
+
+def _judge_without_tags(since, top, **stored):
+    tag_at = stored.pop("tag_at", None)
+    same = since._replace(tag=top.tag) if since.offset == top.offset else since
+    tag_at = None if tag_at is None else since.tag
+    return entries.judge(same, top, tag_at=tag_at, **stored)
+
+
+def _always(*args, **kwargs):
+    return True
+
+
+def _never(*args, **kwargs):
+    return False
+
+
+FAULTS = [
+    ("longwire.hub.feeds.Feed.kind_of", _without_tags),
+    ("tests.hub.world.judge", _judge_without_tags),
+    ("longwire.hub.feeds.Feed.is_settled", property(_always)),
+    ("longwire.hub.lagging.Lagging.wants", _always),
+    ("longwire.hub.lagging.Lagging.room", _never),
+    ("longwire.hub.node.Node.flush", lambda self, feed: None),
+    ("longwire.hub.feeds.Feed.trim_tail", lambda self, most: None),
+    ("longwire.hub.reading.Reading.repair", lambda self, feed, now: None),
+]
+
+
+@pytest.mark.parametrize(("place", "fault"), FAULTS, ids=[f[0] for f in FAULTS])
+def test_a_fault_put_in_is_found(place, fault, monkeypatch):
+    monkeypatch.setattr(place, fault)
+
+    with pytest.raises(Exception):  # noqa: B017 - any is a find
+        for seed in range(150):
+            run_at_random(seed, destroy=True, steps=300)
 
 
 def test_the_model_sees_losses_repaired_and_gaps_signalled():

@@ -442,7 +442,8 @@ class World:
 
     def settle(self) -> None:
         """Let all go well for long enough; then everybody has everything."""
-        for index in range(len(self.clients)):
+        for index, client in enumerate(self.clients):
+            client.hung_up = False
             self.set_room(index, True)
         if not self.up:
             self.restore_feed()
@@ -460,6 +461,7 @@ class World:
         assert not (self.network or self.asked or self.answers or self.fanout)
         for client in self.clients:
             assert not client.requests, client.requests
+            assert not client.hung_up, "it had room"
             for topic, sub in client.subs.items():
                 assert sub.state == LIVE, (client.name, sub, sub.feed)
                 assert client.position[topic] == self.topics[topic].top
