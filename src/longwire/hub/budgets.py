@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-__all__ = ["Budget", "Budgets"]
+__all__ = ["Budget"]
 
 
 class Budget:
     """So many at once, and so many a second in the long run; None is no limit."""
 
-    __slots__ = ("_filled_at", "_left", "_most", "_rate")
+    __slots__ = ("_filled_at", "_left")
 
-    def __init__(self, rate: float | None, most: float | None, now: float) -> None:
-        self._rate = rate
-        self._most = rate if most is None else most
-        self._left = 0.0 if self._most is None else self._most
-        self._filled_at = now
+    def __init__(self) -> None:
+        self._left = -1.0  # not looked at yet: full
+        self._filled_at = 0.0
 
-    def take(self, now: float) -> float:
-        """Take one; return 0, or the seconds after which there is one again."""
-        if self._rate is None or self._most is None:
+    def take(self, rate: float | None, most: float | None, now: float) -> float:
+        """Take one of ``most`` that come back at ``rate``.
+
+        Returns 0, or the seconds after which there is one again.
+        """
+        if rate is None:
             return 0.0
-        gained = (now - self._filled_at) * self._rate
-        self._left = min(self._most, self._left + gained)
+        most = rate if most is None else most
+        if self._left < 0.0:
+            self._left = most
+        else:
+            self._left = min(most, self._left + (now - self._filled_at) * rate)
         self._filled_at = now
         if self._left >= 1.0:
             self._left -= 1.0
             return 0.0
-        return (1.0 - self._left) / self._rate
-
-
-class Budgets:
-    """Those of one connection."""
-
-    __slots__ = ("calls", "publishes")
-
-    def __init__(self, calls: Budget, publishes: Budget) -> None:
-        self.calls = calls
-        self.publishes = publishes
+        return (1.0 - self._left) / rate

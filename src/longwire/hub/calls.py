@@ -18,6 +18,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ..rpc import InvalidParams, InvalidRequest, NotAuthorised, Peer, TooBusy, current
 from ..rpc.codecs import Codec
+from .budgets import Budget
 from .core import TooManyTopics
 from .entries import Entry, Position, Verdict
 from .errors import NotSubscribed, OptionOff, TooManySubscriptions
@@ -136,7 +137,11 @@ class Calls:
         """Return what serves a peer, if it may call once more."""
         service = await self._service()
         link = service.link_of(peer, self._prefix)
-        _spend(link.budget.calls.take(service.now), "calls")
+        limits = service.limits
+        wait = link.calls.take(
+            limits.calls_per_second, limits.calls_at_once, service.now
+        )
+        _spend(wait, "calls")
         return service, link
 
     # --- hub.subscribe -----------------------------------------------------------
@@ -220,9 +225,10 @@ class Calls:
             entrance.since = _position(wanted.since)
             _check_range("last", wanted.last, 0, service.limits.page)
             context = Context(link.peer, user, entrance.name, entrance.params)
-            entrance.access = await service.permissions.may_subscribe(
+            access = await service.permissions.may_subscribe(
                 entrance.declaration, context, wanted.token, service.now
             )
+            entrance.access = link.access = access.or_same(link.access)
             self._check_presence(link, entrance)
         except Exception as exc:
             entrance.error = exc
@@ -372,7 +378,10 @@ class Calls:
         ``key`` is for topics that keep the latest of each.
         """
         service, link = await self._enter(peer)
-        _spend(link.budget.publishes.take(service.now), "messages")
+        if link.publishes is None:
+            link.publishes = Budget()
+        rate = service.limits.publishes_per_second
+        _spend(link.publishes.take(rate, None, service.now), "messages")
         declaration, params = service.find(topic)
         user = await service.identify(link)
         sub = link.subs.get(topic)
@@ -440,7 +449,8 @@ class Calls:
         members = await service.presences.members(
             topic, most if limit is None else limit
         )
-        return members_out(members, link.codec, link.members.get(topic))
+        you = None if link.members is None else link.members.get(topic)
+        return members_out(members, link.codec, you)
 
     async def refresh(
         self, peer: Peer, topic: str, token: str | None = None

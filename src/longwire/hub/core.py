@@ -102,7 +102,7 @@ class Core:
         if old is not None:
             self.unsubscribe(old, now)
         sub = Subscription(link, feed)
-        link.subs[name] = sub
+        link.subs[feed.name] = sub  # the feed's own text, not one for each
         feed.members += 1
         if feed.linger_at != NEVER:
             feed.linger_at = NEVER

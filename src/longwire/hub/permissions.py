@@ -15,7 +15,18 @@ from ..rpc.errors import NotAuthorised
 from .tokens import Claims, Tokens
 from .topics import Declaration, Rule
 
-__all__ = ["Access", "Context", "Grant", "Permissions", "User"]
+__all__ = [
+    "ALL_BUT_PUB",
+    "EVERYBODY",
+    "Access",
+    "Context",
+    "Grant",
+    "Permissions",
+    "User",
+]
+
+ALL_BUT_PUB = frozenset({"sub", "presence"})
+"""What a subscriber without a token may do; rules say whether it may publish."""
 
 
 class User(NamedTuple):
@@ -80,6 +91,25 @@ class Access:
         self.told = False
         """Whether the client was told that it is about to end."""
 
+    def or_same(self, other: Access) -> Access:
+        """Return ``other`` if it says the same for ever: one object does for many."""
+        if (
+            self.expires == other.expires == math.inf
+            and (self.user, self.may, self.by_token)
+            == (
+                other.user,
+                other.may,
+                other.by_token,
+            )
+            and self.info is other.info
+        ):
+            return other
+        return self
+
+
+EVERYBODY = Access(None, ALL_BUT_PUB)
+"""What those have whom nobody knows, where anyone may subscribe."""
+
 
 class Permissions:
     """Evaluates the rules of declarations.
@@ -97,7 +127,7 @@ class Permissions:
         """Return what a peer may do that wants to subscribe; raises NotAuthorised."""
         user = None if context.user is None else context.user.id
         info = None if context.user is None else context.user.info
-        may, expires = frozenset({"sub", "presence"}), math.inf
+        may, expires = ALL_BUT_PUB, math.inf
         claims = None
         if token is not None:
             claims, expires = self._claims(token, context.topic, now)
@@ -112,7 +142,8 @@ class Permissions:
             info = grant.info
         if grant.expires is not None:
             expires = min(expires, now + grant.expires)
-        return Access(user, may | {"sub"}, expires, info, by_token=claims is not None)
+        may = may if "sub" in may else may | {"sub"}
+        return Access(user, may, expires, info, by_token=claims is not None)
 
     async def may_publish(
         self, declaration: Declaration, context: Context, access: Access | None

@@ -121,6 +121,8 @@ class Presences:
         """Let a connection's client be present; return its public name."""
         assert link.client is not None
         name = public_name(user, link.client)
+        if link.members is None:
+            link.members = {}
         if topic not in link.members:
             link.members[topic] = name
             member = Member(name, user, info, self._node)
@@ -130,7 +132,7 @@ class Presences:
 
     def leave(self, link: PeerLink, topic: str, *, at_once: bool) -> None:
         """A connection has left a topic, or is lost."""
-        name = link.members.pop(topic, None)
+        name = None if link.members is None else link.members.pop(topic, None)
         if name is not None:
             self._table.leave(topic, name, self._driver.now, at_once=at_once)
             self._schedule()
@@ -169,7 +171,8 @@ class Presences:
         if watchers is None or link not in watchers:
             return
         del watchers[link]
-        link.stale.pop(topic, None)
+        if link.stale is not None:
+            link.stale.pop(topic, None)
         self._table.unwatch(topic)
         if not watchers:
             del self._watchers[topic]
@@ -206,13 +209,15 @@ class Presences:
             link.post("presence", cache[codec])
 
     def _tell_later(self, link: PeerLink, topic: str) -> None:
+        if link.stale is None:
+            link.stale = {}
         link.stale[topic] = None
         link.wait_for_room(self._driver.room)
 
     def tell_stale(self, link: PeerLink) -> None:
         """A link has room: tell it the whole of what it was told nothing of."""
-        stale, link.stale = link.stale, {}
-        for topic in stale:
+        stale, link.stale = link.stale, None
+        for topic in stale or ():
             self._driver.spawn(self._tell_all(topic, [link]))
 
     def _resync(self, topic: str) -> None:

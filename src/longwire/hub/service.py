@@ -17,7 +17,6 @@ from typing import Any
 from ..rpc import InternalError, Peer
 from ..rpc.errors import RemoteError
 from .broker import Broker
-from .budgets import Budget, Budgets
 from .control import Control
 from .driver import Driver
 from .entries import Page, Position
@@ -26,7 +25,7 @@ from .expiries import Ended, Expiries
 from .limits import HubLimits
 from .links import PeerLink
 from .payloads import Payload, check_headers, encode_value, pack
-from .permissions import Access, Permissions, User
+from .permissions import ALL_BUT_PUB, Access, Permissions, User
 from .presences import MAX_INFO, Presences
 from .publishing import Message, Publishing
 from .snapshots import Snapshots
@@ -123,27 +122,20 @@ class Service:
         """Return the link of a peer, made at its first call."""
         link = self.links.get(peer)
         if link is None:
-            link = self.links[peer] = PeerLink(peer, prefix)
-            limits, now = self.limits, self.now
-            per_second = limits.publishes_per_second
-            link.budget = Budgets(
-                Budget(limits.calls_per_second, limits.calls_at_once, now),
-                Budget(per_second, None, now),
-            )
-            peer.on_close(lambda: self._closed(peer))
+            link = self.links[peer] = PeerLink(peer, prefix, self._closed)
+            peer.on_close(link.end)
             if not peer.is_open:
-                self._closed(peer)
+                link.end()
         return link
 
-    def _closed(self, peer: Peer) -> None:
+    def _closed(self, link: PeerLink) -> None:
         """A connection has ended: whoever comes back in time has not left."""
-        link = self.links.pop(peer, None)
-        if link is None:
+        if self.links.pop(link.peer, None) is None:
             return
         link.stop()
         for topic in list(link.subs):
             self.presences.unwatch(link, topic)
-        for topic in list(link.members):
+        for topic in list(link.members or ()):
             self.presences.leave(link, topic, at_once=False)
         self.driver.closed(link)
 
@@ -226,7 +218,7 @@ class Service:
         sub = request.sub
         if sub.state != PARKED:
             return
-        sub.grant = Access(None, frozenset({"sub", "presence"}))
+        sub.grant = Access(None, ALL_BUT_PUB)
         link.post(
             "message",
             {"topic": sub.feed.name, "entries": [], "position": str(sub.cursor)},

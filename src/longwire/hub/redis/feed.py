@@ -230,7 +230,7 @@ class Line:
         self._connection: Connection | None = None
         # Of each channel those who wait, for as many confirmations.
         self._confirming: dict[bytes, collections.deque[asyncio.Future[None]]] = {}
-        # Of each channel how often we have unsubscribed and were not told that it is so.
+        # Of each channel how often we unsubscribed, and were not told that it is done.
         self._leaving: collections.Counter[bytes] = collections.Counter()
         self._lost = asyncio.Event()
         self._why = ""
