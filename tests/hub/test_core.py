@@ -1,6 +1,7 @@
 """The core, one behaviour at a time; ``test_model.py`` has any interleaving."""
 
 import itertools
+import time
 
 import pytest
 
@@ -86,6 +87,28 @@ def test_a_storm_of_reconnects_takes_two_reads_of_a_topic():
 
     assert count <= 2
     assert {client.position["t"] for client in it.clients} == {it.topics["t"].top}
+
+
+def test_who_waits_costs_nothing_to_those_who_come_later():
+    def seconds_for(count):
+        it = world(clients=count, history=1000)
+        publish(it, 200)
+        it.subscribe(0, "t", 0)
+        go(it)
+        it.core.lost(None, it.now)  # so that all wait
+        began = time.process_time()
+        for number in range(1, count):
+            entry = it.topics["t"].entries[number % 200]
+            it.clients[number].position["t"] = entry.position
+            it.subscribe(number, "t", 0)
+        for number in range(1, count):
+            it.close(number)
+        return time.process_time() - began
+
+    seconds_for(100)
+
+    # Ten times as many take ten times as long, not a hundred.
+    assert seconds_for(1000) < 40 * max(seconds_for(100), 0.002)
 
 
 def test_the_tail_answers_without_a_read_and_not_while_the_feed_is_in_doubt():

@@ -26,11 +26,15 @@ class Answering:
     def answer_all(self, feed: Feed, now: float) -> None:
         """Answer what the node can answer by itself; nothing while it is in doubt."""
         if feed.is_settled:
-            requests, feed.requests = feed.requests, []
-            left = [each for each in requests if not self._answer(feed, each, now)]
-            feed.requests = left + feed.requests
+            requests, feed.requests = feed.requests, {}
+            left = {
+                sub: request
+                for sub, request in requests.items()
+                if not self.answer(feed, request, now)
+            }
+            feed.requests = {**left, **feed.requests}
 
-    def _answer(self, feed: Feed, request: Request, now: float) -> bool:
+    def answer(self, feed: Feed, request: Request, now: float) -> bool:
         """Answer a request from what the node has; False if that does not do."""
         position, since = feed.position, request.since
         assert position is not None
@@ -74,13 +78,13 @@ class Answering:
         self, feed: Feed, run: Run | None, read: Read, page: Page, now: float
     ) -> None:
         """Answer all requests that a read has the answer to."""
-        requests, feed.requests = feed.requests, []
-        left = [
-            each
-            for each in requests
-            if not self._serve_one(feed, each, run, read, page, now)
-        ]
-        feed.requests = left + feed.requests
+        requests, feed.requests = feed.requests, {}
+        left = {
+            sub: request
+            for sub, request in requests.items()
+            if not self._serve_one(feed, request, run, read, page, now)
+        }
+        feed.requests = {**left, **feed.requests}
 
     def _serve_one(
         self,

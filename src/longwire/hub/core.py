@@ -108,8 +108,7 @@ class Core:
             feed.linger_at = NEVER
             self.node.idle.pop(feed, None)
         request = Request(sub, since, last, self.node.next_number())
-        feed.requests.append(request)
-        self._reading.go_on(feed, now)
+        self._reading.begin(feed, request, now)
         return request
 
     def _attach(self, name: str, storage: Storage, slow: str) -> Feed:
@@ -138,9 +137,8 @@ class Core:
 
     def _ask(self, sub: Subscription, now: float) -> None:
         """Ask for what follows the cursor of one that is behind."""
-        feed = sub.feed
-        feed.requests.append(Request(sub, sub.cursor, 0, self.node.next_number()))
-        self._reading.go_on(feed, now)
+        request = Request(sub, sub.cursor, 0, self.node.next_number())
+        self._reading.begin(sub.feed, request, now)
 
     def unsubscribe(self, sub: Subscription, now: float) -> None:
         """End a subscription, whatever it waits for."""
@@ -151,10 +149,9 @@ class Core:
         sub.state = GONE
         if sub.link.subs.get(feed.name) is sub:
             del sub.link.subs[feed.name]
-        for request in feed.requests:
-            if request.sub is sub and not request.is_feeding:
-                self.node.effects.append(Resolved(request))  # without an outcome
-        feed.requests = [each for each in feed.requests if each.sub is not sub]
+        request = feed.requests.pop(sub, None)
+        if request is not None and not request.is_feeding:
+            self.node.effects.append(Resolved(request))  # without an outcome
         feed.members -= 1
         if feed.members == 0 and self.node.is_attached(feed):
             feed.linger_at = now + self.node.limits.linger

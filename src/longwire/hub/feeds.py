@@ -88,7 +88,7 @@ class Feed:
         # Reads.
         self.reading: Any = None
         self.failures = 0
-        self.requests: list[Request] = []
+        self.requests: dict[Subscription, Request] = {}
         # Subscribers, those of them that are live, and what these are about to get.
         self.members = 0
         self.live: dict[Subscription, None] = {}

@@ -30,6 +30,9 @@ __all__ = ["MemoryBroker", "new_epoch"]
 
 MiB = 1 << 20
 
+FORGOTTEN = 600.0
+"""Seconds after which leases that ended are forgotten, though nobody was told."""
+
 
 def new_epoch() -> str:
     """Return an epoch that no history had before: 8 random characters."""
@@ -323,6 +326,10 @@ class MemoryBroker:
                 del self._topics[name]
                 continue
             self._drop_old(topic, now)
+        for name, members in list(self._members.items()):
+            # Those that ended just now are for a caller of presence() to be told of.
+            if all(until <= now - FORGOTTEN for until, _ in members.values()):
+                del self._members[name]
         self._ids = {key: kept for key, kept in self._ids.items() if kept[0] > now}
 
 

@@ -41,6 +41,16 @@ class Reading:
         feed.repairing = True
         self.read_next(feed, now)
 
+    def begin(self, feed: Feed, request: Request, now: float) -> None:
+        """Answer a request, or let it wait for what has to be read.
+
+        Without a look at those that wait already: nothing has changed for them.
+        """
+        if feed.is_settled and self._answering.answer(feed, request, now):
+            return
+        feed.requests[request.sub] = request
+        self.read_next(feed, now)
+
     def go_on(self, feed: Feed, now: float) -> None:
         """Answer what can be answered, and ask for what is needed for the rest."""
         self._answering.answer_all(feed, now)
@@ -73,24 +83,26 @@ class Reading:
             return self._first(feed)
         if feed.repairing:
             return position, limits.page, limits.page_bytes
-        stored = [each for each in feed.requests if _needs_read(feed, each)]
+        requests = feed.requests.values()
+        stored = [each for each in requests if _needs_read(feed, each)]
         if stored:
             since = min((each.since for each in stored if each.since), key=_offset)
             feeding = all(each.is_feeding for each in stored)
             size = limits.catch_up_bytes if feeding else limits.page_bytes
             return since, limits.page, size
-        if any(not each.wants_newest for each in feed.requests):
+        if any(not each.wants_newest for each in requests):
             # What the top is decides about it.
             return position, limits.page, limits.page_bytes
-        last = max((each.last for each in feed.requests), default=0)
+        last = max((each.last for each in requests), default=0)
         return (None, *self._newest(last)) if last else None
 
     def _first(self, feed: Feed) -> tuple[Position | None, int, int]:
-        places = [each.since for each in feed.requests if each.since is not None]
+        requests = feed.requests.values()
+        places = [each.since for each in requests if each.since is not None]
         if places and feed.keeps:
             limits = self._node.limits
             return min(places, key=_offset), limits.page, limits.page_bytes
-        last = max((each.last for each in feed.requests), default=0)
+        last = max((each.last for each in requests), default=0)
         return None, *self._newest(last)
 
     def _newest(self, last: int) -> tuple[int, int]:
