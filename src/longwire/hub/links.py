@@ -94,7 +94,7 @@ class PeerLink:
         # the peer (bench/hub.py --only fanout, 1,000 clients).
         self._connection: Any = peer.connection
         self._session: Any = getattr(peer.connection, "_session", None)
-        self._outbox: Any = peer._outbox
+        self._outbox: Any = getattr(peer, "outbox", None) or peer._outbox
 
     @property
     def has_room(self) -> bool:
@@ -184,8 +184,9 @@ class PeerLink:
         then(self)
 
     async def _wait_for_change(self) -> None:
-        if self._outbox._pump is not None:
-            await self._outbox.drained()
+        pump = self._outbox._pump
+        if pump is not None:
+            await asyncio.wait([pump])
             return
         session = self._session
         if session is not None and session.is_open and not session.writable:
