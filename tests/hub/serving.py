@@ -30,12 +30,21 @@ class ByHand:
         await self.websocket.send(json.dumps({**frame, **more}))
         return id
 
+    async def frame(self) -> Any:
+        """The next frame, but for those of the protocol itself, as they came."""
+        async with asyncio.timeout(10):
+            while True:
+                frame = await self.websocket.recv()
+                text = frame if isinstance(frame, str) else frame.decode("latin-1")
+                if "$/" not in text[:80]:
+                    return frame
+
     async def call(self, method: str, **params: Any) -> Any:
         """The result of a call, or its error; pushes that come first are kept."""
         id = await self.send(method, params)
         async with asyncio.timeout(10):
             while True:
-                frame = json.loads(await self.websocket.recv())
+                frame = json.loads(await self.frame())
                 self._note(frame)
                 if frame.get("id") == id:
                     return frame.get("result", frame.get("error"))
@@ -44,7 +53,7 @@ class ByHand:
         """The next notification: (method, params)."""
         async with asyncio.timeout(10):
             while self.pushes.empty():
-                self._note(json.loads(await self.websocket.recv()))
+                self._note(json.loads(await self.frame()))
             return self.pushes.get_nowait()
 
     async def pushes_of(self, method: str) -> Any:

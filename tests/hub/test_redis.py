@@ -356,9 +356,12 @@ async def test_scripts_that_a_server_has_forgotten_are_sent_again():
             assert [top.offset for top in await broker.tops(["a:1"])] == [2]
 
 
-async def test_how_many_replicas_have_a_message_is_said():
+async def test_how_many_replicas_have_a_message_is_said(monkeypatch):
     import dataclasses
 
+    from longwire.hub.redis import broker as module
+
+    monkeypatch.setattr(module, "REPLICA_WAIT", 1500)
     durable = dataclasses.replace(KEPT, durability="replica")
     with redis_server() as primary, redis_server() as replica:
         broker = RedisBroker(primary.url)

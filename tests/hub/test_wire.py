@@ -129,12 +129,12 @@ async def test_messagepack_has_bytes_and_json_has_base64():
         params = {"topic": "chat:1"}
         call = {"jsonrpc": "2.0", "id": 1, "method": "hub.subscribe", "params": params}
         await binary.websocket.send(msgspec.msgpack.encode(call))
-        await binary.websocket.recv()
+        await binary.frame()
 
         await it.hub.publish("chat:1", {"raw": b"\x00\xff"})
         await it.hub.publish("chat:1", {"text": "x"})
 
-        frame = msgspec.msgpack.decode(await binary.websocket.recv())
+        frame = msgspec.msgpack.decode(await binary.frame())
         assert data_of(frame["params"]) == [{"raw": b"\x00\xff"}, {"text": "x"}]
         params = await json_client.pushes_of("hub.message")
         assert data_of(params) == [{"raw": "AP8="}, {"text": "x"}]
@@ -289,7 +289,7 @@ async def test_data_nested_too_deeply_is_refused(nested):
 
         await client.websocket.send(frame)
 
-        error = json.loads(await client.websocket.recv())["error"]
+        error = json.loads(await client.frame())["error"]
         assert error["code"] in (-32602, -32700)
 
 
@@ -303,7 +303,7 @@ async def test_subscribing_needs_an_answer_that_comes_first():
         }
 
         await client.websocket.send(json.dumps([{**call, "id": 1}, {**call, "id": 2}]))
-        answers = json.loads(await client.websocket.recv())
+        answers = json.loads(await client.frame())
         await client.websocket.send(json.dumps(call))
         await it.hub.publish("chat:1", 1)
 
@@ -321,7 +321,7 @@ async def test_the_wires_of_wsrpc_have_no_subscriptions():
             '{"id":3,"method":"hub.subscribe","params":{"topic":"chat:1"}}'
         )
 
-        error = json.loads(await client.websocket.recv())["error"]
+        error = json.loads(await client.frame())["error"]
         assert "longwire.jsonrpc" in error["message"]
 
 
@@ -419,7 +419,7 @@ async def test_many_topics_share_the_room_of_one_answer():
                 ]
             },
         )
-        frame = await client.websocket.recv()
+        frame = await client.frame()
         answers = json.loads(frame)["result"]
         got = {answer["topic"]: [d[0] for d in data_of(answer)] for answer in answers}
 
@@ -521,7 +521,7 @@ async def test_who_somebody_is_is_asked_once():
         for number in range(5):
             await client.send("hub.subscribe", {"topic": f"chat:{number}"})
         for _ in range(5):
-            await client.websocket.recv()
+            await client.frame()
 
     assert len(asked) == 1
 
