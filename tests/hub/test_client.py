@@ -175,6 +175,18 @@ async def test_messages_come_through_a_loop_with_all_that_is_known_of_them():
         assert second.position != first.position
 
 
+async def test_on_messagepack_bytes_come_as_bytes():
+    async with serving() as it:
+        hub = await it.client(wire="msgpack")
+        async with hub.subscribe("chat:1") as chat:
+            await chat.publish({"raw": b"\x00\xff"})
+            await it.hub.publish("chat:1", "text")
+            assert await take(chat, 2) == [{"raw": b"\x00\xff"}, "text"]
+            await cut(it)
+            await it.hub.publish("chat:1", b"\x01")
+            assert await take(chat, 1) == [b"\x01"]
+
+
 async def test_a_lost_connection_is_taken_up_where_it_was():
     async with serving() as it:
         hub = await it.client()

@@ -125,6 +125,21 @@ async def test_a_broker_that_does_not_answer_is_given_up_in_time():
         assert caught.value.stored is None
 
 
+async def test_one_message_is_published_to_many_topics_or_to_none():
+    broker = Flaky()
+    async with hub_on(broker, publish_timeout=0.2) as hub:
+        found = await hub.publish_many([f"a:{n}" for n in range(5)], "x")
+        assert [each.offset for each in found.values()] == [1] * 5
+        assert list(found) == [f"a:{n}" for n in range(5)]
+
+        with pytest.raises(UnknownTopic):
+            await hub.publish_many(["a:1", "nope"], "y")
+        assert await stored(hub) == [b'"x"']
+        broker.before = 10**6
+        found = await hub.publish_many(["a:1", "a:2"], "z")
+        assert [type(each) for each in found.values()] == [BrokerUnavailable] * 2
+
+
 async def test_messages_published_without_waiting_keep_their_order():
     broker = Flaky()
     async with hub_on(broker) as hub:

@@ -659,6 +659,77 @@ async def test_a_client_is_subscribed_by_the_server_and_learns_its_position():
         assert data_of(page) == ["x"]
 
 
+async def test_a_subscription_that_a_client_has_is_left_as_it_is_by_the_server():
+    async with serving() as it:
+        client = await it.by_hand()
+        await client.call("hub.subscribe", topic="chat:1")
+        (peer,) = it.server.peers
+        (link,) = it.hub._running.links.values()
+        sub = link.subs["chat:1"]
+
+        await it.hub.subscribe_peer(peer, ["chat:1", "chat:2"])
+
+        assert link.subs["chat:1"] is sub
+        assert (await client.pushes_of("hub.message"))["topic"] == "chat:2"
+
+
+async def test_a_server_without_its_broker_lets_its_clients_go(monkeypatch):
+    from longwire.hub import MemoryBroker
+    from longwire.hub import service as module
+
+    class Losing(MemoryBroker):
+        lossless = False
+
+        async def run(self, sink):
+            self.sink = sink
+            await super().run(sink)
+
+    monkeypatch.setattr(module, "NO_BROKER", 0.3)
+    monkeypatch.setattr(module, "WATCH_EVERY", 0.05)
+    broker = Losing()
+    async with serving(broker=broker) as it:
+        client, idle = await it.by_hand(), await it.by_hand()
+        await client.call("hub.subscribe", topic="chat:1")
+        await idle.call("hub.unsubscribe", topic="chat:1")
+        broker.sink.lost(None, "gone")
+        await asyncio.sleep(0.15)
+        broker.sink.ready(None)
+        await asyncio.sleep(0.3)
+        assert client.websocket.close_report is None
+
+        broker.sink.lost(None, "gone")
+        await client.websocket.wait_closed()
+        assert client.websocket.close_report.code == 1013
+        assert idle.websocket.close_report is None
+
+
+async def test_a_hub_that_closes_while_clients_wait_leaves_nothing():
+    from longwire.hub import BrokerUnavailable, MemoryBroker
+
+    class Away(MemoryBroker):
+        async def read(self, *args, **kwargs):
+            raise BrokerUnavailable("away")
+
+    async with serving(broker=Away()) as it:
+        client = await it.by_hand()
+        waiting = asyncio.create_task(client.call("hub.subscribe", topic="chat:1"))
+        await asyncio.sleep(0.1)
+
+        await it.hub.close()
+
+        error = await waiting
+        assert error["code"] in (-32011, -32013)
+
+
+async def test_the_calls_are_described_as_those_of_any_routes():
+    async with serving() as it:
+        client = await it.by_hand()
+
+        described = await client.call("rpc.describe")
+
+        assert "hub.subscribe" in json.dumps(described)
+
+
 async def test_clearing_a_topic_is_a_gap_for_the_reason_epoch():
     async with serving() as it:
         client = await it.by_hand()

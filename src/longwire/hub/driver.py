@@ -57,7 +57,10 @@ class Driver:
         """Called with a link that has room again, after what it is behind in."""
         self.is_up = asyncio.Event()
         """Whether the broker feeds."""
+        self.down_since: float | None = None
+        """Since when it does not."""
         self._fanout = Fanout(self._send, _settle)
+        self._stopped = False
         self._turn_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = float("inf")
@@ -76,6 +79,7 @@ class Driver:
 
     async def stop(self) -> None:
         """End all that is under way."""
+        self._stopped = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -126,6 +130,7 @@ class Driver:
         """The live feed may have lost entries."""
         if topics is None:
             self.is_up.clear()
+            self.down_since = self.down_since or self.now
         logger.warning("the feed of %s is lost: %s", _count(topics), why)
         self.core.lost(topics, self.now)
         self.carry_out()
@@ -134,6 +139,7 @@ class Driver:
         """The live feed is whole again."""
         if topics is None:
             self.is_up.set()
+            self.down_since = None
         self.core.ready(topics, self.now)
         self.carry_out()
 
@@ -142,9 +148,11 @@ class Driver:
     def carry_out(self) -> None:
         """Do what the core wants done."""
         while effects := self.core.take_effects():
+            if self._stopped:
+                continue
             for effect in effects:
                 _CARRIES_OUT[type(effect)](self, effect)
-        deadline = self.core.next_deadline()
+        deadline = float("inf") if self._stopped else self.core.next_deadline()
         if deadline < self._wakes_at:
             if self._timer is not None:
                 self._timer.cancel()

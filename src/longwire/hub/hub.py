@@ -18,7 +18,7 @@ from ..rpc import Peer, Server
 from .broker import Broker, Members, Stored
 from .calls import Calls
 from .entries import Position
-from .errors import Overloaded
+from .errors import BrokerUnavailable, Overloaded
 from .limits import HubLimits
 from .memory import MemoryBroker
 from .payloads import check_key
@@ -241,6 +241,37 @@ class Hub:
         message = self._message(service, topic, data, id, headers, key)
         return _published(await service.publishing.publish(message))
 
+    async def publish_many(
+        self,
+        topics: Iterable[str],
+        data: Any,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Published | BrokerUnavailable]:
+        """Publish one message to several topics; return what became of each.
+
+        Raises what ``publish`` does for what cannot be published, before anything is.
+        """
+        service = self._start()
+        messages = {
+            topic: self._message(service, topic, data, id, headers, None)
+            for topic in topics
+        }
+        found = await asyncio.gather(
+            *(service.publishing.publish(message) for message in messages.values()),
+            return_exceptions=True,
+        )
+        results: dict[str, Published | BrokerUnavailable] = {}
+        for topic, each in zip(messages, found, strict=True):
+            if isinstance(each, BrokerUnavailable):
+                results[topic] = each
+            elif isinstance(each, BaseException):
+                raise each
+            else:
+                results[topic] = _published(each)
+        return results
+
     def publish_nowait(
         self,
         topic: str,
@@ -341,12 +372,17 @@ class Hub:
     ) -> None:
         """Subscribe a client to topics, from now on, whatever it may do by itself.
 
-        It learns the position by a ``hub.message`` without entries.
+        It learns the position by a ``hub.message`` without entries. Subscriptions that
+        it has already stay as they are.
         """
         service = self._start()
         link = service.link_of(peer, f"{prefix}.")
         names = [topics] if isinstance(topics, str) else list(topics)
-        wanted = [(name, service.find(name)[0], None, 0) for name in names]
+        wanted = [
+            (name, service.find(name)[0], None, 0)
+            for name in names
+            if name not in link.subs
+        ]
         found = await service.subscribe(link, wanted)
         errors = [each for each in found if not isinstance(each, Request)]
         if errors:

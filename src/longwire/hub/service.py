@@ -39,6 +39,10 @@ logger = logging.getLogger("longwire.hub")
 
 Identify = Callable[[Any], Any]
 
+NO_BROKER = 30.0
+"""Seconds without a broker after which connections are closed with 1013."""
+WATCH_EVERY = 1.0
+
 
 class Service:
     """What a hub does while it runs. Made by ``Hub.start()``."""
@@ -88,6 +92,22 @@ class Service:
         self.driver.start()
         self.control.start()
         self.presences.start()
+        self.driver.spawn(self._watch_broker())
+
+    async def _watch_broker(self) -> None:
+        """Close connections that have been without a broker for long: others have one.
+
+        Whoever has no subscription is left alone: its calls are answered.
+        """
+        while True:
+            await asyncio.sleep(WATCH_EVERY)
+            since = self.driver.down_since
+            if since is None or self.now - since < NO_BROKER:
+                continue
+            for link in list(self.links.values()):
+                if link.subs:
+                    closing = link.peer.close(1013, "no broker; try again later")
+                    self.driver.spawn(closing)
 
     async def stop(self) -> None:
         """End: publish what waits, tell all subscribers, let leases end in time."""
