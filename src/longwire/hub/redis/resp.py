@@ -180,9 +180,8 @@ class Connection(asyncio.Protocol):
 
     # --- asyncio.Protocol --------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is there."""
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: Any) -> None:
+        """The connection is there; uvloop's transports are of no class of asyncio's."""
         self._transport = transport
         self.last_read = self._loop.time()
 
