@@ -67,9 +67,10 @@ SANS_IO |= {
 SANS_IO |= {
     f"hub/{name}.py"
     for name in (
-        *("answering", "broker", "core", "effects", "entries", "errors", "fanout"),
-        *("feeds", "lagging", "limits", "node", "payloads", "reading"),
-        *("subscriptions", "tails", "topics"),
+        *("answering", "broker", "budgets", "core", "effects", "entries", "errors"),
+        *("expiries", "fanout", "feeds", "following", "lagging", "limits", "node"),
+        *("payloads", "permissions", "presence", "reading", "subscriptions", "tails"),
+        *("tokens", "topics", "wire", "redis/keys", "redis/scripts"),
     )
 }
 BANNED = {"asyncio", "socket", "ssl", "threading", "time", "random", "logging"}

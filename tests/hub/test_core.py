@@ -5,6 +5,10 @@ import time
 
 import pytest
 
+from tests.support.needs import needs
+
+needs("msgspec")
+
 from longwire.hub.core import TooManyTopics
 from longwire.hub.effects import Check, Read
 from longwire.hub.entries import Position, Verdict

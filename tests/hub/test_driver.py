@@ -208,6 +208,30 @@ async def test_a_large_audience_keeps_nobody_else_waiting():
         assert not service.driver._fanout
 
 
+async def test_compressed_messages_in_slices_are_read_by_everybody():
+    async with serving(options={"history": 200}) as it:
+        clients = [await it.by_hand() for _ in range(150)]
+        for client in clients:
+            await client.call("hub.subscribe", topic="chat:1")
+
+        text = "the quick brown fox jumps over the lazy dog " * 40
+        for number in range(20):
+            await it.hub.publish("chat:1", [number, text])
+            if number % 3 == 0:
+                await it.hub.publish("chat:1", [number, "short"])
+            await asyncio.sleep(0.001)
+
+        async def read(client):
+            found = []
+            while len(found) < 27:
+                found += data_of(await client.pushes_of("hub.message"))
+            return found
+
+        results = await asyncio.gather(*(read(client) for client in clients))
+        assert [number for number, _ in results[0]][:3] == [0, 0, 1]
+        assert all(found == results[0] for found in results)
+
+
 async def test_one_connection_that_fails_keeps_the_message_from_nobody(caplog):
     async with serving() as it:
         good, bad = Listener(it.hub, "chat:1"), Listener(it.hub, "chat:1")

@@ -2,6 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.needs import needs
+
+needs("msgspec")
+
 from longwire.hub.entries import (
     MAX_OFFSET,
     MAX_POSITION,

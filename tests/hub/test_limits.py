@@ -2,6 +2,10 @@ import dataclasses
 
 import pytest
 
+from tests.support.needs import needs
+
+needs("msgspec")
+
 from longwire.hub.limits import HubLimits
 
 FIELDS = dataclasses.fields(HubLimits)

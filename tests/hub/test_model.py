@@ -11,6 +11,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.support.needs import needs
+
+needs("msgspec")
+
 from longwire.hub import entries
 from longwire.hub.feeds import Kind
 from tests.hub.world import World

@@ -1,9 +1,14 @@
 import datetime
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.support.needs import needs
+
+needs("msgspec")
+
+import msgspec
 
 from longwire.hub.errors import TooLarge
 from longwire.hub.payloads import (

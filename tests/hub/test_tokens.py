@@ -10,6 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.needs import needs
+
+needs("msgspec")
+
 from longwire.hub.errors import TokenExpired
 from longwire.hub.tokens import Tokens
 from longwire.rpc import NotAuthorised

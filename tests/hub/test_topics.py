@@ -2,6 +2,10 @@ import re
 
 import pytest
 
+from tests.support.needs import needs
+
+needs("msgspec")
+
 from longwire.hub.errors import TooLarge, UnknownTopic
 from longwire.hub.topics import MAX_NAME, Declarations, check_name, declare
 

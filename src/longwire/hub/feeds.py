@@ -38,7 +38,7 @@ class Feed:
     """One topic that this node is attached to, or about to be."""
 
     __slots__ = (
-        *("asked_number", "attached", "attempts", "check_at", "doubt", "due", "due_at"),
+        *("attached", "attempts", "check_at", "doubt", "due_at"),
         *("failures", "fresh", "held", "held_size", "linger_at", "live", "members"),
         *(
             "name",
