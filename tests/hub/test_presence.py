@@ -385,6 +385,19 @@ async def test_a_page_that_reconnects_is_the_same_member_and_never_left(quick):
         assert (params["clients"], params["left"]) == (0, joined)
 
 
+async def test_who_subscribes_anew_without_presence_has_left(quick):
+    async with serving(options=PRESENT) as it:
+        client = await it.by_hand()
+        await client.call("hub.subscribe", topic="chat:1", presence=True)
+        await asyncio.sleep(0.3)
+        assert (await it.hub.presence("chat:1")).clients == 1
+
+        await client.call("hub.subscribe", topic="chat:1")
+        await asyncio.sleep(0.3)
+
+        assert (await it.hub.presence("chat:1")).clients == 0
+
+
 async def test_a_connection_is_one_page_under_one_name(quick):
     async with serving(options=PRESENT) as it:
         client = await it.by_hand()

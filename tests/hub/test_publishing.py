@@ -199,6 +199,39 @@ async def test_what_waits_is_published_before_the_hub_closes():
     assert len(broker._topics["a:1"].entries) == 10
 
 
+async def test_the_program_reads_history_by_pages():
+    from longwire.hub import Gap
+
+    async with hub_on(None) as hub:
+        places = [await hub.publish("a:1", n, headers={"n": str(n)}) for n in range(9)]
+        await hub.publish("a:1", b"\xff")
+
+        oldest = await hub.history("a:1", limit=3)
+        newest = await hub.history("a:1", limit=2, reverse=True)
+        after = await hub.history("a:1", since=places[6].position)
+        before = await hub.history("a:1", since=places[2].position, reverse=True)
+
+        assert [message.data for message in oldest] == [0, 1, 2]
+        assert [message.data for message in newest] == [b"\xff", 8]
+        assert [message.data for message in after] == [7, 8, b"\xff"]
+        assert [message.data for message in before] == [1, 0]
+        assert oldest[1].position == places[1].position
+        assert oldest[1].headers == {"n": "1"}
+        await hub.clear("a:1")
+        with pytest.raises(Gap, match="epoch"):
+            await hub.history("a:1", since=places[6].position)
+        with pytest.raises(ValueError, match="not a position"):
+            await hub.history("a:1", since="x")
+
+
+async def test_presence_that_is_off_is_said_to_the_program_as_well():
+    from longwire.hub import OptionOff
+
+    async with hub_on(None) as hub:
+        with pytest.raises(OptionOff, match="no presence"):
+            await hub.presence("a:1")
+
+
 async def test_other_threads_publish_by_a_future():
     async with hub_on(None) as hub:
         found = []

@@ -281,6 +281,8 @@ class Calls:
                 )
             if entrance.wanted.presence:
                 await self._take_part(service, link, entrance)
+            else:
+                service.presences.leave(link, entrance.name, at_once=True)
         except Exception as exc:
             entrance.error = exc
             service.end(link, [request.sub])

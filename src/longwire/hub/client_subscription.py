@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import msgspec
 
+from .entries import Entry
 from .errors import Gap
 from .following import Broken, Follower, Item, SubscribedIn
+from .payloads import JSON, MSGPACK, UNREADABLE, Unreadable, unpack
 
 if TYPE_CHECKING:
     from .client import HubClient
 
-__all__ = ["Message", "Subscription", "Token"]
+__all__ = ["Message", "Subscription", "Token", "message_of"]
 
 logger = logging.getLogger("longwire.hub")
 
@@ -268,6 +270,26 @@ class Subscription:
 
     def __repr__(self) -> str:
         return f"<Subscription to {self.topic!r} at {self._position}>"
+
+
+def message_of(stored: Entry) -> Message:
+    """Return a stored entry as a message; None as data where it cannot be read."""
+    place = str(stored.position)
+    try:
+        payload = unpack(stored.data)
+        codec = JSON if payload.codec == "json" else MSGPACK
+        data = codec.decode(payload.data)
+    except (Unreadable, *UNREADABLE):
+        return Message(None, stored.offset, place, stored.at)
+    return Message(
+        data,
+        stored.offset,
+        place,
+        stored.at,
+        payload.sender,
+        payload.headers,
+        payload.key,
+    )
 
 
 def _message(item: Item) -> Message:

@@ -17,8 +17,9 @@ from ..errors import ConcurrencyError
 from ..rpc import Peer, Server
 from .broker import Broker, Members, Stored
 from .calls import Calls
-from .entries import Position
-from .errors import BrokerUnavailable, Overloaded
+from .client_subscription import Message, message_of
+from .entries import Position, Verdict
+from .errors import BrokerUnavailable, Gap, OptionOff, Overloaded
 from .limits import HubLimits
 from .memory import MemoryBroker
 from .payloads import check_key
@@ -348,6 +349,27 @@ class Hub:
         page = await service.driver.broker.read(topic, None, declaration.storage, 0, 0)
         return str(page.top)
 
+    async def history(
+        self,
+        topic: str,
+        *,
+        since: str | None = None,
+        limit: int = 100,
+        reverse: bool = False,
+    ) -> list[Message]:
+        """Return stored messages after a position, or before it, the newest first.
+
+        Without a position from the oldest, or from the newest. Raises Gap where the
+        messages after ``since`` are not all there, ValueError for what is no position.
+        """
+        service = self._start()
+        declaration, _ = service.find(topic)
+        place = None if since is None else Position.parse(since)
+        page = await service.read(topic, declaration, place, limit, reverse=reverse)
+        if page.verdict is not Verdict.COMPLETE:
+            raise Gap(topic, str(page.verdict), None, str(page.top))
+        return [message_of(entry) for entry in page.entries]
+
     async def clear(self, topic: str) -> str:
         """Forget all messages of a topic; return its first position.
 
@@ -359,9 +381,14 @@ class Hub:
         return str(found)
 
     async def presence(self, topic: str, limit: int | None = None) -> Members:
-        """Return who is present on a topic: a list, and how many there are."""
+        """Return who is present on a topic: a list, and how many there are.
+
+        Raises OptionOff for a topic without presence.
+        """
         service = self._start()
-        service.find(topic)
+        declaration, _ = service.find(topic)
+        if not declaration.presence:
+            raise OptionOff("the topic has no presence", option="presence")
         most = self.limits.members if limit is None else limit
         return await service.presences.members(topic, most)
 

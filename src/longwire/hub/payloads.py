@@ -21,7 +21,10 @@ from ..rpc.codecs import Codec, Json, MessagePack
 from .errors import TooLarge
 
 __all__ = [
+    "JSON",
     "MAX_DEPTH",
+    "MSGPACK",
+    "UNREADABLE",
     "Payload",
     "Unreadable",
     "check_headers",
@@ -34,8 +37,12 @@ __all__ = [
 MAX_DEPTH = 64
 """Lists and dicts that a value may have inside of each other."""
 
-_JSON = Json()
-_MSGPACK = MessagePack()
+JSON = Json()
+MSGPACK = MessagePack()
+
+UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError, OverflowError)
+"""What decoding raises for bytes that are not what they should be."""
+
 _BYTES = (bytes, bytearray, memoryview)
 _MAX_HEAD = 0xFFFF
 
@@ -59,7 +66,7 @@ class Payload(NamedTuple):
         if codec.name == self.codec:
             return self.data
         try:
-            source = _JSON if self.codec == "json" else _MSGPACK
+            source = JSON if self.codec == "json" else MSGPACK
             return codec.encode(source.decode(self.data))
         except Exception as exc:
             # Whatever it is, one bad entry must not stop those after it.
@@ -91,7 +98,7 @@ def encode_value(value: Any, max_size: int | None = None) -> tuple[str, bytes]:
     if type(value) not in _PLAIN:
         plain = msgspec.to_builtins(value, builtin_types=_BYTES, str_keys=True)
     has_bytes = _look_through(plain)
-    codec: Codec = _MSGPACK if has_bytes else _JSON
+    codec: Codec = MSGPACK if has_bytes else JSON
     try:
         data = codec.encode(plain)
     except UnicodeEncodeError:
