@@ -78,7 +78,11 @@ async def start_coroutines(library: str, mode: str, tls: Tls, keepalive: Any) ->
     handlers = {"echo": echo, "sink": sink, "broadcast": broadcaster(broadcast)}
     options: dict[str, Any] = {"ping_interval": keepalive} if keepalive else {}
     if library == "longwire":
+        from longwire import Limits
+
         options |= chosen_compression()
+        # All of them come from this machine.
+        options["limits"] = Limits(connections_per_address=None)
     return await serve(handlers[mode], "127.0.0.1", 0, ssl=tls, **options)
 
 

@@ -16,6 +16,7 @@ MODULES = {
     "frames": "core.frames",
     "deflate": "core.deflate",
     "protocol": "core.protocol",
+    "intake": "intake",
     "session": "session",
 }
 
@@ -29,6 +30,7 @@ class Build(NamedTuple):
     frames: ModuleType
     deflate: ModuleType
     protocol: ModuleType
+    intake: ModuleType
     session: ModuleType
 
 

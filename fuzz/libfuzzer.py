@@ -3,7 +3,7 @@
     python -m fuzz.libfuzzer TARGET [libFuzzer's own arguments]
 
 Compiled modules report where they have been through fuzz/coverage.c, the layer of HTTP
-through Atheris, which instruments its bytecode.
+and RPC through Atheris, which instruments their bytecode.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import atheris
 
 from fuzz import sanitized
 
-with atheris.instrument_imports(include=["longwire.http"]):
+with atheris.instrument_imports(include=["longwire.http", "longwire.rpc"]):
     import longwire.http.extensions
     import longwire.http.handshake
     import longwire.http.heads
-    import longwire.http.uri  # noqa: F401
+    import longwire.http.uri
+    import longwire.rpc  # noqa: F401
 
 from fuzz import builds, targets
 

@@ -359,10 +359,65 @@ def twins() -> dict[str, bytes]:
     }
 
 
+def rpc() -> dict[str, bytes]:
+    """Decisions: wire, limits, role; then deeds by their numbers."""
+    call, note, batch, cancel, more, answer, fail, item, raw, odd, limits = range(11)
+    ask, tell, stream, take, give_up, wait, hold, opened, passed = range(11, 20)
+    lose, end, drain, leave = (240 + n for n in (0, 1, 2, 3))
+    echo, turn, waits, items, back, large = range(6)
+    named, none = 12, 13
+
+    def program(wire: int, bounds: int, *deeds: int) -> bytes:
+        return bytes((wire, bounds, 0, *deeds))
+
+    found = {
+        "calls": (call, echo, 2, 0, call, turn, 2, 0, call, waits, 0, 0, wait, 7),
+        "many": (*(call, waits, 0, 0) * 7, wait, 5, opened, *(cancel, 0, 0) * 3),
+        "notes": (*(note, turn, 2) * 7, wait, 2, *(note, waits, 0) * 7, end),
+        "batch": (batch, 3, echo, 2, waits, 0, none, 0, wait, 3, cancel, 0, 1),
+        "stream": (call, items, 5, 2, wait, 3, more, 0, 0, wait, 3, cancel, 0, 0),
+        "idle": (call, items, 5, 2, wait, 3, passed, 2, call, waits, 0, 0, passed, 2),
+        "ours": (ask, 0, 0, 0, wait, 2, answer, 0, 0, ask, 1, 0, 0, wait, 2, passed, 1),
+        "given-up": (*(ask, 0, 0, 0) * 3, wait, 1, give_up, 0, 1, fail, 0, 0),
+        "our-stream": (stream, 1, wait, 1, item, 0, 5, take, take, wait, 3, give_up, 1),
+        "nested": (*(call, back, 0, 0) * 3, wait, 5, *(answer, 0, 0) * 3, wait, 4),
+        "slow-reader": (hold, *(call, large, 0, 0) * 9, wait, 7, hold, wait, 7),
+        "errors": (*(call, 6, 0, 0, call, 7, 0, 0, call, 8, 0, 0), wait, 6),
+        "typed": (call, named, 3, 0, call, named, 10, 0, call, named, 8, 0, wait, 4),
+        "odd": (odd, 3, 0, 3, 3, 13, 1, 12, raw, 3, 123, 34, 105, limits, 0, tell, 5),
+        "drained": (
+            call,
+            waits,
+            0,
+            0,
+            wait,
+            2,
+            drain,
+            call,
+            echo,
+            0,
+            0,
+            wait,
+            2,
+            opened,
+        ),
+        "stubborn": (*(call, 9, 0, 0) * 4, wait, 3, *(cancel, 0, 0) * 2, cancel, 0, 1),
+        "cut-off": (hold, *(call, large, 0, 0) * 9, tell, 1, tell, 2, wait, 3, lose),
+        "lost": (call, waits, 0, 0, call, turn, 0, 0, ask, 0, 0, 0, lose, wait, 3),
+        "left": (*(call, waits, 0, 0) * 5, *(note, waits, 0) * 3, wait, 1, leave),
+    }
+    wires = ("jsonrpc", "msgpack", "wsrpc", "wsrpc1")
+    return {
+        f"{name}-{wires[number % 4]}": program(number % 4, number % 3, *deeds)
+        for offset in (0, 1)
+        for number, (name, deeds) in enumerate(found.items(), offset)
+    }
+
+
 MAKERS = (
     *(kernels, frames, protocol, deflate, session, twins),
     *(requests, responses, fields, negotiation),
-    *(hub_core, hub_stored),
+    *(rpc, hub_core, hub_stored),
 )
 assert tuple(maker.__name__ for maker in MAKERS) == targets.NAMES
 

@@ -25,7 +25,7 @@ const banner = { js: `/*! ${name} ${version}, ${license} */` };
 const common = { absWorkingDir: here, bundle: true, target: "es2022", charset: "utf8", banner };
 
 /** Modules with public types, in the order in which they need each other. */
-const MODULES = ["errors", "emitter", "client", "stream", "routes", "rpc", "wsrpc"];
+const MODULES = ["errors", "emitter", "client", "stream", "settings", "routes", "rpc", "wsrpc"];
 // What only makes sense in one of many files, or says the same a second time.
 const SUPERFLUOUS = [
   /^import .*;\n/gm,
@@ -48,6 +48,22 @@ function types() {
   return { all, exported: `export { ${names.join(", ")} };` };
 }
 
+/** A classic script has no exports: it defines names for all scripts of the page. */
+const CLASSIC = `
+/**
+ * \`RPC(url, options)\` makes an \`Rpc\`. A page may as well keep its connection under this name,
+ * \`RPC = WSRPC(url)\`: that what WSRPC makes can be called is only said so that it fits.
+ */
+export interface ClassicRPC extends Rpc {
+  <Routes extends Record<keyof Routes, any> = Record<string, any>>(
+    url: Address, options?: RpcOptions | null
+  ): Rpc<Routes>;
+}
+export type ClassicWSRPC = {
+  (...args: Parameters<typeof make>): ClassicRPC;
+  new (...args: Parameters<typeof make>): ClassicRPC;
+} & typeof Rpc;`.trim();
+
 /** Types for whoever has no bundler, of each script that is served. */
 function writeTypes() {
   const { all, exported } = types();
@@ -56,13 +72,10 @@ function writeTypes() {
   const files = {
     "longwire.d.ts": `${declared}\n\n${exported}`,
     "longwire.min.d.ts": 'export * from "./longwire.js";',
-    // A classic script has no exports: it defines these three for all scripts of the page.
     "longwire.classic.d.ts": [
-      `declare namespace longwire {\n${`${all}\n\n${exported}`.replace(/^(?=.)/gm, "  ")}\n}`,
-      "declare const WSRPC: longwire.WSRPCClass;",
-      "declare function RPC<Routes extends Record<keyof Routes, any> = Record<string, any>>(",
-      "  url: longwire.Address, options?: longwire.RpcOptions | null",
-      "): longwire.Rpc<Routes>;",
+      `declare namespace longwire {\n${`${all}\n\n${CLASSIC}\n\n${exported}`.replace(/^(?=.)/gm, "  ")}\n}`,
+      "declare var WSRPC: longwire.ClassicWSRPC;",
+      "declare var RPC: longwire.ClassicRPC;",
     ].join("\n"),
   };
   for (const [file, text] of Object.entries(files)) {

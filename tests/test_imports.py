@@ -23,29 +23,38 @@ ARROWS: dict[str, set[str]] = {
     "escaping": set(),
     "messages": {"escaping"},
     "errors": {"escaping", "messages"},
-    "options": set(),
+    "machine": set(),
+    "options": {"machine"},
     "build": set(),
     "once": set(),
+    "admission": {"options"},
+    "budget": set(),
     "steps": {"messages"},
     "core": VALUES,
     "http": VALUES | {"once"},
     "heartbeat": VALUES | {"options"},
-    "outbox": set(),
+    "outbox": {"errors"},
     "ending": VALUES,
-    "session": VALUES | {"core", "ending", "heartbeat", "options", "outbox"},
-    "forms": {"core", "session"},
+    "intake": {"core", "options"},
+    "progress": {"heartbeat"},
+    "overdue": {"ending", "heartbeat", "messages"},
+    "session": VALUES
+    | {"core", "ending", "heartbeat", "intake", "options", "outbox"}
+    | {"overdue", "progress"},
+    "forms": {"core", "outbox", "session"},
     "leaving": VALUES | {"session"},
     "settings": {"options"},
     "client_settings": {"http", "once", "options"},
     "connecting": PLANS | {"client_settings"},
     "accepting": PLANS,
-    "retrying": {"errors", "escaping", "options"},
+    "retrying": VALUES | {"escaping", "options"},
     "connection": VALUES | {"http", "once", "options", "session"},
     "asyncio": PLANS
     | {"accepting", "client_settings", "connecting", "connection", "forms", "outbox"}
-    | {"leaving", "once", "retrying"},
+    | {"admission", "budget", "leaving", "once", "retrying"},
     # Public names of longwire, at the moment they are needed: no front end by its name.
-    "rpc": VALUES | {"Server", "broadcast", "connect", "serve"},
+    "rpc": VALUES
+    | {"Server", "broadcast", "connect", "escaping", "http", "retrying", "serve"},
     # A broker's client library is another matter: it is no part of longwire.
     "hub": VALUES | {"connection", "forms", "rpc"},
 }
@@ -53,14 +62,15 @@ ARROWS: dict[str, set[str]] = {
 FREE = {"__init__", "__main__", "cli", "websockets"}
 
 # Whatever waits, tells the time or rolls dice is an argument in these.
-SANS_IO = {"core", "http", "session", "ending", "heartbeat", "outbox", "forms"}
-SANS_IO |= {"leaving"}
+SANS_IO = {"core", "http", "session", "ending", "heartbeat", "intake", "outbox"}
+SANS_IO |= {"admission", "budget", "forms", "leaving", "overdue", "progress"}
 # The parts of rpc that decide; peers, servers and clients carry it out.
 SANS_IO |= {
     f"rpc/{name}.py"
     for name in (
-        *("calls", "codecs", "describing", "envelope", "errors", "limits"),
-        *("routes", "signatures", "typescript", "wsrpc"),
+        *("budget", "calls", "codecs", "construction", "costly", "describing"),
+        *("envelope", "errors", "foreign", "kinds", "limits", "memory", "routes"),
+        *("signatures", "texts", "typescript", "wsrpc"),
     )
 }
 # The core of the hub; its driver, brokers and clients carry it out.

@@ -11,6 +11,7 @@ import pytest
 from longwire import errors
 from longwire.http.headers import Headers
 from longwire.http.heads import Response
+from longwire.messages import Cause, Close, CloseReport
 from longwire.retrying import Retries, backoff, process_exception
 
 
@@ -83,10 +84,109 @@ def test_each_failure_waits_for_the_next_delay_and_success_begins_anew():
     retries = make()
 
     waited = [retries.delay_after(OSError()) for _ in range(2)]
-    retries.succeeded()
+    waited.append(retries.delay_after_end(ended(messages_received=1)))
     waited.append(retries.delay_after(OSError()))
 
-    assert waited == [1.0, 2.0, 1.0]
+    assert waited == [1.0, 2.0, 0.0, 1.0]
+
+
+def ended(code=None, *, cause=Cause.PEER, **fields):
+    """Return the exception of a connection that the server closed with ``code``."""
+    rcvd = None if code is None else Close(code)
+    report = CloseReport(
+        cause=cause, closed_by=None, code=code or 1006, reason="", rcvd=rcvd, **fields
+    )
+    return errors.ConnectionClosedError(rcvd, None, None, report)
+
+
+HUNG_UP = {"cause": Cause.NETWORK}
+OF_NO_USE = {
+    "hung up at once": ended(**HUNG_UP, duration=0.01),
+    "hung up just before the delay was over": ended(**HUNG_UP, duration=4.9),
+    "closed at once": ended(1000, duration=0.01),
+    "going away at once": ended(1001, duration=0.01),
+    "policy": ended(1008, duration=0.01),
+    "internal error": ended(1011, duration=0.01),
+    "restart": ended(1012, duration=0.01),
+    "try again later": ended(1013, duration=0.01),
+    "try again later, after messages": ended(1013, messages_received=9),
+    "try again later, after hours": ended(1013, duration=9999.0),
+    "a protocol error": ended(cause=Cause.PEER_ERROR, duration=0.01),
+    "over a limit": ended(cause=Cause.LIMIT, duration=0.01),
+    "ours, but it had hung up": ended(cause=Cause.LOCAL, duration=0.01),
+}
+OF_USE = {
+    "hung up after a message": ended(**HUNG_UP, duration=0.01, messages_received=1),
+    "outlived the delay": ended(**HUNG_UP, duration=5.0),
+    "outlived it, then closed": ended(1001, duration=5.1),
+    "no answer to a ping": ended(cause=Cause.KEEPALIVE, duration=40.0),
+}
+
+
+@pytest.mark.parametrize("exc", OF_NO_USE.values(), ids=OF_NO_USE)
+def test_a_connection_of_no_use_is_a_failure(exc):
+    retries = make(delays=lambda: [5.0, 6.0, 7.0])
+
+    assert [retries.delay_after_end(exc) for _ in range(2)] == [5.0, 6.0]
+    assert retries.delay_after(OSError()) == 7.0
+    with pytest.raises(errors.ConnectionClosedError) as raised:
+        retries.delay_after_end(exc)
+    assert raised.value is exc
+
+
+@pytest.mark.parametrize("exc", OF_USE.values(), ids=OF_USE)
+def test_a_connection_of_use_is_followed_at_once_and_the_delays_begin_anew(exc):
+    retries = make(delays=lambda: [5.0, 6.0, 7.0])
+
+    for _ in range(3):
+        assert retries.delay_after_end(exc) == 0.0
+        assert retries.delay_after(OSError()) == 5.0
+
+
+def test_the_delay_to_outlive_is_the_last_one():
+    retries = make(delays=lambda: [1.0, 10.0, 100.0, 1000.0])
+    waited = [retries.delay_after(OSError()) for _ in range(2)]
+
+    waited.append(retries.delay_after_end(ended(**HUNG_UP, duration=9.0)))
+    waited.append(retries.delay_after_end(ended(**HUNG_UP, duration=101.0)))
+    waited.append(retries.delay_after(OSError()))
+
+    assert waited == [1.0, 10.0, 100.0, 0.0, 1.0]
+
+
+def test_after_a_restart_there_is_one_delay_and_the_series_is_a_new_one():
+    retries = make(delays=lambda: [1.0, 10.0, 100.0])
+    waited = [retries.delay_after(OSError()) for _ in range(2)]
+
+    waited.append(retries.delay_after_end(ended(1012, messages_received=1)))
+    waited.append(retries.delay_after(OSError()))
+
+    assert waited == [1.0, 10.0, 1.0, 10.0]
+
+
+def test_a_connection_that_we_close_is_followed_at_once_and_changes_nothing():
+    retries = make(delays=lambda: [1.0, 10.0, 100.0])
+    waited = [retries.delay_after(OSError())]
+
+    waited.append(retries.delay_after_end(ended(1000, cause=Cause.LOCAL)))
+    waited.append(retries.delay_after(OSError()))
+
+    assert waited == [1.0, 0.0, 10.0]
+
+
+def test_where_there_are_no_delays_the_first_useless_connection_is_the_last():
+    with pytest.raises(errors.ConnectionClosedError):
+        make(delays=list).delay_after_end(ended(**HUNG_UP, duration=9.0))
+
+
+def test_a_delay_after_an_end_is_logged_with_it(caplog):
+    with caplog.at_level("INFO", "longwire.client"):
+        make().delay_after_end(ended(1013))
+
+    assert caplog.messages == [
+        "connection ended; reconnecting in 1.0 seconds: ConnectionClosedError: "
+        "received 1013 (try again later); no close frame sent"
+    ]
 
 
 def test_when_the_delays_are_over_the_last_exception_is_raised():

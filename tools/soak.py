@@ -1,6 +1,7 @@
 """A server under peers of every kind, for minutes; then it must be as it was before.
 
     python tools/soak.py [--seconds 300] [--visitors 60] [--tls FILE] [--sanitized]
+    python tools/soak.py --siege [--attack NAME]     # see siege.py
 
 Opens, closes, resets, half-open peers, slow readers, slow handshakes, garbage, floods,
 bombs, broadcasts, and all the while the server is closed or drained and made anew in
@@ -23,6 +24,8 @@ from asyncio import subprocess
 from pathlib import Path
 from typing import Any
 
+import siege
+from siege_attacks import ATTACKS
 from soak_peers import Crowd
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -156,14 +159,23 @@ def ended(server: Server) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="soak")
-    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--seconds", type=float, help="300; of each attack 10")
     parser.add_argument("--visitors", type=int, default=60, help="at a time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tls", help="file with certificate and key")
     parser.add_argument("--sanitized", action="store_true", help="memory is not judged")
+    parser.add_argument("--siege", action="store_true", help="attackers beside clients")
+    parser.add_argument("--attack", choices=list(ATTACKS), help="one; else all of them")
+    parser.add_argument("--attackers", type=int, default=10)
+    parser.add_argument("--honest", type=int, default=100, help="clients")
+    options = parser.parse_args(arguments)
+    if options.seconds is None:
+        options.seconds = 10.0 if options.siege else 300.0
+    if options.siege:
+        return siege.main(options)
     # What asyncio says of the peers, who write to whom they were thrown out by.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
-    wrong = asyncio.run(soak(parser.parse_args(arguments)))
+    wrong = asyncio.run(soak(options))
     for line in wrong:
         print(f"soak: {line}")
     print("soak: FAILED" if wrong else "soak: as it was before")

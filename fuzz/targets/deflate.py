@@ -3,7 +3,8 @@
 Two halves. Any bytes as compressed messages: output equal to zlib's as long as it fits,
 PayloadTooBig as soon as it does not, exactly at the limit; ProtocolError with 1007
 where the bytes are no deflate stream. And any messages in any fragments, compressed by
-one side: the other side gets them back.
+one side: the other side gets them back. Either in one go or in as many as an allowance
+makes of it, none of which has more than that.
 """
 
 from __future__ import annotations
@@ -29,13 +30,32 @@ def check(data: bytes, build: Build) -> list[Any]:
     kind = choices.byte()
     deflate = agreement(choices) or Deflate()
     codec = build.deflate.Codec(deflate, bool(kind & 1))
+    portion = (-1, 1, 50, 5000)[kind >> 2 & 3]
     if kind & 2:
         peer = build.deflate.Codec(deflate, not kind & 1)
-        return _both_ways(codec, peer, choices)
-    return _inflate_anything(codec, choices)
+        return _both_ways(codec, peer, portion, choices)
+    return _inflate_anything(codec, portion, choices)
 
 
-def _inflate_anything(codec: Any, choices: Choices) -> list[Any]:
+def _inflate(codec: Any, payload: bytes, fin: bool, limit: int, portion: int) -> bytes:
+    """Return what it inflates to, in as many turns as the portions need."""
+    codec.allowance = portion
+    out: bytes = codec.decompress(payload, fin, limit)
+    assert portion < 0 or len(out) <= portion, "more than a portion"
+    parts, left = [out], limit - len(out)
+    while codec.pending:
+        assert codec.allowance == 0, "waits with something left"
+        codec.allowance = portion
+        out = codec.go_on(left if limit >= 0 else -1)
+        assert len(out) <= portion, "more than a portion"
+        parts.append(out)
+        left -= len(out)
+        if len(parts) > 2000:
+            portion = MOST
+    return b"".join(parts)
+
+
+def _inflate_anything(codec: Any, portion: int, choices: Choices) -> list[Any]:
     """Messages as bytes: a limit, a number of fragments, their sizes and contents."""
     trace: list[Any] = []
     reference: Any = zlib.decompressobj(-codec.peer_bits)
@@ -49,7 +69,7 @@ def _inflate_anything(codec: Any, choices: Choices) -> list[Any]:
             expected = None
             if reference is not None:
                 expected, reference = _expect(reference, payload, fin, left)
-            found = _outcome(codec, payload, fin, left)
+            found = _outcome(codec, payload, fin, left, portion)
             trace.append(found)
             if expected is not None:
                 assert found == expected, f"{found!r} instead of {expected!r}"
@@ -82,9 +102,9 @@ def _expect(
     return (None, None) if reference.eof else (out, reference)
 
 
-def _outcome(codec: Any, payload: bytes, fin: bool, limit: int) -> object:
+def _outcome(codec: Any, payload: bytes, fin: bool, limit: int, portion: int) -> object:
     try:
-        out = codec.decompress(payload, fin, limit)
+        out = _inflate(codec, payload, fin, limit, portion)
     except PayloadTooBig:
         assert limit >= 0
         return PayloadTooBig
@@ -95,7 +115,7 @@ def _outcome(codec: Any, payload: bytes, fin: bool, limit: int) -> object:
     return out
 
 
-def _both_ways(codec: Any, peer: Any, choices: Choices) -> list[Any]:
+def _both_ways(codec: Any, peer: Any, portion: int, choices: Choices) -> list[Any]:
     """Messages as text; each comes back, given in the same or in other pieces."""
     trace: list[Any] = []
     while choices:
@@ -113,8 +133,9 @@ def _both_ways(codec: Any, peer: Any, choices: Choices) -> list[Any]:
             # A frame may be read in parts; only its last one ends the message.
             parts = list(split(sent, how)) or [b""]
             for part in parts[:-1]:
-                back += peer.decompress(part, False, len(whole) - len(back))
+                left = len(whole) - len(back)
+                back += _inflate(peer, part, False, left, portion)
             left = len(whole) - len(back)
-            back += peer.decompress(parts[-1], fin, left)
+            back += _inflate(peer, parts[-1], fin, left, portion)
         assert back == whole, "what came back is not what was sent"
     return trace

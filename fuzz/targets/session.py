@@ -5,9 +5,11 @@ time pass, stalls and loses the wire. What must hold:
 
 * one report, never changed; an end that is decided comes, whatever the peer does;
 * messages read are those the reference finds in the bytes fed, in order, none twice;
+  the others of those that came before the end was certain are counted as dropped, and
+  then the end is an error;
 * what is written is a stream the reference accepts, with the messages sent in it;
   nothing follows the end of the stream, and only pongs follow a close frame;
-* what is held, read or unread, is bounded by the limits;
+* what is held, read or unread, is bounded by the limits, in bytes of memory;
 * each waiter of a ping comes back once; ``tick`` leaves no deadline behind;
 * what changed is in the flags; no exception but those documented.
 """
@@ -32,6 +34,7 @@ from longwire.messages import Cause, State
 from longwire.options import Keepalive, Limits, Timeouts
 
 MESSAGE, OUTPUT, PONGS, STATE, READING, HANGUP, DEADLINE = 1, 2, 4, 8, 16, 32, 64
+CONTINUE = 128
 STAY, HALF_CLOSE, CLOSE, ABORT = 0, 1, 2, 3
 NEVER = float("inf")
 START = 100.0
@@ -87,11 +90,15 @@ class Player:
             now=START,
             deflate=self.deflate,
         )
+        if kind & 2:
+            self.session.intake.frames, self.session.intake.inflated = 3, 200
+            self.session.intake.begin_turn(False)
         self.choices = choices
         self.trace: list[Any] = []
         self.fed = bytearray()
         self.reading = True
         self.gone = False
+        self.turn_due = False
         self.eof = False
         self.stream_ended = False
         self.unsent = 0
@@ -103,6 +110,7 @@ class Player:
         self.waiters: set[int] = set()
         self.ponged: set[bytes] = set()
         self.report: Any = None
+        self.fed_at_end = 0
         self.seen = self.changing()
 
     def changing(self) -> tuple[Any, ...]:
@@ -116,11 +124,12 @@ class Player:
             session.has_message,
             session.ended is not None,
             session.is_open,
+            session.is_gone,
         )
 
     def check_flags(self, flags: int) -> None:
         """Fail if something changed that the flags do not tell of."""
-        output, ending, reading, deadline, message, ended, is_open = self.seen
+        output, ending, reading, deadline, message, ended, is_open, gone = self.seen
         now = self.changing()
         assert now[0] <= output or flags & OUTPUT, "output without OUTPUT"
         assert now[1] == ending or flags & HANGUP, "an ending without HANGUP"
@@ -130,6 +139,7 @@ class Player:
         told = flags & MESSAGE and flags & STATE and flags & PONGS
         assert now[5] == ended or told, "the end without its flags"
         assert now[6] == is_open or flags & STATE, "closing without STATE"
+        assert now[7] == gone or flags & STATE, "the end of TCP without STATE"
 
     # --- what a front end does ---
 
@@ -158,6 +168,8 @@ class Player:
                         self.waiters.remove(waiter)
             if flags & READING:
                 self.reading = session.wants_reading
+            if flags & CONTINUE:
+                self.turn_due = True
             if flags & HANGUP:
                 self.write(session.take_output())
                 self.reading = True
@@ -289,9 +301,15 @@ class Player:
         if self.session.ending == CLOSE:
             self.lose(None)
 
+    def turn(self) -> None:
+        """Let the event loop have another turn."""
+        if self.turn_due:
+            self.turn_due = False
+            self.session.go_on(self.now)
+
     def tick(self, seconds: float) -> None:
         self.now += seconds
-        if self.gone:
+        if self.gone and self.session.next_deadline() == NEVER:
             return
         self.session.tick(self.now, self.unsent)
         assert self.session.next_deadline() > self.now, "a deadline is left behind"
@@ -314,7 +332,9 @@ class Player:
 
     def check(self) -> None:
         session = self.session
-        self.report = self.report or session.ended
+        if self.report is None and session.ended is not None:
+            self.report = session.ended
+            self.fed_at_end = len(self.fed)
         assert session.ended is self.report, "a second report"
         self._check_bounds()
         self.trace.append(
@@ -323,16 +343,22 @@ class Player:
 
     def _check_bounds(self) -> None:
         session, limits = self.session, self.limits
+        # One message more, as text four bytes a character, and what each piece takes.
+        message = 4 * LARGEST + FRAGMENTS * 160
         if limits.queued_bytes is not None:
-            # One message for a waiting reader, one that inflates beyond the mark.
-            most = limits.queued_bytes + 2 * LARGEST
+            most = limits.queued_bytes + message
             assert session.inbox.size <= most, "the inbox is too full"
         if limits.queued_messages is not None and not session.got_eof:
             # And the fragments of one that a reader waits for.
             most = limits.queued_messages + FRAGMENTS
             assert len(session.inbox) <= most, "too many pieces in the inbox"
-        most = 2 * MOST_FED + LARGEST + 139
-        assert session.protocol.buffered <= most, "too much unparsed input"
+        # Two reads, with what was read of the first, and a message under way.
+        held = session.protocol.memory() - session.protocol.output_size
+        assert held <= 3 * MOST_FED + 4 * message + 8192, "too much unparsed input"
+        outbox = 0 if session.outbox is None else session.outbox.size
+        assert session.memory == (
+            session.inbox.size + held + session.protocol.output_size + outbox
+        )
 
     def finish(self) -> None:
         """Leave the session alone with a silent peer, then without one."""
@@ -344,10 +370,11 @@ class Player:
             self.react()
             self.check()
         if self.report is not None or self.session.protocol.close_sent is not None:
-            assert self.gone, f"the end never came: {self.report}"
+            assert self.gone or self.session.tcp_lost, f"it never ended: {self.report}"
         self.lose(OSError("reset"))
         self.react()
         self.check()
+        self._read_to_the_end()
         session = self.session
         assert self.report is not None and session.state == State.CLOSED
         assert session.next_deadline() == NEVER
@@ -359,8 +386,29 @@ class Player:
         self._check_read()
         self._check_written()
 
+    def _read_to_the_end(self) -> None:
+        """Take what is left after the end of TCP, as a slow handler does."""
+        session = self.session
+        for _ in range(1000):
+            self.turn()
+            self.react()
+            self.check()
+            if self.turn_due:
+                continue
+            had = self._has_input(bool(self.pieces))
+            self.read(False)
+            self.react()
+            self.check()
+            if not had and self.report is not None and not self.turn_due:
+                break
+        assert not session.has_message or self.pieces
+
     def _check_report(self) -> None:
         report = self.report
+        dropped = self.session.intake.dropped
+        assert report.received_dropped == dropped <= report.messages_dropped
+        if dropped:
+            assert "Error" in type(self.session.exception()).__name__
         if report.cause in (Cause.PEER, Cause.PEER_ERROR, Cause.LIMIT):
             assert self.fed or report.limit == "unsent_bytes"
         assert (report.limit is not None) == isinstance(report.error, LimitExceeded)
@@ -372,9 +420,26 @@ class Player:
             self.got.append(self.session.take())
         expected = self._reference(self.client, bytes(self.fed))
         messages = _messages(expected)
-        if not expected.unknown:
-            got = [payload for _, payload in self.got]
-            assert got == messages[: len(got)], f"{got} was read of {messages}"
+        if expected.unknown:
+            return
+        got = [payload for _, payload in self.got]
+        assert got == messages[: len(got)], f"{got} was read of {messages}"
+        self._check_nothing_lost(len(got))
+
+    def _check_nothing_lost(self, got: int) -> None:
+        """Count the messages that came before the end was certain."""
+        report = self.report
+        there = self._reference(self.client, bytes(self.fed[: self.fed_at_end]))
+        if there.unknown or report.cause in (Cause.PEER_ERROR, Cause.LIMIT):
+            return  # where the fault is, or the ping too many, is not known here
+        assert there.fault is None or report.cause is not Cause.PEER
+        counted = got + report.received_dropped
+        found = len(_messages(there))
+        if there.fault is None:
+            assert counted == found, f"{counted} of {found} messages"
+        else:
+            # What was dropped was not looked at closely.
+            assert counted >= found
 
     def _check_written(self) -> None:
         """Look at our output as the peer does; the close frame ends its messages."""
@@ -512,6 +577,17 @@ def flush(player: Player, choices: Choices) -> None:
     player.write(player.session.take_output())
 
 
+def turn(player: Player, choices: Choices) -> None:
+    player.turn()
+
+
+def hold(player: Player, choices: Choices) -> None:
+    if choices.byte() & 1:
+        player.session.hold()
+    else:
+        player.session.release(player.now)
+
+
 def drain(player: Player, choices: Choices) -> None:
     player.drain()
 
@@ -541,7 +617,7 @@ def fail(player: Player, choices: Choices) -> None:
 DEEDS = (
     *(feed, feed_frame, feed_message, send_text, send_bytes, send_fragment),
     *(send_out_of_turn, read, stream, give_up, ping, pong, close, broadcast, flush),
-    *(drain, tick, end_input, reset, abort, fail),
+    *(drain, tick, end_input, reset, abort, fail, turn, hold),
 )
 
 

@@ -8,7 +8,7 @@
 import * as longwire from "./longwire.js";
 
 /** @import { Address } from "./client.js" */
-/** @import { RpcOptions } from "./rpc.js" */
+/** @import { RpcOptions } from "./settings.js" */
 
 /**
  * @param {Address} url

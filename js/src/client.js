@@ -20,7 +20,7 @@ export const STATES = /* @__PURE__ */ Object.freeze(
 /**
  * Why a connection ended, or an attempt failed.
  *
- * - `"local"`: we closed it.
+ * - `"local"`: we closed it, or the page was left.
  * - `"peer"`: the other side closed it, see `code` and `reason`.
  * - `"network"`: it broke without a word.
  * - `"refused"`: it was never opened; browsers do not tell more.
@@ -44,7 +44,8 @@ export const STATES = /* @__PURE__ */ Object.freeze(
  * @property {number} received messages that came in
  * @property {number} sent messages that went out
  * @property {unknown} error what was thrown, if anything was
- * @property {number | null} retryAfter when the next attempt is made, from the end on; null for never
+ * @property {number | null} retryAfter when the next attempt is made, from the end on; null for never,
+ *   Infinity where it waits for the page to be shown again
  */
 
 /**
@@ -140,6 +141,7 @@ export class Client extends Emitter {
   /** @type {any} */ #timer; // to open, to close, or to try again: one at a time
   /** @type {any} */ #pulse;
   #wanted = false;
+  #away = false; // the page is in a cache, or frozen
   #attempt = 0; // counts them all: what an old one began is told apart by it
   #failures = 0;
   #delay = 0;
@@ -194,8 +196,7 @@ export class Client extends Emitter {
     }
     this.#wanted = true;
     this.#failures = this.#delay = 0;
-    globalThis.addEventListener?.("online", this.#wake);
-    globalThis.document?.addEventListener("visibilitychange", this.#wake);
+    this.#listen("addEventListener");
     // A close() of a moment ago is still under way: #end() goes on from there.
     if (this.#state === "CLOSED") this.#open();
     return this;
@@ -231,9 +232,10 @@ export class Client extends Emitter {
    *
    * @param {Cause} cause
    * @param {string} [reason]
+   * @param {number} [code]
    */
-  drop(cause, reason = "") {
-    if (this.#state !== "CLOSED") this.#end(cause, { code: 4000, reason });
+  drop(cause, reason = "", code = 4000) {
+    if (this.#state !== "CLOSED") this.#end(cause, { code, reason });
   }
 
   /**
@@ -258,18 +260,53 @@ export class Client extends Emitter {
   wake() {
     if (!this.#wanted) return;
     if (this.#state === "CLOSED") this.#open();
-    else if (this.#state === "OPEN" && this.#heartbeat) this.#beat(true);
+    else this.#ask();
   }
 
-  #wake = () => {
-    if (globalThis.document?.visibilityState !== "hidden") this.wake();
+  /** Find out whether an open connection still lives. */
+  #ask() {
+    if (this.#state === "OPEN" && this.#heartbeat) this.#beat(true);
+  }
+
+  /**
+   * What the browser tells of the page and the network. Workers hear of the network alone.
+   *
+   * @param {any} event
+   */
+  #heed = ({ type, persisted }) => {
+    if (type === "freeze" || (type === "pagehide" && persisted)) this.#leave();
+    else if (type === "resume" || type === "pageshow") this.#return();
+    else if (type === "offline") this.#ask(); // the browser may be mistaken, and localhost stays
+    else if (type !== "pagehide" && globalThis.document?.visibilityState !== "hidden") this.wake();
   };
+
+  /** @param {"addEventListener" | "removeEventListener"} verb */
+  #listen(verb) {
+    for (const type of ["online", "offline", "pagehide", "pageshow"]) globalThis[verb]?.(type, this.#heed);
+    for (const type of ["visibilitychange", "freeze", "resume"]) globalThis.document?.[verb](type, this.#heed);
+  }
+
+  /**
+   * The page was left and may be shown again, or is frozen: it would hold a connection on
+   * which nobody answers.
+   */
+  #leave() {
+    this.#away = true;
+    clearTimeout(this.#timer);
+    this.drop("local", "the page was left", 1000);
+  }
+
+  #return() {
+    if (!this.#away) return;
+    this.#away = false;
+    this.#failures = this.#delay = 0;
+    this.wake();
+  }
 
   /** Nobody is to try again. */
   #rest() {
-    this.#wanted = false;
-    globalThis.removeEventListener?.("online", this.#wake);
-    globalThis.document?.removeEventListener("visibilitychange", this.#wake);
+    this.#wanted = this.#away = false;
+    this.#listen("removeEventListener");
   }
 
   #socketClass() {
@@ -405,6 +442,7 @@ export class Client extends Emitter {
     const backoff = this.#backoff;
     if (!backoff) this.#rest();
     if (!this.#wanted || !backoff) return null;
+    if (this.#away) return Infinity; // until #return()
     // One that is closed as soon as it is open has not succeeded.
     if (duration > this.#delay) this.#failures = 0;
     this.#delay = delayOf(backoff, this.#failures);

@@ -57,8 +57,6 @@ const ID_LAST = /,\s*"(?:id|serial)"\s*:\s*(0|[1-9]\d*|"[^"\\\x00-\x1f]{0,256}")
 const MAX_TAIL = 400;
 
 const PING = "$/ping";
-/** @type {Route} */
-const answerPing = { run: () => null, isAsync: false };
 
 /** @param {string} message @returns {Failure} */
 const internalError = (message) => ({ code: Code.INTERNAL_ERROR, message, type: "InternalError" });
@@ -133,7 +131,7 @@ export class Link {
       if (stream && !this.#wire.extended) {
         throw new RpcError(`${this.#wire.name} has no streams`, { code: Code.STREAM_MISMATCH });
       }
-      this.#owner.send(this.#checked(this.#wire.call(id, method, params, stream?.begin())));
+      this.#owner.send(this.checked(this.#wire.call(id, method, params, stream?.begin())));
     } catch (error) {
       call.fail(error); // too large, or too much is unsent
       return;
@@ -244,9 +242,12 @@ export class Link {
         return this.#called(read, message, inBatch);
       case "invalid": {
         const why = /** @type {Failure} */ (failure);
+        const isCall = message?.method !== undefined;
         // Neither a call nor an answer: if it was to be the answer of a call, that fails.
-        if (!message?.method) this.#taken(id)?.fail(this.#owner.raise(why));
-        return Promise.resolve({ id, text: this.#error(id, why) });
+        if (!isCall) this.#taken(id)?.fail(this.#owner.raise(why));
+        // The other side has calls of its own under such numbers.
+        const named = isCall || !this.#wire.extended ? id : null;
+        return Promise.resolve({ id: named, text: this.#error(named, why) });
       }
       case "result":
         this.#answered(id)?.succeed(read.value);
@@ -307,7 +308,8 @@ export class Link {
   #called(read, frame, inBatch) {
     const { id, window } = read;
     const method = /** @type {string} */ (read.method);
-    const route = method === PING ? answerPing : this.#owner.route(method);
+    if (method === PING && id !== undefined) return Promise.resolve({ id, text: this.#result(id, null) });
+    const route = this.#owner.route(method);
     if (id === undefined && !route) return void this.#owner.event(frame);
     const refusal = this.#refusal(id, inBatch && window)
       ?? (route ? undefined : { code: Code.METHOD_NOT_FOUND, type: "MethodNotFound", message: "Route not found" });
@@ -357,7 +359,7 @@ export class Link {
       .call(route, method, positional(params))
       .then((value) => {
         if (isStream(value) !== (window !== undefined)) {
-          if (!window) value.return?.();
+          if (!window) Promise.resolve(value.return?.()).catch(() => {});
           throw new RpcError(
             `${method} is ${window ? "not a stream" : "a stream: ask for it as one"}`,
             { code: Code.STREAM_MISMATCH, type: "StreamMismatch" },
@@ -387,7 +389,7 @@ export class Link {
    *
    * @param {string} text
    */
-  #checked(text) {
+  checked(text) {
     if (this.#fits(text)) return wellFormed(text);
     throw new RpcError(
       `the message is larger than the ${this.#limit} bytes that the other side takes`, { code: Code.TOO_LARGE },
@@ -402,7 +404,7 @@ export class Link {
    */
   #result(id, value) {
     try {
-      return this.#checked(this.#wire.result(id, json(value)));
+      return this.checked(this.#wire.result(id, json(value)));
     } catch (error) {
       return this.#error(id, internalError(`the result cannot be sent: ${messageOf(error)}`));
     }
@@ -416,7 +418,7 @@ export class Link {
    * @returns {string}
    */
   #error(id, failure) {
-    return attempt(() => this.#checked(this.#wire.error(id, failure)))
+    return attempt(() => this.checked(this.#wire.error(id, failure)))
       ?? this.#wire.error(id, shortened(failure)); // its data is not JSON, or it is too large
   }
 
@@ -429,7 +431,7 @@ export class Link {
   #item(id, value) {
     try {
       const params = `{"id":${JSON.stringify(id)},"value":${json(value)}}`;
-      this.#post(this.#checked(this.#wire.call(undefined, "$/item", params)));
+      this.#post(this.checked(this.#wire.call(undefined, "$/item", params)));
     } catch (error) {
       const failure = internalError(`an item cannot be sent: ${messageOf(error)}`);
       throw new RpcError(failure.message, failure);

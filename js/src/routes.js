@@ -7,7 +7,7 @@
  * There is no code here.
  */
 
-/** @import { CallOptions } from "./rpc.js" */
+/** @import { CallOptions } from "./settings.js" */
 
 /**
  * What a route finds as `this`.

@@ -12,81 +12,18 @@ import { Emitter, shielded } from "./emitter.js";
 import { Code, DisconnectedError, RemoteError, RpcError, TimeoutError } from "./errors.js";
 import { deferred } from "./incoming.js";
 import { Link } from "./link.js";
-import { COUNT, FUNCTION, OBJECT, TIME, check, checked, oneOf } from "./options.js";
+import { FUNCTION, check, checked } from "./options.js";
+import { CALL, NAME, RULES, STREAM } from "./settings.js";
 import { RpcStream } from "./stream.js";
 import { json, jsonOfArguments } from "./values.js";
-import { MAX_WINDOW, WIRES } from "./wires.js";
+import { WIRES } from "./wires.js";
 
-/** @import { Address, ClientOptions, CloseReport, State } from "./client.js" */
-/** @import { Details } from "./errors.js" */
+/** @import { Address, CloseReport, State } from "./client.js" */
 /** @import { Call } from "./link.js" */
-/** @import { Given, Rule } from "./options.js" */
+/** @import { Given } from "./options.js" */
 /** @import { Arguments, Context, NamesWith, RemoteProxy, Route } from "./routes.js" */
+/** @import { CallOptions, RpcOptions, StreamOptions } from "./settings.js" */
 /** @import { Wire } from "./wires.js" */
-
-/**
- * @typedef {object} RpcSettings
- * @property {"longwire.jsonrpc" | "wsrpc" | "wsrpc.1" | null | undefined} [wire] the first of them
- * @property {number | null | undefined} [timeout] of every call that has none of its own; none
- * @property {"queue" | "keep" | "reject" | null | undefined} [offline] what becomes of calls while there is no
- *   connection: they wait for the next attempt and fail with it ("queue", the default), or
- *   wait for as long as it takes ("keep"), or fail at once ("reject")
- * @property {number | null | undefined} [maxQueue] calls that may wait for a connection; 1000
- * @property {number | null | undefined} [maxPending] calls that may wait for an answer; 10 000
- * @property {number | null | undefined} [maxCalls] calls of the other side at a time; 1000
- * @property {number | null | undefined} [maxMessage] bytes that the other side takes in one message; our
- *   servers announce it
- * @property {boolean | null | undefined} [tracebacks] tell the other side the stacks of what routes throw
- * @property {Record<string, new (message: string, details: Details) => Error> | null | undefined} [errors]
- *   classes for errors of the other side, by the names of their types there
- * @property {((text: unknown, direction: "in" | "out") => void) | null | undefined} [onFrame] sees every message
- */
-
-/** @typedef {ClientOptions & RpcSettings} RpcOptions */
-
-/**
- * @typedef {object} CallOptions
- * @property {AbortSignal | null | undefined} [signal] gives the call up, and tells the other side
- * @property {number | null | undefined} [timeout] after which it is given up; null or Infinity for never
- * @property {boolean | null | undefined} [noWait] fail rather than wait for a connection
- */
-
-/**
- * @typedef {object} StreamOptions
- * @property {AbortSignal | null | undefined} [signal] ends the stream with its reason
- * @property {number | null | undefined} [window] items that may be under way, 1 to 1024; 16
- * @property {boolean | (() => void) | null | undefined} [resubscribe] call again after a reconnect; a
- *   function is told when that happens: what was sent meanwhile is missing
- * @property {boolean | null | undefined} [noWait] fail rather than wait for a connection
- */
-
-/** @type {Record<string, Rule>} */
-const RULES = {
-  wire: /* @__PURE__ */ oneOf(WIRES),
-  timeout: TIME,
-  offline: /* @__PURE__ */ oneOf({ queue: 1, keep: 1, reject: 1 }),
-  maxQueue: COUNT,
-  maxPending: COUNT,
-  maxCalls: COUNT,
-  maxMessage: COUNT,
-  errors: OBJECT,
-  onFrame: FUNCTION,
-};
-
-/** @type {Rule} */
-const SIGNAL = ["an AbortSignal", (value) => typeof value.addEventListener === "function", "object"];
-const CALL = { signal: SIGNAL, timeout: TIME };
-/** @type {Record<string, Rule>} */
-const STREAM = {
-  signal: SIGNAL,
-  window: [
-    `an integer from 1 to ${MAX_WINDOW}`,
-    (value) => Number.isInteger(value) && value >= 1 && value <= MAX_WINDOW,
-    "number",
-  ],
-};
-/** @type {Rule} */
-const NAME = ["text that is not empty", (value) => value && json(value), "string"];
 
 /**
  * Calls in both directions. Events: `connect` (subprotocol), `close` (`CloseReport`), `error`
@@ -248,7 +185,10 @@ export class Rpc extends Emitter {
         if (this.#parked.delete(call)) this.#dispatch(call);
         else this.#link?.more(call, count);
       },
-      cancel: () => this.#abandon(call),
+      cancel: () => {
+        this.#forget(call);
+        call.succeed(undefined);
+      },
     });
     const call = {
       ...this.#make(name, args, () => stream.end(), (error) => {
@@ -325,7 +265,8 @@ export class Rpc extends Emitter {
    * @param {unknown} data
    */
   sendRaw(data) {
-    this.#write(typeof data === "string" ? data : JSON.stringify(data));
+    const text = typeof data === "string" ? data : json(data);
+    this.#write(this.#link?.checked(text) ?? text);
   }
 
   /** A promise with what settles it. */
@@ -416,16 +357,20 @@ export class Rpc extends Emitter {
     }
   }
 
-  /**
-   * @param {Call} call
-   * @param {unknown} [error]
-   */
-  #abandon(call, error) {
+  /** @param {Call} call */
+  #forget(call) {
     this.#queue.delete(call);
     this.#parked.delete(call);
     this.#link?.cancel(call);
-    if (error === undefined) call.succeed();
-    else call.fail(error);
+  }
+
+  /**
+   * @param {Call} call
+   * @param {unknown} error
+   */
+  #abandon(call, error) {
+    this.#forget(call);
+    call.fail(error);
   }
 
   // --- what becomes of the connection ------------------------------------------

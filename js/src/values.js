@@ -126,7 +126,7 @@ export function failureOf(error, tracebacks) {
     message: messageOf(error),
     type: attempt(() => said(error?.type ?? error?.name ?? "Error", MAX_TYPE)) ?? "Error",
     data: attempt(() => error?.data),
-    traceback: tracebacks ? attempt(() => said(error.stack, MAX_TRACEBACK)) : undefined,
+    traceback: attempt(() => (tracebacks && error.stack ? said(error.stack, MAX_TRACEBACK) : undefined)),
   };
 }
 

@@ -10,7 +10,7 @@ import { checked } from "./options.js";
 import { Rpc } from "./rpc.js";
 import { WIRES } from "./wires.js";
 
-/** @import { RpcOptions } from "./rpc.js" */
+/** @import { RpcOptions } from "./settings.js" */
 
 /**
  * Return an `Rpc` that speaks as pages of that family do: today's wire unless `options.wire`

@@ -10,7 +10,7 @@ import { failure, makeRpc, pair, soon, startPeer } from "./peer.js";
 const LIMIT = 100_000;
 const announcement = (message = LIMIT) => ({ jsonrpc: "2.0", method: "$/limits", params: { message } });
 
-/** @param {any} t @param {import("../src/rpc.js").RpcOptions} [options] */
+/** @param {any} t @param {import("../src/settings.js").RpcOptions} [options] */
 async function limited(t, options) {
   const found = await pair(t, options);
   found.connection.send(announcement());
@@ -61,6 +61,7 @@ describe("a limit that was announced", () => {
     assert.equal((await failure(rpc.call(large))).code, Code.TOO_LARGE);
     assert.equal((await failure(rpc.notify("f", [large]))).code, Code.TOO_LARGE);
     assert.equal((await failure(rpc.stream("f", [large]).next())).code, Code.TOO_LARGE);
+    assert.throws(() => rpc.sendRaw(`${large}x`), (error) => error instanceof RpcError && error.code === Code.TOO_LARGE);
 
     await connection.silence();
     connection.send({ jsonrpc: "2.0", id, result: "fine" });

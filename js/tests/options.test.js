@@ -222,6 +222,16 @@ describe("options of a call", () => {
     assert.equal((await stream.next()).done, true);
   });
 
+  test("a signal without a reason, as of a library, ends a call, and not as if it had succeeded", async (t) => {
+    const { rpc } = await pair(t);
+    const signal = Object.assign(new EventTarget(), { aborted: false, reason: undefined });
+    const calling = rpc.call("slow", [], { signal: /** @type {any} */ (signal) });
+
+    signal.dispatchEvent(new Event("abort"));
+
+    assert.equal(await calling.then(() => "succeeded", () => "failed"), "failed");
+  });
+
   test("a signal that is aborted already ends each verb at once with its reason", async (t) => {
     const { rpc, connection } = await pair(t);
     const reasons = [new Error("why"), null, undefined, 0, "text"];

@@ -156,7 +156,7 @@ export const QUICK = { WebSocket, reconnect: { first: 20, max: 100 }, heartbeat:
  *
  * @param {TestContext} t
  * @param {string} url
- * @param {import("../src/rpc.js").RpcOptions} [options]
+ * @param {import("../src/settings.js").RpcOptions} [options]
  */
 export function makeRpc(t, url, options = {}) {
   const rpc = new longwire.Rpc(url, { ...QUICK, ...options });
@@ -168,7 +168,7 @@ export function makeRpc(t, url, options = {}) {
  * A connected pair.
  *
  * @param {TestContext} t
- * @param {import("../src/rpc.js").RpcOptions} [options]
+ * @param {import("../src/settings.js").RpcOptions} [options]
  */
 export async function pair(t, options = {}) {
   const peer = await startPeer(t);

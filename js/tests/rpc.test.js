@@ -381,7 +381,7 @@ describe("the proxy", () => {
 });
 
 describe("errors of the other side", () => {
-  /** @param {unknown} error @param {import("../src/rpc.js").RpcOptions} [options] */
+  /** @param {unknown} error @param {import("../src/settings.js").RpcOptions} [options] */
   const answered = (error, options) => async (/** @type {import("node:test").TestContext} */ t) => {
     const { rpc, connection } = await pair(t, options);
     const calling = rpc.call("a");

@@ -225,6 +225,20 @@ describe("arguments that JSON cannot say", () => {
   });
 });
 
+test("sendRaw sends a text as it is and any other value as JSON, or throws", async (t) => {
+  const { rpc, connection } = await pair(t);
+
+  for (const [name, value, expected] of SAID) {
+    rpc.sendRaw(typeof value === "string" ? JSON.stringify(value) : value);
+    assert.deepEqual(await connection.next(), expected, name);
+  }
+  for (const [name, make, why] of REFUSED) {
+    const value = make();
+    if (typeof value !== "string") assert.throws(() => rpc.sendRaw(value), why, name);
+  }
+  await connection.silence();
+});
+
 describe("results", () => {
   test("those that JSON can say arrive", async (t) => {
     const { rpc, connection } = await pair(t);
@@ -437,6 +451,15 @@ describe("the stack of what a route throws", () => {
       assert.doesNotMatch(JSON.stringify(await answer(t, wire, false)), /whereItBroke|traceback/);
     });
   }
+
+  test("is not told of what has none", async (t) => {
+    const { rpc, connection } = await pair(t, { tracebacks: true });
+    for (const [id, thrown] of ["text", null, undefined, 7, {}].entries()) {
+      rpc.addRoute("f", () => { throw thrown; });
+      connection.send({ jsonrpc: "2.0", id, method: "f" });
+      assert.deepEqual((await connection.next()).error.data, { type: "Error" });
+    }
+  });
 
   test("is cut where it is long", async (t) => {
     const { rpc, connection } = await pair(t, { tracebacks: true });

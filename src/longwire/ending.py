@@ -15,7 +15,15 @@ from .errors import (
 )
 from .messages import Cause, Close, CloseReport, Side
 
-__all__ = ["CLOSED", "describe_loss", "exception_of", "first_cause", "report_of"]
+__all__ = [
+    "CLOSED",
+    "cut_reason",
+    "describe_loss",
+    "exception_of",
+    "first_cause",
+    "report_of",
+    "text_of",
+]
 
 # Close codes of an ordinary end. 1005 is a close frame without a code, as browsers
 # send it for `socket.close()`.
@@ -36,6 +44,10 @@ def report_of(session: Any, cause: Cause, detail: str, now: float) -> CloseRepor
     sent = None if protocol.close_sent is None else Close(*protocol.close_sent)
     error = session.error
     limit = isinstance(error, LimitExceeded)
+    unread = session.intake.dropped
+    if unread:
+        told = f"{unread} received message{'s' * (unread > 1)} dropped unread"
+        detail = f"{detail}; {told}" if detail else told
     return CloseReport(
         cause=cause,
         closed_by=_first_to_close(session),
@@ -53,7 +65,8 @@ def report_of(session: Any, cause: Cause, detail: str, now: float) -> CloseRepor
         bytes_sent=protocol.bytes_sent + protocol.output_size,
         messages_received=protocol.messages_received,
         messages_sent=protocol.messages_sent,
-        messages_dropped=session.dropped,
+        messages_dropped=session.dropped + session.intake.dropped,
+        received_dropped=session.intake.dropped,
         duration=now - session.opened_at,
     )
 
@@ -85,9 +98,10 @@ def exception_of(session: Any) -> ConnectionClosed:
     else:
         rcvd, sent = report.rcvd, report.sent
         fine = rcvd.code in OK_CODES and sent.code in OK_CODES
+        fine = fine and not report.received_dropped
         kind = session.kinds[0 if fine else 1]
         exc = kind(rcvd, sent, session.closing_cause is None, report)
-    exc.__cause__ = None if report is None else report.error
+    exc.__cause__ = session.loss if report is None else report.error
     return exc
 
 
@@ -96,3 +110,16 @@ def describe_loss(error: BaseException | None) -> str:
     if error is None:
         return "TCP was closed without a closing handshake"
     return f"TCP was lost: {error}"
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an exception says; its class where it cannot even do that."""
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__
+
+
+def cut_reason(text: str) -> str:
+    """Return as much of ``text`` as fits in a close frame: 123 bytes of UTF-8."""
+    return text.encode(errors="replace")[:123].decode(errors="ignore")

@@ -23,6 +23,10 @@ cdef class Forms:
     cdef dict _streams
     cdef bint _settled
 
+    @cython.locals(frame=bytes)
+    cpdef int offer_to(
+        self, Session session, slow, key, Py_ssize_t unsent, double now
+    ) except -1
     @cython.locals(protocol=Protocol, codec=Codec, part=_Part)
     cpdef bytes frame_for(self, Session session)
     cpdef settle(self)

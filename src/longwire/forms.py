@@ -6,11 +6,12 @@ the same bytes; the others get their own. Knows nothing of how bytes are sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from .core import frames
 from .core.deflate import Codec, Stream
+from .outbox import GIVEN_UP, SENT, offer_to_slow
 from .session import Session
 
 __all__ = ["Forms"]
@@ -29,6 +30,8 @@ Kind = tuple[Any, ...]
 class _Part:
     """The message as one compressor made it; the ``at``-th message of its stream."""
 
+    __slots__ = ("at", "data", "frame", "stream")
+
     def __init__(self, opcode: int, data: bytes, stream: Stream | None = None) -> None:
         self.data = data
         self.frame = frames.encode(opcode, data, True, RSV1, None)
@@ -44,6 +47,18 @@ class Forms:
     later do not take a stream further.
     """
 
+    __slots__ = (
+        "_alone",
+        "_first",
+        "_next",
+        "_plain",
+        "_random_bytes",
+        "_settled",
+        "_streams",
+        "opcode",
+        "payload",
+    )
+
     def __init__(
         self, opcode: int, payload: bytes, random_bytes: Callable[[int], bytes]
     ) -> None:
@@ -51,12 +66,31 @@ class Forms:
         self.payload = payload
         self._random_bytes = random_bytes
         self._plain: bytes | None = None
-        # Compressed by itself, going on with a stream, beginning one.
-        self._alone: dict[Kind, _Part] = {}
-        self._next: dict[Stream, _Part] = {}
-        self._first: dict[Kind, _Part] = {}
-        self._streams: dict[Kind, list[Stream]] = {}
+        # Compressed by itself, going on with a stream, beginning one. Made at first
+        # use: thousands may wait for a slow peer, and an empty dict takes 64 bytes.
+        self._alone: dict[Kind, _Part] | None = None
+        self._next: dict[Stream, _Part] | None = None
+        self._first: dict[Kind, _Part] | None = None
+        self._streams: dict[Kind, list[Stream]] | None = None
         self._settled = False
+
+    def offer_to(
+        self, session: Session, slow: str, key: Hashable, unsent: int, now: float
+    ) -> int:
+        """Send it to one connection, or let it wait: what ``Session.offer`` does."""
+        if session.outbox is not None or session.fragmenting or not session.writable:
+            return offer_to_slow(session, self, slow, key, unsent, now)
+        try:
+            frame = self.frame_for(session)
+            if frame is None:
+                session.send(self.opcode, self.payload, True, True)
+            elif not session.send_encoded(frame, unsent, now):
+                return GIVEN_UP
+        except BaseException:
+            if session.protocol.codec is not None:
+                session.protocol.codec.forget()  # the peer does not get what it made
+            raise
+        return SENT
 
     def frame_for(self, session: Session) -> bytes | None:
         """Return the frame for ``session.send_encoded()``, to be sent at once.
@@ -83,10 +117,13 @@ class Forms:
     def settle(self) -> None:
         """Let no stream go on with this message any more, and none where many do."""
         self._settled = True
+        if self._streams is None:
+            return
         for streams in self._streams.values():
             if len(streams) > MAX_STREAMS:
                 for stream in streams:
                     stream.end()
+        self._streams = None
 
     def _masked(self, data: bytes, rsv: int) -> bytes:
         # RFC 6455 section 5.3: every frame of a client has a mask of its own.
@@ -95,6 +132,8 @@ class Forms:
     def _part_for(self, codec: Codec) -> _Part:
         if codec.keeps_ours:
             return self._streamed(codec) or self._own(codec) or self._anew(codec)
+        if self._alone is None:
+            self._alone = {}
         part = self._alone.get(codec.kind)
         if part is None:
             data = codec.compress(self.payload, True)
@@ -106,6 +145,8 @@ class Forms:
         stream = codec.shared
         if stream is None:
             return None
+        if self._next is None:
+            self._next = {}
         part = self._next.get(stream)
         if part is None:
             if self._settled or not codec.follows(stream, stream.messages):
@@ -127,6 +168,8 @@ class Forms:
 
     def _anew(self, codec: Codec) -> _Part:
         """Return the beginning of a stream, which every peer can read."""
+        if self._first is None:
+            self._first = {}
         part = self._first.get(codec.kind)
         if part is None:
             part = self._compress(codec.kind, Stream(codec.kind))
@@ -136,5 +179,8 @@ class Forms:
         return part
 
     def _compress(self, kind: Kind, stream: Stream) -> _Part:
-        self._streams.setdefault(kind, []).append(stream)
+        if not self._settled:
+            if self._streams is None:
+                self._streams = {}
+            self._streams.setdefault(kind, []).append(stream)
         return _Part(self.opcode, stream.compress(self.payload), stream)

@@ -6,15 +6,20 @@ cdef class Heartbeat:
     cdef public double ping_at
     cdef public double pong_by
     cdef public double loop_stall
-    cdef dict _waiting
+    cdef object _waiting
+    cdef list _answered
+    cdef double _second
+    cdef int _counted
     cdef bytes _beat
     cdef double _beat_at
     cdef object _ahead
     cdef object _taken
     cdef bint _extended
 
-    cpdef answered(self, bytes payload, double now)
+    cpdef count(self, double now, allowed)
+    cpdef bint answered(self, bytes payload, double now) except -1
     cdef _beat_answered(self)
     cpdef take_waiters(self)
     cpdef stop(self)
-    cpdef beat(self, double now, written, unsent)
+    cpdef due(self, double now)
+    cpdef beat(self, bytes payload, double now, written, unsent)

@@ -208,7 +208,12 @@ class CloseReport:
     messages_received: int = 0
     messages_sent: int = 0
     messages_dropped: int = 0
-    """Messages for many that did not go out: the peer was slow, or it ended first."""
+    """Messages that did not reach their reader: those for many that did not go out, for
+    the peer was slow or the connection ended first, and ``received_dropped``."""
+    received_dropped: int = 0
+    """Of these, messages that were received and dropped, for nobody would read them: we
+    closed while the queue was full, or ended the connection ourselves. With any of them
+    the end is a :exc:`ConnectionClosedError`, whatever the close frames say."""
     duration: float = 0.0
     """Seconds from the end of the opening handshake to the decision to end."""
 

@@ -13,6 +13,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from .machine import default_connections, default_memory
+
 __all__ = [
     "PROFILES",
     "SLOW",
@@ -26,6 +28,9 @@ __all__ = [
 
 SLOW = ("disconnect", "drop_oldest", "latest_only")
 """What can be done about a connection that is slow to take broadcasts."""
+
+_QUARTER = -1
+"""Default of ``Limits.connections_per_address``, which depends on another field."""
 
 LoggerLike = logging.Logger | logging.LoggerAdapter[Any]
 """What ``logger=`` takes, beside a logger's name."""
@@ -89,7 +94,7 @@ class Limits:
     """Unsent bytes above which ``send()`` waits (``write_limit``)."""
     output_bytes_low: int | None = None
     """Unsent bytes at which ``send()`` goes on; a quarter of the above if None."""
-    unsent_bytes: int | None = 16 << 20
+    unsent_bytes: int | None = 1 << 20
     """Unsent bytes at which ``broadcast()`` gives a slow connection up, or drops."""
     unsent_messages: int | None = 64
     """Messages of ``broadcast()`` that wait for a slow connection before some are
@@ -99,12 +104,22 @@ class Limits:
     ``unsent_bytes``, ``"drop_oldest"``, or ``"latest_only"`` of each ``key``."""
     pings_per_second: int | None = 100
     """Pings a peer may send in one second."""
-    connections: int | None = 65536
-    """Connections one server holds at a time."""
-    connections_per_address: int | None = 32768
-    """Connections one server holds at a time from one network address."""
+    connections: int | None = dataclasses.field(default_factory=default_connections)
+    """Connections one server holds at a time: 65,536, or 64 fewer than the files that
+    this process may have open, so that more can still be answered."""
+    connections_per_address: int | None = _QUARTER
+    """Connections one server holds at a time from one network address, the network of
+    64 bits for IPv6: a quarter of ``connections``, at least 16."""
+    server_memory: int | None = dataclasses.field(default_factory=default_memory)
+    """Bytes that messages of all connections of a server take together, received and
+    not, sent and not, at which the largest are not read from any more: a quarter of the
+    memory that this process may have, from 64 MiB to 1 GiB."""
 
     def __post_init__(self) -> None:
+        if self.connections_per_address == _QUARTER:
+            most = self.connections
+            most = default_connections() if most is None else most
+            object.__setattr__(self, "connections_per_address", max(16, most // 4))
         check_slow(self.slow)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)

@@ -6,21 +6,29 @@ connects. Reads no clock, and takes its chances from an argument.
 
 from __future__ import annotations
 
+import itertools
+import math
 import random as _random
 from collections.abc import Callable, Iterable, Iterator
 
 from .errors import (
+    ConnectionClosed,
     InvalidMessage,
     InvalidProxyMessage,
     InvalidProxyStatus,
     InvalidStatus,
 )
 from .escaping import one_line
+from .messages import Cause, CloseReport
 from .options import LoggerLike
 
 __all__ = ["Retries", "backoff", "process_exception"]
 
 TRANSIENT = frozenset({500, 502, 503, 504})
+
+# Close codes of RFC 6455's registry that ask for patience.
+SERVICE_RESTART = 1012
+TRY_AGAIN_LATER = 1013
 
 
 def process_exception(exc: Exception) -> Exception | None:
@@ -58,9 +66,12 @@ def backoff(
 
 
 class Retries:
-    """When to try again after each failed attempt of ``async for``, and its log.
+    """When ``async for`` tries again, and its log.
 
-    ``process`` and ``delays`` are ``process_exception`` and ``reconnect_delays``.
+    ``process`` and ``delays`` are ``process_exception`` and ``reconnect_delays``. A
+    series of delays goes on from one failure to the next, until a connection has proved
+    itself. A connection that has not, because the server hung up or closed at once, is
+    a failure too: such a server would else be asked again at once, for ever.
     """
 
     def __init__(
@@ -73,29 +84,79 @@ class Retries:
         self._delays = delays
         self._logger = logger
         self._left: Iterator[float] | None = None
+        self._waited: float | None = None  # the last delay of this series
 
     def delay_after(self, exc: Exception) -> float:
-        """Return the seconds to wait; raise when ``exc`` or the delays are final."""
+        """Return the seconds to wait after an attempt that failed with ``exc``.
+
+        Raises when ``exc`` or the delays are final.
+        """
         final = self._process(exc)
         if final is exc:
             raise exc
         if final is not None:
             raise final from exc
-        if self._left is None:
-            self._left = iter(self._delays())
-        delay = next(self._left, None)
+        delay = self._next()
         if delay is None:
             raise exc
+        self._say("connect failed", delay, exc)
+        return delay
+
+    def delay_after_end(self, exc: ConnectionClosed) -> float:
+        """Return the seconds to wait after a connection that ended with ``exc``.
+
+        None at all, and the series of delays is over, if the connection brought a
+        message, or lasted longer than the last delay did. 1012 (service restart) and
+        1013 (try again later) ask to come back later: after either there is a delay,
+        and after 1013 the series goes on whatever came before. Nor is there a delay
+        where we closed, and the server answered.
+
+        Raises ``exc`` when the delays are used up.
+        """
+        report = exc.report
+        assert report is not None
+        told = None if report.rcvd is None else report.rcvd.code
+        if told != TRY_AGAIN_LATER and self._has_proved_itself(report):
+            self._left = self._waited = None
+            if told != SERVICE_RESTART:
+                return 0.0
+        elif report.cause is Cause.LOCAL and told is not None:
+            return 0.0
+        delay = self._next()
+        if delay is None:
+            raise exc
+        self._say("connection ended", delay, exc)
+        return delay
+
+    def _has_proved_itself(self, report: CloseReport) -> bool:
+        if report.messages_received:
+            return True
+        # Before the first delay there is none to outlive but the one that comes next.
+        waited = self._peek() if self._waited is None else self._waited
+        return report.duration >= waited
+
+    def _peek(self) -> float:
+        first = self._next()
+        self._waited = None
+        if first is None:
+            return math.inf
+        assert self._left is not None
+        self._left = itertools.chain([first], self._left)
+        return first
+
+    def _next(self) -> float | None:
+        if self._left is None:
+            self._left = iter(self._delays())
+        self._waited = next(self._left, None)
+        return self._waited
+
+    def _say(self, what: str, delay: float, exc: Exception) -> None:
         self._logger.info(
-            "connect failed; reconnecting in %.1f seconds: %s",
+            "%s; reconnecting in %.1f seconds: %s",
+            what,
             delay,
             _described(exc),
         )
-        return delay
-
-    def succeeded(self) -> None:
-        """Begin anew: the next failure is the first of its kind."""
-        self._left = None
 
 
 def _described(exc: Exception) -> str:

@@ -12,35 +12,48 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+from . import overdue
 from .core.deflate import Codec
 from .core.frames import serialize_close
-from .core.inbox import Inbox
-from .core.protocol import Protocol
-from .ending import CLOSED, describe_loss, exception_of, first_cause, report_of
-from .errors import (
-    ConnectionClosed,
-    LimitExceeded,
-    PayloadTooBig,
-    ProtocolError,
-    TooManyPings,
+from .ending import (
+    CLOSED,
+    cut_reason,
+    describe_loss,
+    exception_of,
+    first_cause,
+    report_of,
+    text_of,
 )
-from .heartbeat import NEVER, Heartbeat, Verdict
+from .errors import ConnectionClosed, LimitExceeded, ProtocolError
+from .heartbeat import NEVER, Heartbeat
+from .intake import DRY, FULL, SPENT, Intake, or_unlimited, protocol_within
 from .messages import Cause, CloseReport, Deflate, State
 from .options import Keepalive, Limits, Timeouts
-from .outbox import DROPPED, GIVEN_UP, REFUSED, SENT, WAITS, Message, Outbox
+from .outbox import Message, Outbox, is_too_much, slow_consumer
+from .progress import Progress
 
 # What a call changed, and what the front end does about it.
 MESSAGE = 1  # wake recv(): the inbox grew, or the end has come
 OUTPUT = 2  # write take_output()
 PONGS = 4  # resolve the waiters of take_pongs()
-STATE = 8  # wake senders: no longer open, writable again, or the turn is free
+STATE = overdue.STATE  # wake senders: not open, writable again, or the turn is free
 READING = 16  # wants_reading changed
 HANGUP = 32  # carry out `ending`
 DEADLINE = 64  # next_deadline() came nearer
+CONTINUE = 128  # call go_on() in the next turn of the event loop
 
-# Values of Session.ending, which only ever grows: go on; send TCP's end and read on;
-# close TCP when all is written; close it now.
+# Values of Session.ending, which only grows: go on; send TCP's end and read on; close
+# TCP when all is written; close it now.
 STAY, HALF_CLOSE, CLOSE, ABORT = 0, 1, 2, 3
+
+# The same where it is compiled: C numbers.
+_MESSAGE, _OUTPUT, _STATE, _READING = MESSAGE, OUTPUT, STATE, READING
+_CONTINUE = CONTINUE
+_DRY, _FULL, _SPENT = DRY, FULL, SPENT
+_NEVER = NEVER
+
+check_close = serialize_close
+"""Raises InvalidClose if a close frame cannot say this (section 7.4)."""
 
 # Bytes of output that are not kept back for the sake of fewer writes.
 CORK = 65536
@@ -69,76 +82,104 @@ class Session:
         self.client = client
         self.limits = limits
         self.timeouts = timeouts
-        self.protocol = Protocol(
-            client,
-            max_message=_or_unlimited(limits.message),
-            max_fragment=_or_unlimited(limits.fragment),
-            max_fragments=_or_unlimited(limits.fragments),
-            codec=None if deflate is None else Codec(deflate, client),
-            extensions=tuple(extensions),
-            random_bytes=random_bytes,
-        )
-        high, low = limits.queued_messages, limits.queued_messages_low
-        self.inbox = Inbox(
-            _or_unlimited(high),
-            -1 if high is None else high // 4 if low is None else low,
-            _or_unlimited(limits.queued_bytes),
-        )
+        codec = None if deflate is None else Codec(deflate, client)
+        self.protocol = protocol_within(limits, client, codec, extensions, random_bytes)
+        self.intake = Intake(self.protocol, limits)
+        self.inbox = self.intake.inbox
         self.heartbeat = Heartbeat(keepalive, random_bytes, now)
         self.flags = 0
         self.ending = STAY
         self.ended: CloseReport | None = None
         self.kinds = CLOSED
-        self.tcp_lost = False
-
-        self.reader_waiting = False
-        self.streaming = False  # the reader takes pieces, not whole messages
-        self.holding = False  # the inbox is full: bytes may wait unparsed
-        self.dropping = False  # we close, and the inbox was full
-        self.wants_reading = True
-        self.got_eof = False
-        self.writable = True
+        self.got_eof = self.tcp_lost = self.forsaken = False
+        self.wants_reading = self.writable = True
         self.fragmenting = False
         self.senders = 0  # those that wait for their turn
         self.outbox: Outbox | None = None  # None: nothing waits
+        self.most_unsent = min(or_unlimited(limits.unsent_bytes), 1 << 62)
         self.dropped = 0
-        self.taken: int | None = None  # bytes the peer had taken at the last look
+        self.progress = Progress(timeouts.write)
         self.pending_pong: bytes | None = None
-        self.pongs: list[tuple[Any, float]] = []
-        self.ping_second = now
-        self.ping_count = 0
 
-        self.opened_at = now
-        self.last_receive = now
-        self.grace_by = NEVER
-        self.close_by = NEVER
-        self.write_by = NEVER
-
-        self.fault: Exception | None = None
+        self.opened_at = self.last_receive = now
+        self.told = now  # the last time that we were told the time
+        self.undated = False  # a deadline counts from the next tick
+        self.grace_by = self.close_by = NEVER
+        self.fault: BaseException | None = None
         self.peer_close: tuple[int, str] | None = None
         self.closing_cause: Cause | None = None
         self.error: BaseException | None = None
+        self.loss: BaseException | None = None  # why TCP was lost
+        self.mistake: BaseException | None = None  # ours, to be told to the reader
 
     # --- questions ---------------------------------------------------------------
 
     @property
     def state(self) -> State:
         """Where the connection is, in the words of RFC 6455."""
-        if self.tcp_lost:
+        if self.is_gone:
             return State.CLOSED
-        if self.ended is not None:
+        if self.is_over:
             return State.CLOSING
         return State(self.protocol.state)
 
     @property
     def is_open(self) -> bool:
         """Whether messages can be sent."""
-        return self.ended is None and self.protocol.close_sent is None
+        return not self.is_over and self.protocol.close_sent is None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be sent any more.
+
+        Where TCP ends before all that came was parsed, ``ended`` is set when the reader
+        has taken that, or ``close()`` is called.
+        """
+        return self.ended is not None or self.tcp_lost
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether TCP has ended, and nothing is to be waited for."""
+        return self.tcp_lost and (self.ended is not None or self.forsaken)
 
     @property
     def has_message(self) -> bool:
         """Whether ``take()`` has a whole message."""
         return self.inbox.whole > 0
+
+    @property
+    def holding(self) -> bool:
+        """Whether input waits unparsed."""
+        return self.intake.waits != _DRY
+
+    @property
+    def held(self) -> bool:
+        """Whether ``hold()`` was called, and not ``release()``."""
+        return self.intake.held
+
+    @property
+    def dropping(self) -> bool:
+        """Whether messages are dropped: we close, and the inbox was full."""
+        return self.intake.dropping
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the reader takes pieces, not whole messages."""
+        return self.intake.streaming
+
+    @streaming.setter
+    def streaming(self, streaming: bool) -> None:
+        self.intake.streaming = streaming
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that messages of this connection take, either way.
+
+        Unparsed and unread ones, output, and messages for many that wait. What is there
+        at rest, and contexts of compression, are not in it.
+        """
+        size = self.intake.memory()
+        return size if self.outbox is None else size + self.outbox.size
 
     def take_flags(self) -> int:
         """Return what changed since the last time, and forget it."""
@@ -154,127 +195,138 @@ class Session:
         While the inbox is full, bytes wait unparsed and reading is to pause; that
         is asked for at the second such read, since most readers catch up before.
         """
-        self.last_receive = now
+        self.last_receive = self.told = now
         if self.ended is not None or self.fault is not None:
             return  # section 7.1.7: nothing after a fault is looked at
-        self.protocol.receive(data)
-        if self.holding and self._must_hold():
+        try:
+            self.protocol.receive(data)
+        except BaseException as exc:
+            self._break(exc, now)
+            raise
+        intake = self.intake
+        if intake.waits != _DRY and (intake.waits == _SPENT or intake.must_wait()):
             if self.wants_reading:
                 self.wants_reading = False
-                self.flags |= READING
+                self.flags |= _READING
             return
+        intake.begin_turn(True)
         self._pump(now)
 
     def receive_eof(self, now: float) -> None:
-        """The peer will send nothing more."""
-        self.got_eof = True
+        """The peer will send nothing more; its end lies behind what waits unparsed."""
+        self.told = now
+        self.got_eof = self.intake.ended = True
         self._pump(now)
-        if self.grace_by == NEVER:
-            self._finish_eof(now)
 
-    def _finish_eof(self, now: float) -> None:
-        if self.ended is None:
-            self._settle(now)
-        if self.ended is None:
-            cause = self.closing_cause or Cause.NETWORK
-            self._decide(cause, describe_loss(None), now)
-        self._hang_up(CLOSE)
+    def lost(self, error: BaseException | None, now: float, more: bool = False) -> None:
+        """TCP is gone; ``error`` says why, None for a plain end.
 
-    def lost(self, error: BaseException | None, now: float) -> None:
-        """TCP is gone; ``error`` says why, None for a plain end."""
-        self.got_eof = True
-        if self.ended is None:
-            self._pump(now)
-            self._settle(now)
-        if self.ended is None:
-            self.error = self.error or error
-            cause = self.closing_cause or Cause.NETWORK
-            self._decide(cause, describe_loss(error), now)
+        With ``more``, the system still has some of what came, and then the end.
+        """
+        self.told = now
+        if not more:
+            self.got_eof = self.intake.ended = True
         self.tcp_lost = True
-        self.protocol.lost()
+        self.writable = False
+        self.loss = self.loss or error
         self.heartbeat.stop()
-        self.grace_by = self.close_by = self.write_by = NEVER
-        self.flags |= MESSAGE | STATE | PONGS
+        self.progress.stop()
+        self.close_by = _NEVER
+        self.flags |= _MESSAGE | _STATE | PONGS
+        self._end_outbox()
+        self._pump(now)
+        self.grace_by = _NEVER
+        if self.ended is None:
+            self._set_close_deadline(now)
+
+    def go_on(self, now: float) -> None:
+        """Parse on in a new turn of the event loop: what CONTINUE asks for."""
+        self.told = now
+        if self.intake.waits == _SPENT:
+            self.intake.begin_turn(False)
+            self._pump(now)
+
+    def hold(self) -> None:
+        """Read nothing more until ``release()``: the server is short of memory."""
+        if self.is_over or self.intake.leaving or self.intake.held:
+            return
+        self.intake.held = True
+        if self.wants_reading:
+            self.wants_reading = False
+            self.flags |= _READING
+
+    def release(self, now: float) -> None:
+        """Read again, as far as there is room."""
+        if self.intake.held:
+            self.told = now
+            self.intake.held = False
+            self._pump(now)
 
     def _pump(self, now: float) -> None:
         """Turn input into messages until it, or the room for them, runs out."""
-        self.holding = False
-        if self.ended is not None or self.fault is not None:
-            return
-        try:
-            while True:
-                if self._must_hold():
-                    self.holding = True
-                    break
-                event = self.protocol.next_event()
-                if event is None:
-                    break
-                self._handle(event, now)
-        except (ProtocolError, LimitExceeded) as exc:
-            self.fault = exc
-            self._defer(now)
-        except Exception as exc:
-            # An extension failed, so nothing more can be read.
-            self.fail(exc, now)
-            raise
-        if not self.holding and not self.wants_reading:
-            self.wants_reading = True
-            self.flags |= READING
+        intake = self.intake
+        if self.ended is None and self.fault is None:
+            try:
+                while (event := intake.advance()) is not None:
+                    self._handle(event, now)
+                    if self.peer_close is not None:
+                        break
+            except (ProtocolError, LimitExceeded) as exc:
+                self.fault = exc
+                self._defer(now)
+            except BaseException as exc:
+                self._break(exc, now)
+                raise
+            finally:
+                if intake.grew:
+                    intake.grew = False
+                    self.flags |= _MESSAGE
+        if intake.waits == _SPENT:
+            self.flags |= _CONTINUE
+        elif intake.waits == _DRY:
+            if not (self.wants_reading or intake.held):
+                self.wants_reading = True
+                self.flags |= _READING
+            if self.got_eof:
+                self._reach_end(now)
+
+    def _break(self, error: BaseException, now: float) -> None:
+        """An extension failed, or memory: what is read now would have a hole."""
+        self.fault = error
+        self.fail(error, now)
 
     def _handle(self, event: tuple[int, Any, bool], now: float) -> None:
         kind = event[0]
-        if kind <= 2:
-            # Once something is dropped, all after it is, or messages would have holes.
-            self.dropping = self.dropping or self._must_drop()
-            if not self.dropping:
-                self.inbox.add(event)
-                if event[2] or self.streaming:
-                    self.flags |= MESSAGE
-        elif kind == 9:
+        if kind == 9:
             self._got_ping(event[1], now)
         elif kind == 10:
-            pongs = self.heartbeat.answered(event[1], now)
-            if pongs:
-                self.pongs.extend(pongs)
+            if self.heartbeat.answered(event[1], now):
                 self.flags |= PONGS
         else:
             self.peer_close = event[1]
             self._defer(now)
 
-    def _must_hold(self) -> bool:
-        """Whether input has to wait for the reader."""
-        if not self.inbox.is_full():
-            return False
-        # Who closes must see the peer's close frame, whatever lies before it; and
-        # what came before the end of the stream is not to be lost by that.
-        if self.protocol.close_sent is not None or self.got_eof:
-            return False
-        # A reader waiting for the rest of a long message must get it, or neither
-        # side would ever move; max_size bounds that message.
-        return not (
-            self.reader_waiting and self.inbox.whole == 0 and not self.streaming
-        )
-
-    def _must_drop(self) -> bool:
-        """Whether there is no room for a message: bounded beats complete."""
-        if self.protocol.close_sent is not None:
-            return self.inbox.is_full()  # who closes may read no more
-        # What waited unparsed was small; what it inflates to may not be.
-        return self.got_eof and self.inbox.whole > 0 and self.inbox.is_heavy()
+    def _reach_end(self, now: float) -> None:
+        """Everything that came was parsed, and nothing more will come."""
+        if self.grace_by != _NEVER and not self.tcp_lost:
+            return  # what came before the close frame may still be answered
+        self._settle(now)
+        if self.ended is None:
+            self.error = self.error or self.loss
+            cause = self.closing_cause or Cause.NETWORK
+            self._decide(cause, describe_loss(self.loss), now)
+        if self.tcp_lost:
+            self.protocol.lost()
+            self.close_by = _NEVER
+        self._hang_up(CLOSE)
 
     def _got_ping(self, payload: bytes, now: float) -> None:
-        allowed = self.limits.pings_per_second
-        if now - self.ping_second >= 1.0:
-            self.ping_second = now
-            self.ping_count = 0
-        self.ping_count += 1
-        if allowed is not None and self.ping_count > allowed:
-            raise TooManyPings(allowed)
-        if self.protocol.close_sent is not None:
+        self.heartbeat.count(now, self.limits.pings_per_second)
+        if not self.is_open:
             return
         if self.writable:
             self.protocol.send_pong(payload)
-            self.flags |= OUTPUT
+            self.flags |= _OUTPUT
         else:
             # Who does not read our answers gets one, to its last ping, as RFC 6455
             # section 5.5.3 allows: what a peer can make us hold stays bounded.
@@ -288,34 +340,52 @@ class Session:
         Only when ``has_message``.
         """
         message = self.inbox.take()
-        if self.holding and self.inbox.is_roomy():
-            self._pump(self.last_receive)
+        if self.intake.waits == _FULL:
+            self._read_on()
         return message
 
     def take_piece(self) -> tuple[int, Any, bool] | None:
         """Return the oldest piece: (opcode, str or bytes, last one?), None if none."""
-        if len(self.inbox) == 0:
+        if self.inbox.count == 0:
             return None
         piece = self.inbox.take_piece()
-        if self.holding and self.inbox.is_roomy():
-            self._pump(self.last_receive)
+        if self.intake.waits == _FULL:
+            self._read_on()
         return piece
+
+    def _read_on(self) -> None:
+        """Parse what waited for the reader, who takes and does not tell the time."""
+        if self.tcp_lost:
+            self.undated = True  # as long as it takes, it is waited for
+        if not self.inbox.is_roomy():
+            return
+        before = self.grace_by, self.close_by
+        try:
+            self._pump(self.told)
+        except Exception as exc:
+            self.mistake = exc  # the message that was taken comes first
+        if (self.grace_by, self.close_by) != before:
+            self.undated = True
 
     def wait(self, now: float) -> None:
         """The reader has to wait: there is nothing for it in the inbox.
 
-        It has then seen all that came before a fault or a close frame, so these
-        take effect now, at the latest.
+        It has seen all that came before a fault or a close frame, so these take effect
+        now, at the latest. Raises what an extension of ours raised.
         """
-        self.reader_waiting = True
-        if self.holding:
+        self.told = now
+        self.intake.reader_waiting = True
+        if self.mistake is not None:
+            exc, self.mistake = self.mistake, None
+            raise exc
+        if self.intake.waits == _FULL:
             self._pump(now)
-        if self.grace_by != NEVER and not self.has_message:
+        if self.grace_by != _NEVER and not self.has_message:
             self._settle(now)
 
     def stop_waiting(self) -> None:
         """The reader got something, or gave up."""
-        self.reader_waiting = False
+        self.intake.reader_waiting = False
 
     # --- writing -----------------------------------------------------------------
 
@@ -328,6 +398,8 @@ class Session:
         if self.outbox is not None and opcode:
             # What was sent to many before this goes before this.
             self.outbox.hand_over(self, None)
+            if self.ended is not None:
+                raise self.exception()
         self.protocol.send_message(opcode, payload, fin, compress)
         self.flags |= OUTPUT
         if not fin:
@@ -339,37 +411,28 @@ class Session:
     def send_encoded(self, frame: bytes, unsent: int, now: float) -> bool:
         """Put a whole message encoded elsewhere, in one frame, in the output.
 
-        A connection whose unsent bytes have reached ``Limits.unsent_bytes`` is given
-        up instead, which the result says: it would hold them for all the others.
-        ``unsent`` bytes wait in the wire.
+        Returns False where the connection was given up instead: with the ``unsent``
+        bytes of the wire that was more than ``Limits.unsent_bytes``.
         """
-        if self._gives_up(unsent, len(frame), now):
+        waiting = unsent + self.protocol.output_size
+        too_much = 0 <= self.most_unsent < waiting + len(frame)
+        if too_much and self.gives_up(waiting, len(frame), now):
             return False
         self.protocol.send_encoded(frame)
-        self.flags |= OUTPUT
+        self.flags |= _OUTPUT
         return True
 
-    def _gives_up(self, unsent: int, more: int, now: float) -> bool:
+    def gives_up(self, waiting: int, more: int, now: float) -> bool:
+        """Give the connection up if that is too much for it to wait for."""
         most = self.limits.unsent_bytes
-        if most is None or unsent + more <= most:
+        if not is_too_much(waiting, more, most):
             return False
-        error = PayloadTooBig(
-            f"slow consumer: {unsent} unsent bytes; {most} are allowed",
-            most,
-            limit="unsent_bytes",
-        )
-        error.code = 1008
-        self.fail(error, now)
+        self.fail(slow_consumer(waiting, most), now)
         self._hang_up(ABORT)
         return True
 
     def offer(
-        self,
-        message: Message,
-        slow: str | None,
-        key: Hashable,
-        unsent: int,
-        now: float,
+        self, message: Message, slow: str | None, key: Hashable, unsent: int, now: float
     ) -> int:
         """Send a message for many, or let it wait until the peer takes more.
 
@@ -377,37 +440,7 @@ class Session:
         ``unsent`` bytes wait in the wire. Returns SENT, WAITS, REFUSED (the message was
         dropped) or GIVEN_UP, and adds DROPPED for each older message that was dropped.
         """
-        outbox = self.outbox
-        if outbox is None:
-            if self.writable and not self.fragmenting:
-                return self._send_shared(message, unsent, now)
-            outbox = Outbox(self.limits.unsent_messages)
-        slow = slow or self.limits.slow
-        if slow == "disconnect":
-            if self._gives_up(unsent + outbox.size, len(message.payload), now):
-                return GIVEN_UP
-            outbox.add(message)
-            self.outbox = outbox
-            return WAITS
-        most = self.limits.unsent_bytes
-        room = None if most is None else most - unsent
-        waits, dropped = outbox.add_droppable(message, slow, key, room)
-        self.dropped += dropped
-        self.outbox = outbox if len(outbox) else None
-        return WAITS + dropped * DROPPED if waits else REFUSED + (dropped - 1) * DROPPED
-
-    def _send_shared(self, message: Message, unsent: int, now: float) -> int:
-        try:
-            frame = message.frame_for(self)
-            if frame is None:
-                self.send(message.opcode, message.payload, True, True)
-            elif not self.send_encoded(frame, unsent, now):
-                return GIVEN_UP
-        except Exception:
-            if self.protocol.codec is not None:
-                self.protocol.codec.forget()  # the peer does not get what it made
-            raise
-        return SENT
+        return message.offer_to(self, slow or self.limits.slow, key, unsent, now)
 
     def wait_to_send(self) -> None:
         """Someone waits with a message until the peer takes more.
@@ -422,12 +455,6 @@ class Session:
         if self.outbox is not None:
             self.flags |= OUTPUT
 
-    def _refill(self) -> None:
-        """Take as much of what waits as the wire is likely to have room for."""
-        if self.writable and not (self.fragmenting or self.senders) and self.is_open:
-            assert self.outbox is not None
-            self.outbox.hand_over(self, self.limits.output_bytes)
-
     def _end_outbox(self) -> None:
         """Drop what waits: nothing may follow a close frame."""
         if self.outbox is not None:
@@ -439,8 +466,14 @@ class Session:
 
         Call it again once that was written, unless ``outbox`` is None: more may wait.
         """
-        if self.outbox is not None:
-            self._refill()
+        if (
+            self.outbox is not None
+            and self.writable
+            and not (self.fragmenting or self.senders)
+            and self.is_open
+        ):
+            # As much of it as the wire is likely to have room for.
+            self.outbox.hand_over(self, self.limits.output_bytes)
         return self.protocol.take_output()
 
     def take_due_output(self) -> bytes:
@@ -464,17 +497,15 @@ class Session:
         if not self.writable:
             return
         self.writable = False
-        self.taken = None
-        if self.timeouts.write is not None:
-            self.write_by = now + self.timeouts.write
-            self.flags |= DEADLINE
+        self.progress.begin(now)
+        self.flags |= DEADLINE
 
     def write_resumed(self, now: float) -> None:
         """The wire takes bytes again."""
-        if self.writable:
+        if self.writable or self.tcp_lost:
             return
         self.writable = True
-        self.write_by = NEVER
+        self.progress.stop()
         self.flags |= STATE if self.outbox is None else STATE | OUTPUT
         if self.pending_pong is not None:
             if self.protocol.close_sent is None:
@@ -488,9 +519,10 @@ class Session:
         ``waiter`` comes back in ``take_pongs()`` with the latency in seconds once
         the pong is there, or from ``heartbeat.take_waiters()`` when none will come.
         """
-        data = self.heartbeat.add(payload, waiter, now)
+        data = self.heartbeat.choose(payload)
         self.protocol.send_ping(data)
-        self.flags |= OUTPUT
+        self.flags |= _OUTPUT
+        self.heartbeat.add(data, waiter, now)
         return data
 
     def pong(self, payload: bytes) -> None:
@@ -500,8 +532,7 @@ class Session:
 
     def take_pongs(self) -> list[tuple[Any, float]]:
         """Return (waiter, latency) for each ping answered since the last time."""
-        pongs, self.pongs = self.pongs, []
-        return pongs
+        return self.heartbeat.take_answered()
 
     # --- closing -----------------------------------------------------------------
 
@@ -517,24 +548,35 @@ class Session:
 
         ``code`` None sends a close frame without one. Bad codes raise ProtocolError.
         """
-        if self.grace_by != NEVER:
+        self.told = now
+        if self.grace_by != _NEVER:
             self._settle(now)
-        if not self.is_open:
-            return
+        if self.is_open:
+            self._begin_closing(code, reason, now)
+            self.closing_cause, self.error = cause, error
+        if self.ended is None:
+            # What lies between us and the peer's close frame, or the end, is to be read
+            # now; what does not fit in the inbox is dropped, and counted.
+            self.intake.leaving = True
+            self.intake.held = False
+            if self.tcp_lost:
+                # What the system still has of it is let go.
+                self.got_eof = self.intake.ended = True
+            self._pump(now)
+
+    def _begin_closing(self, code: int | None, reason: str, now: float) -> None:
         serialize_close(code, reason)
         if self.outbox is not None and not self.fragmenting:
             self.outbox.hand_over(self, None)
+            if self.ended is not None:
+                return
         self._end_outbox()
-        self.protocol.send_close(code, reason)
-        self.closing_cause = cause
-        self.error = error
-        self.heartbeat.stop()
-        self.flags |= OUTPUT | STATE
         self._set_close_deadline(now)
-        # What lies between us and the peer's close frame is to be read now.
-        self._pump(now)
+        self.protocol.send_close(code, reason)
+        self.heartbeat.stop()
+        self.flags |= _OUTPUT | _STATE
 
-    def fail(self, error: Exception, now: float) -> None:
+    def fail(self, error: BaseException, now: float) -> None:
         """End the connection at once: a fault of the peer's, a limit, or a mistake.
 
         RFC 6455 section 7.1.7: a close frame with the fault's code, and no further
@@ -547,12 +589,19 @@ class Session:
             code, cause = error.code, Cause.LIMIT
         elif isinstance(error, ProtocolError):
             code, cause = error.code, Cause.PEER_ERROR
-        if self.protocol.close_sent is None:
-            self.protocol.send_close(code, _cut_reason(str(error)))
-            self.flags |= OUTPUT
+        text = text_of(error)
         if self.closing_cause is not Cause.HANDLER:
             self.error = error
-        self._decide(first_cause(self, cause), str(error), now)
+        self.give_up(first_cause(self, cause), code, cut_reason(text), text, now)
+
+    def give_up(
+        self, cause: Cause, code: int, reason: str, detail: str, now: float
+    ) -> None:
+        """Send a close frame, if none was sent, and hang up without an answer."""
+        if self.protocol.close_sent is None:
+            self.protocol.send_close(code, reason)
+            self.flags |= _OUTPUT
+        self._decide(cause, detail, now)
         self._hang_up(HALF_CLOSE)
 
     def abort(self, cause: Cause, detail: str, now: float) -> None:
@@ -567,7 +616,7 @@ class Session:
         An empty inbox has nothing to wait for; else the reader ends it by coming
         back for more, or the grace does.
         """
-        if len(self.inbox) == 0 or self.protocol.close_sent is not None:
+        if len(self.inbox) == 0 or not self.is_open:
             self._settle(now)
         elif self.grace_by == NEVER:
             self.grace_by = now + self.timeouts.fault_grace
@@ -575,7 +624,7 @@ class Session:
 
     def _settle(self, now: float) -> None:
         """Act on a fault or close frame that was seen, if there is one."""
-        self.grace_by = NEVER
+        self.grace_by = _NEVER
         if self.ended is not None:
             return
         if self.fault is not None:
@@ -601,18 +650,21 @@ class Session:
         self.grace_by = NEVER
 
     def _set_close_deadline(self, now: float) -> None:
-        if self.timeouts.close is not None and not self.tcp_lost:
-            self.close_by = now + self.timeouts.close
-            self.flags |= DEADLINE
-
-    # --- the end -----------------------------------------------------------------
+        self.close_by = now + overdue.patience(self)
+        self.flags |= DEADLINE
 
     def _decide(self, cause: Cause, detail: str, now: float) -> None:
-        """The end is certain: make the one report of it and wake everybody."""
+        """The end is certain: make the one report of it and wake everybody.
+
+        What waits unparsed will not be looked at any more.
+        """
         self._end_outbox()
+        self.intake.stop()
         self.ended = report_of(self, cause, detail, now)
         self.flags |= MESSAGE | STATE | PONGS
-        self._set_close_deadline(now)
+        self.close_by = _NEVER
+        if not self.tcp_lost:
+            self._set_close_deadline(now)
 
     def exception(self) -> ConnectionClosed:
         """Return a new exception that says how the connection ended."""
@@ -624,73 +676,24 @@ class Session:
         """Return when ``tick()`` has something to do, infinity if never."""
         beat = self.heartbeat
         return min(
-            beat.ping_at, beat.pong_by, self.grace_by, self.close_by, self.write_by
+            beat.ping_at, beat.pong_by, self.grace_by, self.close_by, self.progress.by
         )
 
     def tick(self, now: float, unsent: int) -> None:
         """Do what is due at ``now``; ``unsent`` bytes wait in the wire."""
+        self.told = now
+        if self.undated:
+            overdue.date(self, now)
         if now >= self.grace_by:
             self._settle(now)
         if now >= self.close_by:
-            self._give_up_closing(now)
-        if now >= self.write_by:
-            self._check_write(now, unsent)
+            overdue.give_up_closing(self, now)
+        if now >= self.progress.by:
+            overdue.check_write(self, now, unsent)
         if now >= self.heartbeat.pong_by:
-            self._check_pong(now, unsent)
-        if now >= self.heartbeat.ping_at:
-            payload = self.heartbeat.beat(now, self.protocol.bytes_sent, unsent)
-            if payload is not None:
-                self.protocol.send_ping(payload)
-                self.flags |= OUTPUT
-
-    def _give_up_closing(self, now: float) -> None:
-        if self.ended is None:
-            waited = f"the peer did not close within {self.timeouts.close} seconds"
-            self._decide(first_cause(self, Cause.CLOSE_TIMEOUT), waited, now)
-        self._hang_up(ABORT)
-        self.close_by = NEVER
-
-    def _check_write(self, now: float, unsent: int) -> None:
-        timeout = self.timeouts.write
-        taken = self.protocol.bytes_sent - unsent
-        if timeout is None or self.taken is None or taken > self.taken:
-            self.write_by = NEVER if timeout is None else now + timeout
-            self.taken = taken
-            return
-        self.write_by = NEVER
-        self.abort(
-            Cause.WRITE_TIMEOUT,
-            f"the peer took none of {unsent} unsent bytes within {timeout} seconds",
-            now,
-        )
-
-    def _check_pong(self, now: float, unsent: int) -> None:
-        verdict = self.heartbeat.judge(
-            now,
-            last_receive=self.last_receive,
-            reading=self.wants_reading and not self.holding,
-            taken=self.protocol.bytes_sent - unsent,
-        )
-        if verdict is not Verdict.DEAD:
-            return
-        age = now - self.last_receive
-        timeout = self.heartbeat.timeout
-        self.protocol.send_close(1011, "keepalive ping timeout")
-        self.flags |= OUTPUT
-        detail = f"no pong within {timeout} seconds; last byte {age:.1f} seconds ago"
-        self._decide(Cause.KEEPALIVE, detail, now)
-        self._hang_up(HALF_CLOSE)
-
-
-def check_close(code: int | None, reason: str) -> None:
-    """Raise InvalidClose if a close frame cannot say this (section 7.4)."""
-    serialize_close(code, reason)
-
-
-def _or_unlimited(limit: int | None) -> int:
-    return -1 if limit is None else limit
-
-
-def _cut_reason(text: str) -> str:
-    """Return as much of ``text`` as fits in a close frame: 123 bytes of UTF-8."""
-    return text.encode(errors="replace")[:123].decode(errors="ignore")
+            overdue.check_pong(self, now, unsent)
+        payload = self.heartbeat.due(now)
+        if payload is not None:
+            self.protocol.send_ping(payload)
+            self.flags |= _OUTPUT
+            self.heartbeat.beat(payload, now, self.protocol.bytes_sent, unsent)

@@ -85,10 +85,12 @@ def limits_from(
     if not isinstance(write_limit, Default):
         high, low = _pair("write_limit", write_limit)
         changes.update(output_bytes=high, output_bytes_low=low)
+    # Made anew each time: some defaults are the process's own, and may have changed.
+    limits = Limits() if limits is None else limits
     if not changes:
-        return _DEFAULTS if limits is None else limits
+        return limits
     try:
-        return dataclasses.replace(limits or _DEFAULTS, **changes)  # type: ignore[arg-type]
+        return dataclasses.replace(limits, **changes)  # type: ignore[arg-type]
     except (TypeError, ValueError) as exc:
         raise type(exc)(_in_keywords(str(exc))) from None
 

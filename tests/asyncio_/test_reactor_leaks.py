@@ -139,7 +139,7 @@ async def state(server, loop):
         "descriptors": descriptors(),
         "tasks": len(asyncio.all_tasks()),
         "connections": len(made),
-        "counted": len(server._tasks) + len(server._open) + len(server._per_address),
+        "counted": len(server._tasks) + len(server._open) + server._admission.addresses,
         "objects": len(gc.get_objects()),
         "loop": sys.getrefcount(loop),
     }

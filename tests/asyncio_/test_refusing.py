@@ -23,6 +23,7 @@ from websockets.exceptions import InvalidStatus
 
 import longwire
 from longwire import Limits
+from longwire.admission import Admission
 from longwire.asyncio.server import ServerConnection
 
 # --- refusing -----------------------------------------------------------------
@@ -187,7 +188,7 @@ async def test_connections_over_a_limit_are_refused(limits: Limits) -> None:
         assert await third.recv() == "hello"
         await asyncio.gather(second.close(), third.close())
         await until(lambda: not server._tasks)
-        assert not server._per_address
+        assert not server._admission.addresses
 
 
 async def test_a_flood_over_the_limit_is_cut_off() -> None:
@@ -196,9 +197,9 @@ async def test_a_flood_over_the_limit_is_cut_off() -> None:
         socks = [
             socket.create_connection(("127.0.0.1", port_of(server))) for _ in range(100)
         ]
-        await until(lambda: server._crowded == 64)
+        await until(lambda: server._admission._crowded == Admission.MAX_CROWDED)
         await asyncio.sleep(0.05)
-        assert len(server._tasks) == 65
+        assert len(server._tasks) == 1 + Admission.MAX_CROWDED
         for sock in socks:
             sock.close()
         await until(lambda: len(server._tasks) == 1)

@@ -260,7 +260,7 @@ async def test_two_hundred_connections_leave_nothing_behind() -> None:
         assert len(asyncio.all_tasks()) == tasks
         await until(lambda: count_files() == files)
         await until(lambda: not gc.collect() and not alive)
-        assert not server._per_address
+        assert not server._admission.addresses
 
 
 def count_files() -> int:

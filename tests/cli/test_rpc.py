@@ -241,3 +241,18 @@ def positional(a: int, /) -> None: ...
 )
 def test_arguments_are_declared_as_they_can_be_given(function, line):
     assert line in declarations(described(rpc.Routes({"x": function})))
+
+
+async def test_a_call_to_a_server_that_says_nothing_was_not_sent():
+    async def say_nothing(reader: Any, writer: Any) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "localhost", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        done = await call(port, "--timeout=0.3", "add", "1")
+
+    assert done.returncode == 1
+    text = b"call of add failed: add was not sent: no connection within 0.3 seconds"
+    assert text in done.stderr

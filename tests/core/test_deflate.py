@@ -247,14 +247,68 @@ def test_each_side_compresses_with_its_own_parameters():
     assert (theirs.keeps_ours, theirs.keeps_theirs) == (True, False)
 
 
-def test_a_window_of_8_bits_is_read_but_never_used():
-    # zlib would make it 9, which a peer that reads 8 cannot follow.
-    with pytest.raises(ValueError, match="9 to 15"):
-        Codec(Deflate(server_max_window_bits=8), False)
-
+def test_a_window_of_8_bits_is_read():
     codec = Codec(Deflate(server_max_window_bits=8), True)
 
     assert codec.decompress(b"\xf2\x48\xcd\xc9\xc9\x07\x00", True, -1) == b"Hello"
+
+
+def test_a_window_of_8_bits_is_read_from_a_peer_whose_zlib_makes_it_9():
+    codec = Codec(Deflate(server_max_window_bits=8), True)
+    noise = random.Random(5).randbytes(250)
+    data = raw_deflate(noise + bytes(200), bits=9)[:-4]
+    again = raw_deflate(noise, bits=9, history=noise + bytes(200))[:-4]
+
+    assert codec.decompress(data, True, -1) == noise + bytes(200)
+    assert codec.decompress(again, True, -1) == noise
+
+
+def inflate_bytewise(data, bits):
+    """Inflate one byte at a time: zlib then has its window to look back at, no more."""
+    inflater = zlib.decompressobj(-bits)
+    out = bytearray()
+    while True:
+        piece = inflater.decompress(data, 1)
+        data = inflater.unconsumed_tail
+        out += piece
+        if not piece and not data:
+            return bytes(out)
+
+
+def noisy(seed):
+    """What tempts a compressor to look back as far as it can."""
+    dice = random.Random(seed)
+    sizes = (60, 200, 249, 250, 251, 255, 256, 257, 260, 300, 511, 512)
+    blocks = [dice.randbytes(size) for size in sizes]
+    return b"".join(dice.choice(blocks) * 2 for _ in range(40))
+
+
+@pytest.mark.parametrize("bits", range(8, 16))
+@pytest.mark.parametrize("level", [1, 5, 6, 9])
+@pytest.mark.parametrize("takeover", [True, False])
+def test_no_window_but_the_agreed_one_is_used(bits, level, takeover):
+    agreed = Deflate(
+        server_max_window_bits=bits,
+        server_no_context_takeover=not takeover,
+        level=level,
+        mem_level=9,
+    )
+    codec = Codec(agreed, False)
+    messages = [noisy(seed) for seed in range(4)]
+
+    sent = [codec.compress(message, True) + TAIL for message in messages]
+
+    if takeover:
+        assert inflate_bytewise(b"".join(sent), bits) == b"".join(messages)
+    else:
+        assert [inflate_bytewise(each, bits) for each in sent] == messages
+
+
+def test_the_check_of_windows_finds_a_larger_one():
+    data = raw_deflate(random.Random(6).randbytes(300) * 4, bits=10)
+
+    with pytest.raises(zlib.error, match="too far back"):
+        inflate_bytewise(data, 8)
 
 
 @pytest.mark.parametrize("bits", [0, 7, 16, 255])
@@ -446,18 +500,27 @@ def test_the_limit_may_be_reached_at_an_early_end():
 
 
 def test_early_ends_are_bounded():
-    fine = final(b"") * 4096
-    assert inflating().decompress(fine, True, 10) == b""
+    fine = final(b"x") * 16
+    assert inflating().decompress(fine, True, 16) == b"x" * 16
 
-    with pytest.raises(ProtocolError, match="ends more than 4096 times"):
-        inflating().decompress(final(b"") * 4098, True, 10)
+    with pytest.raises(ProtocolError, match="ends more than 16 times"):
+        inflating().decompress(final(b"") * 17, True, 10)
 
 
 def test_early_ends_are_bounded_for_each_message():
     codec = inflating()
 
     for _ in range(3):
-        assert codec.decompress(final(b"") * 3000, True, 10) == b""
+        assert codec.decompress(final(b"") * 12, True, 10) == b""
+
+
+def test_early_ends_are_bounded_in_all_fragments_together():
+    codec = inflating()
+
+    for _ in range(16):
+        codec.decompress(final(b""), False, 10)
+    with pytest.raises(ProtocolError, match="ends more than 16 times"):
+        codec.decompress(final(b"") * 2, False, 10)
 
 
 def test_a_long_stream_after_an_early_end_is_read():

@@ -1,6 +1,8 @@
 """Frames in and out: RFC 6455 section 5."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from longwire.core import frames
 from longwire.errors import ProtocolError, UsageError
@@ -222,6 +224,44 @@ def test_the_header_of_a_huge_payload_is_encoded(size):
     head = b"\x82\x7f" + size.to_bytes(8, "big")
 
     assert frames.header(2, size, True, 0, None) == head
+
+
+# --- reading that is put off ---
+
+
+@given(
+    st.lists(st.integers(0, 400), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(1, 600), st.integers(0, 4)), max_size=12),
+)
+def test_input_is_read_in_order_however_long_it_waits(sizes, steps):
+    payloads = [bytes([n]) * size for n, size in enumerate(sizes)]
+    wire = b"".join(frame(0x82, payload) for payload in payloads)
+    protocol = client()
+    got = []
+
+    for size, reads in steps:
+        protocol.receive(wire[:size])
+        wire = wire[size:]
+        for _ in range(reads):
+            got.append(protocol.next_event())
+    protocol.receive(wire)
+    while (event := protocol.next_event()) is not None:
+        got.append(event)
+
+    assert [event[1] for event in got if event is not None] == payloads
+
+
+def test_input_that_waited_comes_before_what_came_later():
+    first = frame(0x82, b"1") + frame(0x82, b"2" * 200)
+    protocol = client()
+    protocol.receive(first)
+    protocol.next_event()
+    protocol.receive(frame(0x82, b"3"))
+    protocol.next_event()
+
+    protocol.receive(frame(0x82, b"4"))
+
+    assert [protocol.next_event()[1] for _ in range(2)] == [b"3", b"4"]
 
 
 # --- close frames ---

@@ -1,6 +1,7 @@
 """An open connection, either side: events, turns, closing, counters."""
 
 import os
+from random import Random
 
 import pytest
 
@@ -55,6 +56,48 @@ def test_input_may_pile_up_while_events_are_not_read():
     assert protocol.buffered == len(wire)
     assert [protocol.next_event() for _ in range(100)] == [(1, "Hello", True)] * 100
     assert protocol.next_event() is None
+
+
+def test_input_that_waits_comes_before_what_comes_later():
+    protocol = client()
+    first = b"\x82\x7e\x13\x88" + bytes(5000)
+    protocol.receive(first)
+    protocol.receive(b"\x81\x01b")  # more than is worth a copy lies unread before it
+    assert protocol.next_event() == (2, bytes(5000), True)
+    protocol.receive(b"\x81\x01c")  # all before the second was read
+
+    assert [protocol.next_event() for _ in range(3)] == [
+        (1, "b", True),
+        (1, "c", True),
+        None,
+    ]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_messages_come_in_order_however_input_and_reading_take_turns(seed):
+    random = Random(seed)
+    payloads = [
+        random.randbytes(random.choice([0, 1, 5, 125, 126, 900, 5000, 70000]))
+        for _ in range(60)
+    ]
+    wire = b"".join(frame(0x82, payload, RFC_KEY) for payload in payloads)
+    ends = [0]
+    for payload in payloads:
+        ends.append(ends[-1] + len(frame(0x82, payload, RFC_KEY)))
+    protocol, at, read = server(), 0, []
+
+    while len(read) < len(payloads):
+        for _ in range(random.randrange(5)):
+            # Often up to the end of a frame, as peers write.
+            later = [end for end in ends if end > at] or [at]
+            step = random.choice([later[0] - at, later[0] - at, random.randrange(9000)])
+            protocol.receive(wire[at : at + step])
+            at = min(at + step, len(wire))
+        for _ in range(random.randrange(4)):
+            if (event := protocol.next_event()) is not None:
+                read.append(event[1])
+
+    assert read == payloads
 
 
 def test_a_message_under_way_is_told(read):

@@ -36,8 +36,9 @@ class Line:
             self.quiet.set()
         frame = await self._in.get()
         if frame is None:
+            self.close_report = self.close_report or LOST
             self._check()
-            raise AssertionError
+        assert frame is not None
         return frame
 
     async def send(self, frame: str | bytes, text: bool | None = None) -> None:
@@ -71,6 +72,10 @@ class Line:
     def lose(self) -> None:
         """The network fails."""
         self.close_report = LOST
+        self._in.put_nowait(None)
+
+    def end(self) -> None:
+        """The connection ends behind what was put."""
         self._in.put_nowait(None)
 
     async def sent(self) -> Any:

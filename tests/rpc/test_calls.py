@@ -20,9 +20,9 @@ from tests.support.needs import needs
 needs("msgspec")  # which is not there on every Python
 
 from longwire.rpc import RpcLimits
-from longwire.rpc.calls import Admission, Budget, CallTable
+from longwire.rpc.calls import Admission, Budget, CallTable, State
 
-LIMITS = RpcLimits(calls=3, queued=2, streams=2, pending=4, calls_in_all=6)
+LIMITS = RpcLimits(calls=3, queued=2, streams=2, pending=4, calls_in_all=20, memory=100)
 
 
 class Calls(RuleBasedStateMachine):
@@ -33,13 +33,15 @@ class Calls(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.budget = Budget(LIMITS.calls_in_all)
+        self.budget = Budget(LIMITS.calls_in_all, 1000)
         self.table = CallTable(LIMITS, self.budget)
         self.now = 0.0
         self.ended: dict[int, int] = {}  # calls of ours: how often they ended
         self.answers: dict[int, int] = {}  # calls of theirs: how often answered
         self.numbers = iter(range(1_000_000))
         self.live: list = []
+        self.lent: list = []  # a record for each call of its own
+        self.resumed = False
 
     # --- ours --------------------------------------------------------------------
 
@@ -77,11 +79,14 @@ class Calls(RuleBasedStateMachine):
         target=their,
         seconds=st.sampled_from([1.0, 5.0, math.inf]),
         credit=st.sampled_from([0, 0, 1, 3]),
+        size=st.sampled_from([0, 1, 60]),
+        is_silent=st.booleans(),
     )
-    def they_call(self, seconds, credit):
-        id = next(self.numbers)
+    def they_call(self, seconds, credit, size, is_silent):
+        id, deadline = next(self.numbers), self.now + seconds
+        more = {"size": size, "is_silent": is_silent and not credit}
         try:
-            record = self.table.admit(id, None, self.now + seconds, credit)
+            record = self.table.admit(id, None, deadline, credit, **more)
         except Admission:
             assert id not in self.table.theirs
             return None
@@ -130,6 +135,39 @@ class Calls(RuleBasedStateMachine):
             if not record.running:
                 assert self.table.finish(record) is None
 
+    @rule(record=their, size=st.sampled_from([0, 5, 200]))
+    def its_arguments_are_read(self, record, size):
+        if record in self.live and not record.is_read:
+            self.table.read(record, size)
+
+    @rule(record=their)
+    def it_waits_for_a_call_of_its_own(self, record):
+        if record in self.live:
+            succeeding = self.table.lend(record)
+            if not record.is_stream:
+                self.lent.append(record)
+            if succeeding is not None:
+                assert succeeding.running
+                self.live.append(succeeding)
+
+    @precondition(lambda self: self.lent)
+    @rule(data=st.data())
+    def what_it_waited_for_has_come(self, data):
+        record = data.draw(st.sampled_from(self.lent))
+        self.lent.remove(record)
+        self.resumed = True
+        self.table.resume(record)
+
+    @rule(record=their)
+    def it_waits_for_credit(self, record):
+        if record in self.live and record.is_stream:
+            self.table.starve(record, self.now + 3.0)
+
+    @rule(record=their)
+    def it_has_credit_again(self, record):
+        if record is not None and record.is_stream:
+            self.table.feed(record)
+
     # --- streams -----------------------------------------------------------------
 
     @rule(record=their, count=st.integers(1, 5))
@@ -165,6 +203,7 @@ class Calls(RuleBasedStateMachine):
             self.ended[call.id] += 1
         for record in theirs:
             assert not self.table.answer(record)
+            assert not record.is_silent  # what wants no answer is carried out
         assert self.table.lose()[0] == []
 
     # --- what always holds -------------------------------------------------------
@@ -183,9 +222,12 @@ class Calls(RuleBasedStateMachine):
     def nothing_is_over_its_limit(self):
         records = self.table.theirs.values()
         plain = [record for record in records if not record.is_stream]
+        running = [r for r in plain if r.state is State.RUNNING]
         assert len(self.table.ours) <= LIMITS.pending
-        assert sum(record.running for record in plain) <= LIMITS.calls
-        assert sum(not record.running for record in plain) <= LIMITS.queued
+        assert len(plain) <= LIMITS.calls + LIMITS.queued
+        # Those that go on after a call of their own come on top.
+        if not self.resumed:
+            assert len(running) <= LIMITS.calls
         assert sum(record.is_stream for record in records) <= LIMITS.streams
 
     @invariant()
@@ -196,15 +238,34 @@ class Calls(RuleBasedStateMachine):
     def nobody_waits_while_there_is_room(self):
         plain = [r for r in self.table.theirs.values() if not r.is_stream]
         if any(not record.running for record in plain):
-            assert sum(record.running for record in plain) == LIMITS.calls
+            running = sum(record.state is State.RUNNING for record in plain)
+            assert running >= LIMITS.calls
+
+    @invariant()
+    def what_is_held_is_what_is_under_way(self):
+        records = self.table.theirs.values()
+        sizes = {True: 0, False: 0}
+        for record in records:
+            sizes[record.is_read] += record.size
+        assert self.table.read_size == sizes[True]
+        assert self.table.waiting_size == sizes[False]
+        assert self.budget.memory_left == 1000 - sum(sizes.values())
+        assert self.table._starved == sum(record.is_starved for record in records)
 
     def teardown(self):
         self.the_connection_is_lost()
-        for record in list(self.live):
-            self.end(record)
+        while self.live:
+            self.end(self.live[0])
+        for record in [r for r in self.table.theirs.values() if not r.running]:
+            self.table.finish(record)
+        for record in self.lent:
+            self.table.resume(record)
         assert all(count == 1 for count in self.ended.values())
         assert not self.table.theirs
         assert self.budget.left == LIMITS.calls_in_all
+        assert self.budget.memory_left == 1000
+        table = self.table
+        assert (table._running, table._lent, table._streams) == (0, 0, 0)
 
 
 Calls.TestCase.settings = settings(
@@ -270,3 +331,52 @@ def test_waiting_calls_have_their_turn_in_order():
     assert table.finish(first) is second
     assert table.finish(second) is third
     assert table.finish(third) is None
+
+
+def test_answers_to_calls_that_nobody_remembers_are_nothing_strange():
+    table = CallTable(RpcLimits())
+    calls = [table.begin(None) for _ in range(5000)]
+    for call in calls:
+        table.abandon(call)
+
+    assert all(table.settle(call.id) is None for call in calls)
+    assert table.strange == 0
+    table.settle(5001)
+    assert table.strange == 1
+
+
+def test_what_is_strange_is_forgiven_at_the_rate_of_the_limit():
+    table = CallTable(RpcLimits(strange=60))
+    table.strange = 50
+
+    table.forgive(100.0)
+    assert table.strange == 50
+    table.forgive(100.5)
+    assert table.strange == 50
+    table.forgive(110.0)
+    assert table.strange == 40
+    table.forgive(1000.0)
+    assert table.strange == 0
+
+
+def test_a_place_that_was_lent_is_another_calls():
+    table = CallTable(RpcLimits(calls=1, queued=3))
+    first, second, third = (table.admit(n, None) for n in range(3))
+
+    assert table.lend(first) is second
+    assert table.lend(first) is None  # it waits for two calls of its own
+    table.resume(first)
+    assert first.state is State.LENT
+    table.resume(first)
+    assert first.state is State.RUNNING
+    assert table.finish(second) is None  # one is running
+    assert table.finish(first) is third
+
+
+def test_a_call_cannot_become_what_it_was_not():
+    table = CallTable(RpcLimits(calls=1))
+    table.admit(1, None)
+    waiting = table.admit(2, None)
+
+    with pytest.raises(AssertionError, match=r"WAITING cannot become State\.LENT"):
+        table._move(waiting, State.LENT)

@@ -236,3 +236,185 @@ def test_resubscribing_takes_a_function_that_is_told():
 
     with pytest.raises(TypeError, match="it is told of the gap"):
         client.stream("x", resubscribe=True)
+
+
+# --- no server is there ------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls wait for a tenth of a second where connecting fails."""
+    monkeypatch.setattr("longwire.rpc.client.PATIENCE", 0.1)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+async def test_a_call_to_a_port_where_nobody_listens_says_so_soon(host):
+    port = free_port()
+    uri = f"ws://{host}:{port}/"
+    begun = asyncio.get_running_loop().time()
+    async with rpc.Client(uri) as client:
+        with pytest.raises(rpc.Disconnected) as raised:
+            await client.call("add", 1, 2)
+
+    assert str(raised.value) == (
+        f"not connected to {uri} (Connection refused); add was not sent"
+    )
+    assert raised.value.report is None
+    assert asyncio.get_running_loop().time() - begun < 6
+
+
+VERBS: dict[str, Any] = {
+    "call": lambda client: client.call("add", 1, 2),
+    "notify": lambda client: client.notify("add", 1, 2),
+    "stream": lambda client: anext(client.stream("add")),
+    "proxy": lambda client: client.proxy.add(1, 2),
+}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("verb", VERBS)
+async def test_whatever_was_not_sent_is_named(verb):
+    async with client_of(free_port()) as client:
+        with pytest.raises(rpc.Disconnected, match="add was not sent") as raised:
+            await VERBS[verb](client)
+
+    assert "Connection refused" in str(raised.value)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_each_of_many_calls_is_told_of_itself():
+    async with client_of(free_port()) as client:
+        calls = [client.call(f"number{n}") for n in range(10)]
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+
+        assert client._queued == 0
+    for number, exc in enumerate(ended):
+        assert str(exc).endswith(f"; number{number} was not sent")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_why_there_is_no_connection_is_always_told():
+    port = free_port()
+
+    async def refuse(connection: Any, request: Any) -> Any:
+        return connection.respond(503, "not now\n")
+
+    server = longwire.serve(rpc.Server(), "localhost", 0, process_request=refuse)
+    async with server as listening:
+        busy = listening.sockets[0].getsockname()[1]
+        for uri, why in (
+            (f"ws://user:secret@localhost:{port}/x?y=1", "Connection refused"),
+            (f"ws://localhost:{busy}/", "503"),
+            ("ws://no-such-host.invalid/", "."),
+        ):
+            async with rpc.Client(uri, reconnect_delays=at_once) as client:
+                with pytest.raises(rpc.Disconnected, match=why) as raised:
+                    await client.call("x")
+                assert "secret" not in str(raised.value)
+                assert str(raised.value).startswith("not connected to ws://")
+                assert str(raised.value).endswith("); x was not sent")
+
+
+async def test_a_time_limit_tells_of_a_call_that_was_not_sent():
+    async with client_of(free_port()) as client:
+        with pytest.raises(rpc.CallTimeout) as raised:
+            await client.call("add", 1, 2, timeout=0.1)
+
+    assert str(raised.value).startswith("no answer from add within 0.1 seconds: not ")
+    assert str(raised.value).endswith("(Connection refused); add was not sent")
+
+
+async def test_who_rejects_calls_without_a_connection_is_told_why_there_is_none():
+    async with client_of(free_port(), offline="reject") as client:
+        await asyncio.sleep(0.1)
+        with pytest.raises(rpc.Disconnected, match=r"refused.*; add was not sent"):
+            await client.call("add", 1, 2)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_calls_are_kept_for_as_long_as_it_takes_where_that_is_chosen():
+    port = free_port()
+    async with client_of(port, offline="keep") as client:
+        call = asyncio.create_task(client.call("add", 1, 2))
+        await asyncio.sleep(0.3)
+        assert not call.done()
+        async with serving(port):
+            assert await call == 3
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_waiting_for_a_connection_itself_has_no_end():
+    port = free_port()
+    async with client_of(port) as client:
+        connected = asyncio.create_task(client.connected())
+        await asyncio.sleep(0.3)
+        assert not connected.done()
+        async with serving(port):
+            await connected
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_stream_that_goes_on_waits_for_the_next_connection_without_end():
+    port, gaps = free_port(), []
+    async with client_of(port) as client:
+        stream = client.stream("ticks", resubscribe=gaps.append)
+        async with serving(port):
+            assert await anext(stream) == 0
+        await asyncio.sleep(0.4)
+        async with serving(port):
+            while not gaps:
+                await anext(stream)
+
+
+async def test_a_filter_of_exceptions_goes_on_deciding():
+    seen: list[Exception] = []
+
+    def final(exc: Exception) -> Exception:
+        seen.append(exc)
+        return RuntimeError("enough")
+
+    async with client_of(free_port(), process_exception=final) as client:
+        with pytest.raises(RuntimeError, match="enough"):
+            await client.call("add", 1, 2)
+
+    assert isinstance(seen[0], OSError)
+
+
+async def test_a_route_may_close_the_client_that_it_belongs_to():
+    closed = asyncio.Event()
+
+    async def stop() -> None:
+        await client.close()
+        closed.set()
+
+    server = rpc.Server()
+    async with server.serve("localhost", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        client = client_of(port, {"stop": stop})
+        async with client:
+            await client.connected()
+            await until(lambda: server.peers)
+            server.notify("stop")
+            begun = asyncio.get_running_loop().time()
+            await closed.wait()
+            assert asyncio.get_running_loop().time() - begun < 2
+
+
+async def test_what_the_server_told_a_client_before_it_closed_is_carried_out():
+    done: list[int] = []
+
+    async def note(number: int) -> None:
+        await asyncio.sleep(0.05)
+        done.append(number)
+
+    server = rpc.Server()
+    async with server.serve("localhost", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with client_of(port, {"note": note}) as client:
+            peer = await client.connected()
+            await until(lambda: server.peers)
+            for number in range(3):
+                server.notify("note", number)
+            await until(lambda: peer.table.theirs)
+
+    assert done == [0, 1, 2]

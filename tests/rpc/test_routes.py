@@ -329,12 +329,24 @@ def keyword_only(*, a: int) -> Any:
     return a
 
 
+def two_keywords(*, a: int, b: int) -> Any:
+    return a, b
+
+
 def with_peer(peer: rpc.Peer, a: int = 1) -> Any:
     return peer, a
 
 
 def with_peer_by_name(a: int = 1, *, peer: rpc.Peer) -> Any:
     return peer, a
+
+
+def positional_and_others(a: int, /, **others: int) -> Any:
+    return a, others
+
+
+def optional_and_others(a: int = 1, /, **others: int) -> Any:
+    return a, others
 
 
 def untyped(a, b=None):
@@ -357,6 +369,8 @@ def untyped(a, b=None):
         (with_peer, {"a": 5}, ("the peer", 5)),
         (with_peer_by_name, [5], ("the peer", 5)),
         (untyped, [[1, {"x": None}]], ([1, {"x": None}], None)),
+        (positional_and_others, [1], (1, {})),
+        (optional_and_others, {"a": 5}, (1, {"a": 5})),
     ],
 )
 def test_arguments_go_where_they_belong(function, params, result, codec):
@@ -380,6 +394,13 @@ def test_arguments_go_where_they_belong(function, params, result, codec):
         (positional, {"c": 1}, "parameter 'a' is missing"),
         (positional, {"a": 1}, "parameter 'a' is unknown; allowed: c"),
         (keyword_only, [1], "parameter 'a' is missing"),
+        (positional_and_others, {}, "parameter 'a' is missing"),
+        (positional_and_others, {"b": 1}, "parameter 'a' is missing"),
+        (positional_and_others, {"a": 1}, "parameter 'a' is unknown; allowed: none"),
+        (plain, {}, "parameter 'a' is missing"),
+        (two_keywords, [], "parameters 'a', 'b' are missing"),
+        (two_keywords, None, "parameters 'a', 'b' are missing"),
+        (positional, {}, "parameter 'a' is missing"),
         (keyword_only, None, "parameter 'a' is missing"),
         (with_peer, {"peer": 1}, "parameter 'peer' is unknown; allowed: a"),
         (with_peer_by_name, {"peer": 1}, "parameter 'peer' is unknown; allowed: a"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -115,30 +116,45 @@ def test_the_oldest_are_dropped_to_make_room_for_the_new(server: Any) -> None:
     assert resume(bench) == frame(b"c") + frame(b"d")
 
 
+PLACE = 850  # what each message takes beside its payload
+
+
 def test_bytes_count_as_well(server: Any) -> None:
-    bench = server(limits=Limits(unsent_bytes=10, slow="drop_oldest"))
+    limits = Limits(unsent_bytes=2 * PLACE + 10, slow="drop_oldest")
+    bench = server(limits=limits)
     block(bench)
 
     assert offer(bench, b"aaaa", b"bbbb", b"ccc") == [WAITS, WAITS, WAITS + DROPPED]
     assert bench.session.dropped == 1
-    assert offer(bench, b"x" * 11) == [REFUSED + 2 * DROPPED]
+    assert resume(bench) == frame(b"bbbb") + frame(b"ccc")
 
-    assert bench.session.dropped == 4
-    assert bench.session.outbox is None
-    assert bench.session.is_open
+
+def test_what_is_large_by_itself_waits_alone(server: Any) -> None:
+    limits = Limits(unsent_bytes=4 * PLACE, slow="drop_oldest")
+    bench = server(limits=limits)
+    block(bench)
+    offer(bench, b"a", b"b", b"c")
+
+    assert offer(bench, bytes(10 * PLACE)) == [WAITS + 2 * DROPPED]
+
+    assert bench.session.outbox.size <= 13 * PLACE
+    assert offer(bench, b"d") == [WAITS + 2 * DROPPED]
+    assert resume(bench) == frame(b"d")
 
 
 def test_unsent_bytes_of_the_wire_count_too(server: Any) -> None:
-    bench = server(limits=Limits(unsent_bytes=10, slow="drop_oldest"))
+    limits = Limits(unsent_bytes=10 * PLACE, slow="drop_oldest")
+    bench = server(limits=limits)
     block(bench)
 
     session = bench.session
-    assert session.offer(form(b"abc"), None, None, 8, bench.now) == REFUSED
-    assert session.offer(form(b"ab"), None, None, 8, bench.now) == WAITS
+    taken = 9 * PLACE
+    assert session.offer(form(b"abc"), None, None, taken, bench.now) == REFUSED
+    assert session.offer(form(b""), None, None, taken, bench.now) == WAITS
 
 
 def test_the_exact_limit_of_unsent_bytes_disconnects(server: Any) -> None:
-    bench = server(limits=Limits(unsent_bytes=10))
+    bench = server(limits=Limits(unsent_bytes=2 * PLACE + 10))
     block(bench)
 
     assert offer(bench, b"a" * 10) == [WAITS]
@@ -149,6 +165,67 @@ def test_the_exact_limit_of_unsent_bytes_disconnects(server: Any) -> None:
     assert (report.cause, report.limit) == (Cause.LIMIT, "unsent_bytes")
     assert report.sent.code == 1008
     assert report.messages_dropped == bench.session.dropped == 2
+
+
+def test_output_that_is_not_written_yet_counts_too(server: Any) -> None:
+    bench = server(limits=Limits(unsent_bytes=1000))
+    bench.session.send(2, bytes(900), True, False)
+
+    assert offer(bench, bytes(100)) == [GIVEN_UP]
+
+
+def test_a_message_larger_than_the_limit_goes_to_who_has_little_unsent(
+    server: Any,
+) -> None:
+    bench = server(limits=Limits(unsent_bytes=1 << 20))
+    large = form(bytes(3 << 20))
+
+    assert bench.session.offer(large, None, None, 32768, bench.now) == SENT
+
+    assert len(bench.written()) > 3 << 20
+
+
+def test_a_message_larger_than_the_limit_may_wait_where_little_does(
+    server: Any,
+) -> None:
+    bench = server(limits=Limits(unsent_bytes=1 << 20))
+    block(bench)
+    large = form(bytes(3 << 20))
+
+    assert bench.session.offer(large, None, None, 40_000, bench.now) == WAITS
+
+    assert bench.session.offer(form(b""), None, None, 40_000, bench.now) == GIVEN_UP
+
+
+@pytest.mark.parametrize("payload", [0, 100, 5000])
+@pytest.mark.parametrize("slow", ["disconnect", "drop_oldest", "latest_only"])
+@pytest.mark.parametrize("deflate", [None, Deflate()])
+def test_size_is_the_memory_that_waiting_messages_take(
+    server: Any, payload: int, slow: str, deflate: Deflate | None
+) -> None:
+    limits = Limits(unsent_bytes=None, unsent_messages=None)
+    bench = server(limits=limits, deflate=deflate)
+    fast = server(limits=limits, deflate=deflate)
+    block(bench)
+
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for n in range(500):
+            message = form(os.urandom(payload))
+            for each in (fast, bench):
+                each.session.offer(message, slow, n, 0, bench.now)
+            message.settle()
+            fast.written()
+        del message
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+    # Frames that were made for the others are there once for all.
+    frames = (2 if deflate else 1) * 500 * payload
+    assert taken <= bench.session.outbox.size + frames + 100_000
+    assert bench.session.memory >= bench.session.outbox.size >= 500 * payload
 
 
 def test_only_the_latest_of_each_key_waits_in_the_place_of_its_first(
@@ -179,18 +256,19 @@ def test_keys_are_bounded(server: Any) -> None:
 
 
 def test_a_latest_message_that_is_too_large_leaves_the_others(server: Any) -> None:
-    bench = server(limits=Limits(slow="latest_only", unsent_bytes=10))
+    bench = server(limits=Limits(slow="latest_only", unsent_bytes=4 * PLACE + 9))
     block(bench)
+    offer(bench, bytes(2 * PLACE), slow="disconnect")
     offer(bench, b"a", key=1)
 
-    assert offer(bench, b"b" * 11, key=1) == [REFUSED + DROPPED]
+    assert offer(bench, bytes(PLACE), key=1) == [REFUSED + DROPPED]
 
     assert bench.session.dropped == 2
-    assert bench.session.outbox is None
+    assert len(bench.session.outbox) == 1
 
 
 def test_what_must_not_be_dropped_is_not(server: Any) -> None:
-    bench = server(limits=Limits(unsent_messages=2, unsent_bytes=20))
+    bench = server(limits=Limits(unsent_messages=2, unsent_bytes=3 * PLACE + 20))
     block(bench)
     offer(bench, b"must", slow="disconnect")
     offer(bench, b"may 1", b"may 2", b"may 3", slow="drop_oldest")

@@ -140,10 +140,11 @@ def test_taking_messages_resumes_reading_and_loses_nothing(server):
 
 
 def test_inbox_is_full_by_bytes_too(server):
-    bench = server(limits=Limits(queued_bytes=9, queued_messages=None))
+    bench = server(limits=Limits(queued_bytes=150, queued_messages=None))
 
     bench.feed(HELLO * 5)
 
+    # Each takes 54 bytes and 80 more for its place.
     assert len(bench.session.inbox) == 2
 
 

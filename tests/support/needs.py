@@ -20,6 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE_MODULES = ROOT / ".tools" / "node" / "node_modules"
+JS_MODULES = ROOT / "js" / "node_modules"
 MARK = "needs "  # every reason given here begins so
 
 
@@ -58,8 +59,13 @@ def _node_ws() -> str | None:
 
 
 def _typescript() -> str | None:
-    program = ROOT / "js" / "node_modules" / ".bin" / "tsc"
+    program = JS_MODULES / ".bin" / "tsc"
     return str(program) if program.exists() and shutil.which("node") else None
+
+
+def _json_rpc() -> str | None:
+    found = shutil.which("node") and (JS_MODULES / "vscode-jsonrpc").is_dir()
+    return str(JS_MODULES) if found else None
 
 
 NEEDS = {
@@ -71,6 +77,8 @@ NEEDS = {
     # The value is the folder to put into NODE_PATH.
     "ws": Need(_node_ws, "npm install --prefix .tools/node ws@8"),
     "tsc": Need(_typescript, "make js"),
+    # The value is the folder to put into NODE_PATH.
+    "json-rpc": Need(_json_rpc, "python tools/js.py install"),
     "curl": Need(_program("curl"), "apt install curl"),
     # Only asked whether it is there: no package adds it to a curl without.
     "curl-websocket": Need(

@@ -9,12 +9,21 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Sequence
+import warnings
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Sequence,
+)
 from types import TracebackType
 from typing import Any
 
 from .. import connecting, retrying
 from ..client_settings import ClientSettings, client_settings
+from ..errors import ConcurrencyError
 from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
@@ -87,8 +96,8 @@ class connect:
 
     ``await connect(uri)`` gives a :class:`ClientConnection`; ``async with`` also closes
     it; ``async for`` gives a new one each time the last has ended, waiting longer after
-    each failed attempt. Nothing happens before that, and no running loop is needed to
-    make the object.
+    each failed attempt, and after each connection that came to nothing. Nothing happens
+    before that, and no running loop is needed to make the object.
 
     ``origin``, ``subprotocols``, ``additional_headers`` and ``user_agent_header`` go
     into the request; ``compression`` is the name of a profile, a
@@ -116,6 +125,9 @@ class connect:
     attempt raises OSError when the server cannot be reached, TimeoutError, or an
     :exc:`~longwire.InvalidHandshake` that says what was wrong with the answer.
     """
+
+    _unused = False
+    _entered = False
 
     def __init__(
         self,
@@ -187,8 +199,25 @@ class connect:
             "write_limit": write_limit,
         }
 
-    async def connect(self) -> ClientConnection:
+        self._unused = True
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if self._unused:
+            uri = self._settings.uri
+            warn(
+                f"connect() to {uri.host} port {uri.port} was never awaited, entered "
+                "or iterated",
+                RuntimeWarning,
+                source=self,
+            )
+
+    def connect(self) -> Coroutine[Any, Any, ClientConnection]:
         """Return a new connection, open; what ``await connect(...)`` does."""
+        # Not when it begins: a task may be cancelled before it does.
+        self._unused = False
+        return self._connect()
+
+    async def _connect(self) -> ClientConnection:
         settings = self._settings
         connection = self._create_connection(settings, **self._keywords)
         stream = Stream(make_wire=lambda: Wire(connection))
@@ -215,11 +244,22 @@ class connect:
     async def __aenter__(self) -> ClientConnection:
         """Return a new connection, open; leaving the block closes it.
 
+        Raises ConcurrencyError while another block has this same object.
+
         With 1000; with 1001 when its task is cancelled or the program interrupted; with
         1011 when another exception leaves it.
         """
-        self.connection = await self.connect()
-        return await self.connection.__aenter__()
+        if self._entered:
+            raise ConcurrencyError(
+                "this connect() is in use by another 'async with'; make one for each"
+            )
+        self._entered = True
+        try:
+            self.connection = await self.connect()
+            return await self.connection.__aenter__()
+        except BaseException:
+            self._entered = False
+            raise
 
     async def __aexit__(
         self,
@@ -228,13 +268,19 @@ class connect:
         traceback: TracebackType | None,
     ) -> None:
         """Close the connection."""
-        await self.connection.__aexit__(exc_type, exc, traceback)
+        try:
+            await self.connection.__aexit__(exc_type, exc, traceback)
+        finally:
+            self._entered = False
 
     async def __aiter__(self) -> AsyncIterator[ClientConnection]:
         """Yield a new connection each time the last one has ended.
 
-        The last one is closed when the loop asks for the next. Raises what
-        ``process_exception`` calls final.
+        The last one is closed when the loop asks for the next. The delays begin anew
+        after a connection that brought a message or lasted longer than the last delay;
+        one that did not, or that the server closed with 1013, counts as a failed
+        attempt. Raises what ``process_exception`` calls final, and the last exception
+        when the delays are used up.
         """
         retries = retrying.Retries(
             self._process_exception, self._reconnect_delays, self._settings.logger
@@ -246,7 +292,6 @@ class connect:
                 delay = retries.delay_after(exc)
                 await asyncio.sleep(delay)
                 continue
-            retries.succeeded()
             entered = await connection.__aenter__()
             try:
                 yield entered
@@ -254,6 +299,7 @@ class connect:
                 # An exception in the body of the loop does not come here: leaving
                 # the loop by one looks like leaving it by break.
                 await connection.__aexit__(None, None, None)
+            await asyncio.sleep(retries.delay_after_end(connection._live.exception()))
 
 
 async def _within(

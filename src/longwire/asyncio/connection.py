@@ -208,7 +208,7 @@ class Connection(Link):
 
     async def _drain(self, session: Session) -> None:
         with self._in_line(session):
-            while not session.writable and session.ended is None:
+            while not session.writable and not session.is_over:
                 await self._wait_for_state()
             lost = not session.writable
         if lost:
@@ -228,7 +228,7 @@ class Connection(Link):
 
     async def _raise_closed(self, session: Session) -> None:
         """Raise ConnectionClosed, once it is known how the connection ends."""
-        while session.ended is None:
+        while not session.is_over:
             await self._wait_for_state()
         raise session.exception()
 

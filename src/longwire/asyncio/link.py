@@ -17,6 +17,7 @@ from .. import connection
 from ..session import (
     ABORT,
     CLOSE,
+    CONTINUE,
     DEADLINE,
     HALF_CLOSE,
     HANGUP,
@@ -29,6 +30,7 @@ from ..settings import MAX_QUEUE, WRITE_LIMIT, Default, limits_from
 from ..steps import Opened
 from .messaging import Messaging
 from .timers import Timers
+from .turns import Turns
 from .wire import Wire
 
 __all__ = ["CLOSING", "INTERVAL", "PATIENCE", "Link"]
@@ -62,6 +64,8 @@ class Link(Messaging, connection.Connection):
     """What moves the bytes; ``str()`` of it is "native" or "transport"."""
     bucket = 0
     _gone: asyncio.Future[None] | None = None
+    _going_on = False  # the session parses on in the loop's next turn
+    _end_is_due = False  # TCP is gone, and the report of the end is still to be logged
 
     def __init__(
         self,
@@ -159,16 +163,37 @@ class Link(Messaging, connection.Connection):
         self._live.receive_eof(self._now())
         self._react()
 
+    def cut(self, exc: BaseException) -> None:
+        """TCP is gone, and what came before it is still to be read."""
+        self._lose(exc, True)
+
     def lost(self, exc: BaseException | None) -> None:
         """TCP is gone."""
-        self._live.lost(exc, self._now())
+        self._lose(exc, False)
+
+    def _lose(self, exc: BaseException | None, more: bool) -> None:
+        session = self._live
+        if not session.tcp_lost:
+            self._end_is_due = True
+        session.lost(exc, self._now(), more)
         Timers.of(self._loop).disarm(self)
         if self._flush_soon is not None:
             self._flush_soon.cancel()
             self._flush_soon = None
         self._react()
-        self._wake_for_the_end()
-        self._log_end()
+        if self._end_is_due:
+            self._tell_end(session)
+
+    def _tell_end(self, session: Session) -> None:
+        """Wake who waits for the end of TCP, and log how the connection ended.
+
+        TCP is gone; the reader may still have to take what came before.
+        """
+        if session.is_gone:
+            self._wake_for_the_end()
+        if session.ended is not None:
+            self._end_is_due = False
+            self._log_end()
 
     def write_paused(self) -> None:
         """The wire holds much unsent."""
@@ -201,6 +226,8 @@ class Link(Messaging, connection.Connection):
             waiting, self._waiting = self._waiting, []
             for future in waiting:
                 _wake(future)
+            if self._end_is_due and session.tcp_lost:
+                self._tell_end(session)
         if flags & READING:
             if session.wants_reading:
                 wire.resume()
@@ -210,6 +237,34 @@ class Link(Messaging, connection.Connection):
             self._hang_up(session.ending)
         if flags & DEADLINE:
             Timers.of(self._loop).arm(self)
+        if flags & CONTINUE and not self._going_on:
+            self._going_on = True
+            Turns.of(self._loop).add(self)
+
+    def _go_on(self) -> None:
+        """Have the session parse on: it used up what a turn of the loop allows."""
+        self._going_on = False
+        self._live.go_on(self._now())
+        self._react()
+
+    # --- memory ------------------------------------------------------------------
+
+    @property
+    def _memory(self) -> int:
+        """Bytes that messages of this connection take in memory, either way."""
+        if self._session is None:
+            return 0
+        return self._session.memory + int(self._wire.memory)
+
+    def _hold(self) -> None:
+        """Read no more from the peer, for the server is short of memory."""
+        self._live.hold()
+        self._react()
+
+    def _release(self) -> None:
+        """Read again."""
+        self._live.release(self._now())
+        self._react()
 
     def _hang_up(self, ending: int) -> None:
         self._flush()
@@ -227,7 +282,7 @@ class Link(Messaging, connection.Connection):
         for future, latency in session.take_pongs():
             if not future.done():
                 future.set_result(latency)
-        if session.ended is not None:
+        if session.is_over:
             for future in session.heartbeat.take_waiters():
                 if not future.done():
                     future.set_exception(session.exception())

@@ -1,13 +1,14 @@
 """Messaging, compiled: see ``messaging.py`` for what it does.
 
 Two things are different. ``recv()`` and ``send()`` return objects that behave like
-coroutines without being any; and the task that waits in ``recv()`` is resumed from the
+coroutines, and say so to who asks, without being any; and the task that waits in ``recv()`` is resumed from the
 callback that read its message, not in the next turn of the loop. asyncio takes anything
 with ``_asyncio_future_blocking`` for a future, so what is awaited (an `Operation`) and
 what it yields to the task (a `Waiter`) are two objects.
 """
 
 import asyncio
+import types
 
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
@@ -17,6 +18,7 @@ from longwire.asyncio.waiting cimport (
     Waiter,
     as_exception,
     mark_as_coroutine,
+    may_resume,
     owned,
     warn_unawaited,
 )
@@ -26,6 +28,7 @@ from longwire.session cimport Session
 from ..connection import BytesLike, as_wanted
 from ..errors import ConnectionClosedOK, InvalidState
 from ..session import CORK
+from .standing import frame_of, recv, send, serving
 from .usage import UNBROKEN, busy, elsewhere
 
 __all__ = ["Messaging"]
@@ -94,7 +97,7 @@ cdef class Messaging(Receiver):
 
     def feed(self, bytes data):
         """Bytes came. What they cause to be sent leaves in one write."""
-        cdef bint direct = _current_task(self._loop) is None
+        cdef bint direct = may_resume(self._loop) and _current_task(self._loop) is None
         try:
             self.take_bytes(data, self._now(), direct)
         except (KeyboardInterrupt, SystemExit) as exc:
@@ -356,8 +359,36 @@ cdef class Operation:
         return names[type(self).__name__]
 
     @property
+    def __class__(self):
+        """What ``isinstance()`` and so ``inspect.iscoroutine()`` go by.
+
+        The type of coroutines cannot be a base class. Who runs what a function returns
+        (anyio's task groups) may insist on it, and needs nothing that is not here.
+        """
+        return types.CoroutineType
+
+    @property
     def cr_running(self):
-        return False
+        """Whether code of somebody else's is running inside: an iterable's."""
+        return self.state == DELEGATING and getattr(self.delegate, "cr_running", False)
+
+    @property
+    def cr_suspended(self):
+        """Whether it has begun, and waits."""
+        return self.state not in (NEW, DONE) and not self.cr_running
+
+    @property
+    def cr_frame(self):
+        """A frame that says which function it is of; None when it is done."""
+        return None if self.state == DONE else frames[type(self).__name__]
+
+    @property
+    def cr_code(self):
+        return frames[type(self).__name__].f_code
+
+    @property
+    def cr_origin(self):
+        return None
 
     @property
     def cr_await(self):
@@ -411,7 +442,7 @@ cdef class Receiving(Operation):
                 return self.take(session)
             self.state = WAITING
             owner._receiving = True
-            session.streaming = False
+            session.intake.streaming = False
         elif self.state != WAITING:
             return Operation.step(self)
         owner._reader = None
@@ -539,6 +570,11 @@ async def next_of(owner):
 cdef dict names = {
     "Receiving": "Connection.recv",
     "Sending": "Connection.send",
+}
+cdef dict frames = {
+    "Receiving": frame_of(recv),
+    "Sending": frame_of(send),
+    "Serving": frame_of(serving),
 }
 
 

@@ -20,7 +20,7 @@ from .network import wanted_engine
 from .usage import check_thread
 from .wire import Owner
 
-__all__ = ["Listener", "Transport", "Wire", "adopt", "is_available"]
+__all__ = ["Listener", "Transport", "Wire", "adopt", "can_watch", "is_available"]
 
 if TYPE_CHECKING:
     # What sockets.pyx has.
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     class Socket:
         closing: bool
         is_reading: bool
+        lost: bool
         write_limits: tuple[int, int]
         receiver: object
 
@@ -73,6 +74,11 @@ def is_available(loop: asyncio.AbstractEventLoop) -> bool:
     """
     if wanted_engine() != "native" or not found:
         return False
+    return can_watch(loop)
+
+
+def can_watch(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether ``loop`` can watch a descriptor."""
     # Windows' proactor has the method and cannot do it.
     return type(loop).add_reader is not asyncio.AbstractEventLoop.add_reader
 
@@ -97,6 +103,15 @@ class Wire(Socket, wire.Wire):
         """Have bytes go to the owner without a detour through Python."""
         self.receiver = self.owner
 
+    def writing_failed(self, exc: OSError) -> None:
+        """Tell the owner, who has put off reading, that TCP is gone."""
+        # Not at once: the owner is at work, it has just written.
+        self.loop.call_soon(self._tell_cut, exc)
+
+    def _tell_cut(self, exc: OSError) -> None:
+        if not self.lost:
+            self.owner.cut(exc)
+
     @property
     def transport(self) -> asyncio.Transport:
         """What looks like a transport of asyncio; made at the first look."""
@@ -118,7 +133,10 @@ class Wire(Socket, wire.Wire):
 
 
 class Listener(NativeListener):
-    """A listening socket of the reactor; ``accepted`` gets (descriptor, peer)."""
+    """A listening socket of the reactor; ``accepted`` gets (descriptor, peer).
+
+    It raises OSError where the system does not watch one more descriptor.
+    """
 
     def __init__(
         self,
@@ -126,7 +144,7 @@ class Listener(NativeListener):
         sock: Any,
         backlog: int,
         accepted: Callable[[int, Any], None],
-        exhausted: Callable[[OSError], None] | None,
+        exhausted: Callable[[OSError], None],
     ) -> None:
         self._family = sock.family
         self._tell_accepted = accepted
@@ -146,8 +164,7 @@ class Listener(NativeListener):
 
     def exhausted(self, exc: OSError) -> None:
         """Say that connections have to wait."""
-        if self._tell_exhausted is not None:
-            self._tell_exhausted(exc)
+        self._tell_exhausted(exc)
 
 
 def adopt(old: wire.Wire, owner: Owner) -> wire.Wire:

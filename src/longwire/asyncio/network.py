@@ -12,9 +12,9 @@ import os
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["ENGINES", "method_of", "wanted_engine"]
+__all__ = ["ENGINES", "Tls", "method_of", "take_tls", "wanted_engine"]
 
 ENGINES = ("native", "transport")
 
@@ -23,6 +23,26 @@ try:
     import aiofastnet
 except ImportError:
     aiofastnet = None
+
+
+class Tls(NamedTuple):
+    """What a server was told of TLS."""
+
+    context: ssl.SSLContext
+    options: dict[str, Any]
+    """The loop's own keywords for it."""
+
+
+def take_tls(kwargs: dict[str, Any]) -> Tls | None:
+    """Remove and return what concerns TLS in the keywords of ``serve()``."""
+    context = kwargs.pop("ssl", None)
+    if context is None:
+        return None  # the loop itself refuses TLS options without a context
+    if not isinstance(context, ssl.SSLContext):
+        kind = type(context).__name__
+        raise TypeError(f"ssl must be an ssl.SSLContext or None, not {kind}")
+    names = ("ssl_handshake_timeout", "ssl_shutdown_timeout")
+    return Tls(context, {name: kwargs.pop(name) for name in names if name in kwargs})
 
 
 def method_of(

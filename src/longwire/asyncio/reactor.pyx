@@ -21,6 +21,8 @@ from cpython.ref cimport Py_XDECREF
 from libc.errno cimport errno
 from libc.stdint cimport uint64_t
 
+from longwire.asyncio.waiting cimport may_resume
+
 cdef extern from "Python.h":
     PyObject* new_bytes "PyBytes_FromStringAndSize"(const char*, Py_ssize_t) except NULL
     int resize_bytes "_PyBytes_Resize"(PyObject**, Py_ssize_t) except -1
@@ -226,7 +228,7 @@ cdef class Reactor:
     def _batch(self):
         if self._foreign:
             self._take_over()
-        self._direct = _current_task(self.loop) is None
+        self._direct = may_resume(self.loop) and _current_task(self.loop) is None
         self.working = True
         try:
             self._work()

@@ -7,13 +7,12 @@ is in ``server_connection.py``.
 from __future__ import annotations
 
 import asyncio
-import collections
 import inspect
 import logging
 import os
 import random
 import socket
-import ssl as ssl_module
+import warnings
 from collections.abc import (
     Awaitable,
     Callable,
@@ -23,7 +22,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import Any, NamedTuple, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from ..accepting import (
     CLOSING,
@@ -31,6 +30,7 @@ from ..accepting import (
     ServerSettings,
     server_settings,
 )
+from ..admission import Admission
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
@@ -48,8 +48,8 @@ from ..settings import (
     timeouts_from,
 )
 from . import native, transport
-from .listening import Listening
-from .network import method_of
+from .listening import Listening, listen
+from .network import Tls, take_tls
 from .server_connection import ServerConnection
 from .usage import check_loop, check_thread
 
@@ -66,17 +66,9 @@ ProcessResponse = Callable[
     Awaitable[Response | None] | Response | None,
 ]
 
-_MAX_CROWDED = 64
-"""Connections over a limit that are told so at one time; more are cut off."""
-
 
 # What a task passes on without having failed.
 _ENDS_OF_THE_PROGRAM = (KeyboardInterrupt, SystemExit, GeneratorExit)
-
-
-class _Tls(NamedTuple):
-    context: ssl_module.SSLContext
-    options: dict[str, Any]
 
 
 class Server:
@@ -88,15 +80,17 @@ class Server:
     that makes the listening :class:`asyncio.Server`.
     """
 
+    _unused = False  # what serve() has made: nobody started it yet
+
     def __init__(
         self,
-        create_server: Callable[[], Coroutine[Any, Any, Listening]],
+        create_server: Callable[[Server], Coroutine[Any, Any, Listening]],
         handler: Handler,
         logger: LoggerLike | None = None,
         *,
         settings: ServerSettings | None = None,
         create_connection: Callable[..., ServerConnection] | None = None,
-        tls: _Tls | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self.handler = handler
         self.logger = logger or logging.getLogger("longwire.server")
@@ -104,6 +98,7 @@ class Server:
         self._settings = settings or ServerSettings()
         self._create_connection = create_connection
         self._tls = tls
+        # Where the loop does TLS, this is set to False: see listening.py.
         self._starts_tls = tls is not None
         self._server: Listening | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,13 +106,20 @@ class Server:
         self._closing = False
         self._draining = False
         self._tasks: dict[ServerConnection, asyncio.Task[None]] = {}
-        self._per_address: collections.Counter[str] = collections.Counter()
         self._open: set[ServerConnection] = set()
-        self._crowded = 0
+        self._admission = Admission(self._settings.limits)
         # Handlers whose author was told that they serve one message only.
         self._told: set[str] = set()
         self._closed: asyncio.Event = asyncio.Event()
         self._stopped: asyncio.Event = asyncio.Event()
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if self._unused:
+            warn(
+                "serve() was never awaited or entered: its server has not listened",
+                RuntimeWarning,
+                source=self,
+            )
 
     # --- starting ----------------------------------------------------------------
 
@@ -134,6 +136,7 @@ class Server:
         await self.wait_closed()
 
     async def _start(self) -> Self:
+        self._unused = False
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         check_loop(self._loop, "server")
@@ -141,7 +144,7 @@ class Server:
             self._starting = asyncio.Lock()
         async with self._starting:
             if self._server is None and not self._closing:
-                self._server = await self._create_server()
+                self._server = await self._create_server(self)
                 if self._closing:  # while its address was looked up
                     self._server.close()
                 for sock in self._server.sockets:
@@ -252,8 +255,9 @@ class Server:
 
         ``batch`` connections at a time are closed with ``code`` and ``reason``, in a
         random order and with pauses of about ``interval`` seconds, so that they do not
-        all come back to the next server at once. What is left after ``timeout``
-        seconds is cut off: its handlers are cancelled.
+        all come back to the next server at once. Connections of :class:`rpc.Server`
+        end when the calls under way have. What is left after ``timeout`` seconds is cut
+        off: its handlers are cancelled.
 
         Until the last connection has ended, every new request is answered with 503,
         that for ``health`` too, so that a load balancer learns of it. With
@@ -296,7 +300,10 @@ class Server:
             some, left = left[:batch], left[batch:]
             for ws in some:
                 if ws._live.is_open:
-                    ws._start_close(code, reason)
+                    if ws.on_drain is None:
+                        ws._start_close(code, reason)
+                    else:
+                        ws.on_drain(code, reason)
             if left:
                 await asyncio.sleep(interval * random.uniform(0.5, 1.5))
 
@@ -304,6 +311,7 @@ class Server:
         if self._closing:
             return
         self._closing = True
+        self._unused = False
         if self._server is not None:
             self.logger.info("server closing")
             self._server.close()
@@ -364,36 +372,21 @@ class Server:
     def _exhausted(self, exc: OSError) -> None:
         self.logger.error("server cannot accept connections for a while: %s", exc)
 
-    def _loop_tls(self, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
-        """Return what ``create_server`` has to know of TLS: nothing, where we start it.
-
-        asyncio's own TLS server says nothing of failures and knows nothing of our
-        limits. Other loops (uvloop) read before a connection can be turned to TLS, so
-        there it has to do.
-        """
-        if self._tls is None or isinstance(loop, asyncio.BaseEventLoop):
-            return {}
-        self._starts_tls = False
-        options = {"ssl": self._tls.context, **self._tls.options}
-        if self._settings.timeouts.open:
-            options.setdefault("ssl_handshake_timeout", self._settings.timeouts.open)
-        return options
-
     def _admit(self, ws: ServerConnection) -> None:
         """Start serving a connection that was just accepted, or cut it off."""
         assert ws.wire is not None
-        limits, address = self._settings.limits, ws._address
-        if _reached(len(self._tasks) - self._crowded, limits.connections) or _reached(
-            self._per_address[address] if address else 0,
-            limits.connections_per_address,
-        ):
-            if self._crowded >= _MAX_CROWDED:
+        admission, address = self._admission, ws._address
+        limit = admission.reached(address)
+        if limit is None:
+            admission.enter(address)
+        else:
+            news = admission.news_of(limit, address)
+            if news is not None:
+                self.logger.warning("server refuses connections: %s", news)
+            if not admission.enter_crowded():
                 ws.wire.abort()
                 return
             ws._crowded = True
-            self._crowded += 1
-        elif address:
-            self._per_address[address] += 1
         if self._starts_tls:
             # The first bytes are for TLS, which starts in a moment.
             ws.transport.pause_reading()
@@ -412,15 +405,12 @@ class Server:
 
     def _release(self, ws: ServerConnection, task: asyncio.Task[None]) -> None:
         """A connection's task has ended."""
-        address = ws._address
         del self._tasks[ws]
         self._open.discard(ws)
         if ws._crowded:
-            self._crowded -= 1
-        elif address:
-            self._per_address[address] -= 1
-            if not self._per_address[address]:
-                del self._per_address[address]
+            self._admission.leave_crowded()
+        else:
+            self._admission.leave(ws._address)
         exc = None if task.cancelled() else task.exception()
         if exc is not None and not isinstance(exc, _ENDS_OF_THE_PROGRAM):
             ws.logger.error("connection task failed", exc_info=exc)
@@ -459,10 +449,6 @@ class _WaitClosed:
 
 def _not_started() -> RuntimeError:
     return RuntimeError("the server was not started: await it, or enter it")
-
-
-def _reached(count: int, limit: int | None) -> bool:
-    return limit is not None and count >= limit
 
 
 def _name_of(sock: socket.socket) -> str:
@@ -581,37 +567,24 @@ def serve(
     # For longwire.websockets, whose servers have names of former editions too.
     make_server: Callable[..., Server] = kwargs.pop("make_server", Server)
     _check_network(unix, kwargs)
-    tls = _take_tls(kwargs)
+    tls = take_tls(kwargs)
     if not unix:
         kwargs.update(host=host, port=port)
 
     start = kwargs.pop("start_serving", True)
 
-    async def listen() -> Listening:
-        loop = asyncio.get_running_loop()
-        name = "create_unix_server" if unix else "create_server"
-        create = method_of(loop, name, tls is not None)
-        options = server._loop_tls(loop)
-        # Asked first: it raises where the environment asks for nonsense.
-        by_reactor = native.is_available(loop) and tls is None
-        listening = Listening(
-            await create(server.make_wire, start_serving=False, **kwargs, **options),
-            kwargs.get("backlog", 100),
-            server._take if by_reactor else None,
-            server._exhausted,
-        )
-        if start:
-            await listening.start_serving()
-        return listening
+    async def create(server: Server) -> Listening:
+        return await listen(server, unix, kwargs, start)
 
     server = make_server(
-        listen,
+        create,
         cast(Handler, handler),
         settings.logger,
         settings=settings,
         create_connection=create_connection,
         tls=tls,
     )
+    server._unused = True
     return server
 
 
@@ -661,15 +634,3 @@ def _check_network(unix: bool, given: Mapping[str, Any]) -> None:
     if unix:
         known -= {"host", "port"}
     check_keywords("unix_serve" if unix else "serve", given, known)
-
-
-def _take_tls(kwargs: dict[str, Any]) -> _Tls | None:
-    """Remove and return what concerns TLS, which we start ourselves."""
-    context = kwargs.pop("ssl", None)
-    if context is None:
-        return None  # the loop itself refuses TLS options without a context
-    if not isinstance(context, ssl_module.SSLContext):
-        kind = type(context).__name__
-        raise TypeError(f"ssl must be an ssl.SSLContext or None, not {kind}")
-    names = ("ssl_handshake_timeout", "ssl_shutdown_timeout")
-    return _Tls(context, {name: kwargs.pop(name) for name in names if name in kwargs})

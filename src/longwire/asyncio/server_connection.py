@@ -47,6 +47,8 @@ _LINGER = 1.0
 _LEFT_GRACE = 1.0
 """Seconds that callbacks of the opening handshake may still take when the client has
 gone: a client that has only ended its own direction may yet read the answer."""
+_CROWDED_TIME = 2.0
+"""Seconds in which a connection over a limit has to ask, to be told so."""
 _LINGER_READS = 64
 """Reads of what a refused peer still sends, for the same purpose."""
 
@@ -63,6 +65,11 @@ class ServerConnection(Connection):
     _logger_name = "longwire.server"
 
     username: str | None = None
+
+    on_drain: Callable[[int, str], None] | None = None
+    """Called with code and reason in place of closing, when the server is drained: it
+    lets what is under way end and closes the connection then. :mod:`longwire.rpc` has
+    one. None closes at once."""
 
     _crowded = False
     _accepted_at = 0.0
@@ -213,6 +220,9 @@ class ServerConnection(Connection):
             # The server closed before this task had its first turn.
             return self._accepted_at
         seconds = self._settings.timeouts.open
+        if self._crowded:
+            # Few may be told at one time: who says nothing must not keep out the rest.
+            seconds = _CROWDED_TIME if seconds is None else min(seconds, _CROWDED_TIME)
         return None if seconds is None else self._accepted_at + seconds
 
     def _why_unavailable(self) -> str | None:

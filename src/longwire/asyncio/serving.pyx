@@ -47,6 +47,8 @@ cdef class Serving(Operation):
     @property
     def cr_frame(self):
         """The frame of who is at work, the handler's as a rule."""
+        if self.state == NEW:
+            return Operation.cr_frame.__get__(self)
         return getattr(self.delegate, "cr_frame", None)
 
     @property

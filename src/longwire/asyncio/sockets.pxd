@@ -26,6 +26,7 @@ cdef class Socket(Descriptor):
     cdef int _flush(self) except -1
     cdef int _sent(self, Py_ssize_t size) except -1
     cdef int _fail_writing(self, int error) except -1
+    cdef bint _has_input(self) except -1
     cdef int ease(self) except -1
     cdef int _read(self) except -1
     cdef int _want(self) except -1

@@ -31,11 +31,13 @@ from longwire.asyncio.reactor cimport (
     os_error,
 )
 
+from .usage import ACCEPT_PAUSE
+
 cdef extern from "Python.h":
     char* bytes_at "PyBytes_AS_STRING"(PyObject*)
 
 cdef extern from "poller.h" nogil:
-    int LW_READ, LW_WRITE, LW_BROKEN, LW_NOSIGNAL
+    int LW_READ, LW_WRITE, LW_BROKEN, LW_NOSIGNAL, MSG_PEEK
     ctypedef unsigned int socklen_t
     struct sockaddr:
         pass
@@ -51,9 +53,6 @@ cdef extern from "poller.h" nogil:
     int listen(int fd, int backlog)
     int close(int fd)
 
-PAUSE = 1.0
-"""Seconds without accepting after the process has run out of descriptors or memory."""
-
 cdef enum:
     ACCEPTS = 64  # connections accepted at one time from one socket
     PIECES = 64  # written by one system call
@@ -65,7 +64,8 @@ cdef class Socket(Descriptor):
     ``fd`` is not blocking and belongs to it from now on. A subclass has the methods of
     :class:`asyncio.Protocol`: ``data_received``, which is called while there is no
     ``receiver``, ``eof_received``, ``connection_lost``, ``pause_writing`` and
-    ``resume_writing``.
+    ``resume_writing``; and ``writing_failed(exc)``, for a peer that is gone while
+    reading is paused: what it sent before is there to be read, and then the end.
     """
 
     def __init__(self, loop, int fd):
@@ -281,11 +281,22 @@ cdef class Socket(Descriptor):
         self._broken = True
         self._queue = None
         self.unsent = 0
-        if self._paused or self._got_eof or self.closing:
+        if self._got_eof or self.closing or (self._paused and not self._has_input()):
             self._end(os_error(error))
+        elif self._paused:
+            self.writing_failed(os_error(error))
         else:
             self._want()
         return 0
+
+    cdef bint _has_input(self) except -1:
+        """Return whether something came that was not read."""
+        cdef char byte
+        return recv(self.fd, &byte, 1, MSG_PEEK) > 0
+
+    def writing_failed(self, exc):
+        """Nothing can be sent any more; reading is paused."""
+        self._end(exc)
 
     def set_write_limits(self, high, low):
         """Set the marks of ``pause_writing`` and ``resume_writing``, in bytes."""
@@ -357,6 +368,15 @@ cdef class Socket(Descriptor):
         return self._low, self._high
 
     @property
+    def memory(self):
+        """Bytes of memory that unsent bytes take, with the objects that hold them."""
+        if self._queue is None:
+            return 0
+        # What was sent of the first is still in memory; an object has 33 bytes more, and
+        # its place in the list 9.
+        return self.unsent + self._offset + 42 * (len(self._queue) - self._head)
+
+    @property
     def lost(self):
         """Whether the descriptor is closed."""
         return self.fd < 0
@@ -396,7 +416,7 @@ cdef class Listener(Descriptor):
 
     The descriptor is somebody else's, and stays open. ``exhausted(exc)`` is called when
     the process has no descriptor or memory for one more; it then goes on after
-    ``PAUSE`` seconds.
+    ``ACCEPT_PAUSE`` seconds.
     """
 
     def __init__(self, loop, int fd, int backlog, accepted):
@@ -414,12 +434,17 @@ cdef class Listener(Descriptor):
                 return 0  # stopped by the last one accepted
             fd = lw_accept(self.fd, NULL, NULL)
             if fd >= 0:
-                self._accepted(fd)
+                try:
+                    self._accepted(fd)
+                except OSError as exc:
+                    # The system will watch no more descriptors: it is the same with all.
+                    self._back_off(exc)
+                    return 0
             elif errno == EAGAIN:
                 self._told = False
                 return 0
             elif errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
-                self._back_off(errno)
+                self._back_off(os_error(errno))
                 return 0
             elif errno in (EBADF, EINVAL, ENOTSOCK):
                 # Somebody took the socket from us: that does not get better, and the
@@ -428,13 +453,13 @@ cdef class Listener(Descriptor):
             # Else the one who came is gone already, or an error of the network's.
         return 0
 
-    def _back_off(self, error):
+    def _back_off(self, exc):
         self.reactor.change(self, 0)
-        self._again = self.reactor.loop.call_later(PAUSE, self._go_on)
+        self._again = self.reactor.loop.call_later(ACCEPT_PAUSE, self._go_on)
         if not self._told:
             # Once for each time that it lasts, not for each attempt.
             self._told = True
-            self.exhausted(os_error(error))
+            self.exhausted(exc)
 
     def _lose(self, error):
         self.stop()

@@ -6,6 +6,8 @@ The other wire is ``native.py``, over the reactor.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from typing import Any, cast
 
@@ -13,7 +15,10 @@ from . import wire
 from .network import method_of
 from .wire import Owner
 
-__all__ = ["Wire"]
+__all__ = ["SALVAGED", "Wire"]
+
+SALVAGED = 262144
+"""Bytes that are still read of a connection that asyncio gives up: one read of its."""
 
 
 class Wire(wire.Wire, asyncio.Protocol):
@@ -37,9 +42,32 @@ class Wire(wire.Wire, asyncio.Protocol):
         self.owner.wire_made()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Pass the loss on."""
+        """Pass the loss on, after what the peer sent before it."""
+        if exc is not None and self._switched and not self.tls_begun:
+            self._salvage()
         self.lost = True
         super().connection_lost(exc)
+
+    def _salvage(self) -> None:
+        """Read what the system has of what came, where asyncio does not.
+
+        A write that fails has it close the socket, though the peer may have sent a lot
+        before it left. How much is there depends on how long reading was paused.
+        """
+        below = self.get_extra_info("socket")
+        data = b""
+        try:
+            with socket.socket(fileno=os.dup(below.fileno())) as copy:
+                copy.setblocking(False)
+                while len(data) < SALVAGED:
+                    more = copy.recv(SALVAGED - len(data))
+                    if not more:
+                        break
+                    data += more
+        except (AttributeError, OSError, ValueError):
+            pass  # there is nothing more, or no socket any more
+        if data:
+            self.owner.feed(data)
 
     async def start_tls(self, context: ssl.SSLContext, **options: Any) -> None:
         """Go on encrypted; ``options`` are those of the loop's ``start_tls()``.
@@ -80,6 +108,11 @@ class Wire(wire.Wire, asyncio.Protocol):
     def unsent(self) -> int:
         """Bytes written that the kernel has not taken yet."""
         return 0 if self.lost else self.transport.get_write_buffer_size()
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that unsent bytes take."""
+        return self.unsent
 
     def pause(self) -> None:
         """Stop reading: the kernel's buffer fills and stops the peer."""

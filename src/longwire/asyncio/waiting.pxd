@@ -17,6 +17,7 @@ cdef class Waiter:
     cdef int run(self, callback, context) except -1
 
 
+cdef bint may_resume(loop) except -1
 cdef int warn_unawaited(name) except -1
 cdef object as_exception(kind, value, traceback)
 cdef object owned(PyObject* result)

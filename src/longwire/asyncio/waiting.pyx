@@ -13,6 +13,9 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
 cdef extern from "Python.h":
+    ctypedef struct PyTypeObject:
+        unsigned int tp_version_tag  # another one after each change of the type
+    PyTypeObject* Py_TYPE(PyObject* value)
     void Py_DECREF(PyObject* value)
     int PyContext_Enter(PyObject* context) except -1
     int PyContext_Exit(PyObject* context) except -1
@@ -139,6 +142,54 @@ cdef class Waiter:
         finally:
             PyContext_Exit(<PyObject*>context)
         return 0
+
+
+# --- loops that run within themselves --------------------------------------------
+
+# Where a handler can run the loop that runs it, none may be resumed from a callback of
+# that loop: while the handler runs the loop, the callback would not be called again,
+# and what is to leave at its end would wait. asyncio's own loops and uvloop refuse to
+# be nested; nest_asyncio, and debuggers with it, patch asyncio's; others may allow it.
+
+_STOCK = ("asyncio", "uvloop")
+_RUNNERS = ("run_forever", "run_until_complete", "_run_once")
+
+cdef PyTypeObject* _kind = NULL
+cdef unsigned int _version = 0
+cdef bint _may_resume = False
+
+
+cdef bint may_resume(loop) except -1:
+    """Return whether tasks may be resumed from a callback of ``loop``.
+
+    Asked for each batch of reads, for a loop may be patched while it runs: two compares
+    as long as its type stays as it is.
+    """
+    cdef PyTypeObject* kind = Py_TYPE(<PyObject*>loop)
+    if kind is not _kind or kind.tp_version_tag != _version or _version == 0:
+        look_at_kind(loop)
+    return _may_resume
+
+
+cdef int look_at_kind(loop) except -1:
+    global _kind, _version, _may_resume
+    kind = type(loop)
+    found = kind.__module__.partition(".")[0] in _STOCK
+    for name in _RUNNERS:
+        found = found and _is_stock(kind, name)
+    _may_resume = found
+    _kind = Py_TYPE(<PyObject*>loop)
+    _version = _kind.tp_version_tag
+    return 0
+
+
+def _is_stock(kind, name):
+    """Return whether a method is asyncio's own or uvloop's, or is not there."""
+    if getattr(kind, name, None) is None:  # this also has the type get its version
+        return True
+    home = next(base for base in kind.__mro__ if name in vars(base))
+    module = getattr(vars(home)[name], "__module__", None) or home.__module__
+    return module.partition(".")[0] in _STOCK
 
 
 # --- operations ------------------------------------------------------------------

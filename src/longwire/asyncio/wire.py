@@ -35,6 +35,9 @@ class Owner(Protocol):
     def lost(self, exc: BaseException | None) -> None:
         """TCP is gone, after ``switch()``."""
 
+    def cut(self, exc: BaseException) -> None:
+        """TCP is gone, but not all that came before is read yet; ``lost()`` follows."""
+
     def write_paused(self) -> None:
         """More unsent bytes wait than the high mark allows."""
 
@@ -48,7 +51,7 @@ class _Nobody:
     def _ignore(self, *told: object) -> None:
         pass
 
-    wire_made = peer_left = feed = eof = lost = _ignore
+    wire_made = peer_left = feed = eof = lost = cut = _ignore
     write_paused = write_resumed = _ignore
 
 
@@ -201,6 +204,9 @@ class Wire:
 
         @property
         def unsent(self) -> int: ...
+
+        @property
+        def memory(self) -> int: ...
 
         @property
         def is_tls(self) -> bool: ...

@@ -132,7 +132,10 @@ def call_command(
     if insecure and uri.lower().startswith("wss:"):
         options["ssl"] = insecure_context()
 
+    waiting_for = f"{escape(name)} was not sent: no connection"
+
     async def run() -> None:
+        nonlocal waiting_for
         client = rpc.Client(
             uri,
             wire=wire,
@@ -142,6 +145,7 @@ def call_command(
         )
         async with client, asyncio.timeout(timeout or None) as patience:
             await client.connected()
+            waiting_for = "no answer"
             if stream:
                 patience.reschedule(None)
                 await _print_items(client, name, params)
@@ -154,7 +158,7 @@ def call_command(
         try:
             asyncio.run(run())
         except TimeoutError:
-            raise TimeoutError(f"no answer within {timeout:g} seconds") from None
+            raise TimeoutError(f"{waiting_for} within {timeout:g} seconds") from None
 
 
 async def _print_items(client: Client, name: str, params: Any) -> None:

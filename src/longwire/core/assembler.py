@@ -24,7 +24,8 @@ class Assembler:
 
     ``kind`` is the opcode of the message; ``open`` says that it goes on in another
     frame; ``held`` is what its unfinished frame has brought so far, ``tail`` the
-    beginning of a character that the frames before it ended in.
+    beginning of a character that the frames before it ended in. While the codec has
+    inflated what it may in this turn of the event loop, call ``go_on`` in the next.
     """
 
     def __init__(
@@ -46,6 +47,8 @@ class Assembler:
         self.fragments = 0
         self.held: Held | None = None
         self.tail = b""
+        # The frame is all there, but the codec has not inflated all of it yet.
+        self._inflating = False
 
     # --- the order of frames, and limits ---
 
@@ -97,16 +100,30 @@ class Assembler:
 
     def add(self, reader: FrameReader) -> None:
         """Hold what the reader has of the frame's payload; more of it is to come."""
-        if self.held is None:
-            self.held = Held(self.kind == _TEXT, self.tail)
         try:
             if self.compressed:
-                payload = self._inflate(reader.take(), False)
-                self.held.add(payload, 0, len(payload), b"", 0, -1)
+                self._hold(self._inflate(reader.take(), False), -1)
             else:
+                if self.held is None:
+                    self.held = Held(self.kind == _TEXT, self.tail)
                 self._count(reader.move_to(self.held))
         except UnicodeDecodeError as exc:
             raise _not_utf8(exc) from None
+        reader.trim()
+
+    def go_on(self, fin: bool) -> tuple[int, str | bytes, bool] | None:
+        """Inflate on; return the piece if that was the rest of its frame.
+
+        ``fin`` says whether the frame is the last of its message.
+        """
+        payload = self._inflate_on()
+        if self._inflating:
+            return self._finish_inflated(payload, fin)
+        try:
+            self._hold(payload, -1)
+        except UnicodeDecodeError as exc:
+            raise _not_utf8(exc) from None
+        return None
 
     def whole_text(self, reader: FrameReader) -> str:
         """Return the text of the frame the reader has; see ``is_plain_text``."""
@@ -115,13 +132,16 @@ class Assembler:
         except UnicodeDecodeError as exc:
             raise _not_utf8(exc) from None
 
-    def finish(self, reader: FrameReader) -> tuple[int, str | bytes, bool]:
-        """Return the piece (kind, data, fin) of the frame that the reader has whole."""
+    def finish(self, reader: FrameReader) -> tuple[int, str | bytes, bool] | None:
+        """Return the piece (kind, data, fin) of the frame that the reader has whole.
+
+        None: there is more to inflate of it, by ``go_on``.
+        """
         fin = reader.fin
+        if self.compressed:
+            return self._finish_inflated(self._inflate(reader.take(), fin), fin)
         if self.held is not None:
             return self._finish_held(reader, self.held, fin)
-        if self.compressed:
-            return self._piece(self._inflate(reader.take(), fin), fin)
         self._count(reader.remaining)
         if self.kind == _TEXT and not self.tail:
             text = reader.take_ascii()
@@ -130,12 +150,16 @@ class Assembler:
                 return (_TEXT, text, fin)
         return self._piece(reader.take(), fin)
 
-    def finish_with(self, payload: bytes, fin: bool) -> tuple[int, str | bytes, bool]:
-        """Return the piece (kind, data, fin) of a frame of which this is all."""
+    def finish_with(
+        self, payload: bytes, fin: bool
+    ) -> tuple[int, str | bytes, bool] | None:
+        """Return the piece (kind, data, fin) of a frame of which this is all.
+
+        None: there is more to inflate of it, by ``go_on``.
+        """
         if self.compressed:
-            payload = self._inflate(payload, fin)
-        else:
-            self._count(len(payload))
+            return self._finish_inflated(self._inflate(payload, fin), fin)
+        self._count(len(payload))
         return self._piece(payload, fin)
 
     def clear(self) -> None:
@@ -143,10 +167,19 @@ class Assembler:
         self.open = False
         self.held = None
         self.tail = b""
+        self._inflating = False
+        if self.codec is not None:
+            self.codec.stop()
 
     def waiting(self) -> int:
         """Return how many bytes are held that were not delivered."""
-        return len(self.tail) if self.held is None else self.held.size
+        size = len(self.tail) if self.held is None else self.held.size
+        return size if self.codec is None else size + self.codec.waiting()
+
+    def memory(self) -> int:
+        """Return the bytes of memory that they take."""
+        size = 0 if self.held is None else self.held.memory()
+        return size if self.codec is None else size + self.codec.waiting()
 
     def _count(self, size: int) -> None:
         self.frame_size += size
@@ -154,19 +187,54 @@ class Assembler:
 
     def _inflate(self, payload: bytes, fin: bool) -> bytes:
         """Return the payload decompressed, within what the limits leave."""
-        left = self.max_message - self.size
-        whole = left <= self.max_fragment - self.frame_size
-        if not whole:
-            left = self.max_fragment - self.frame_size
         assert self.codec is not None
         try:
-            payload = self.codec.decompress(payload, fin, left)
+            payload = self.codec.decompress(payload, fin, self._left())
         except PayloadTooBig:
-            if whole:
-                raise PayloadTooBig(None, self.max_message, self.size) from None
-            raise PayloadTooBig(None, self.max_fragment, limit="fragment") from None
+            raise self._too_big() from None
         self._count(len(payload))
         return payload
+
+    def _inflate_on(self) -> bytes:
+        """Return more of what was given to ``_inflate``."""
+        assert self.codec is not None
+        try:
+            payload = self.codec.go_on(self._left())
+        except PayloadTooBig:
+            raise self._too_big() from None
+        self._count(len(payload))
+        return payload
+
+    def _left(self) -> int:
+        return min(self.max_message - self.size, self.max_fragment - self.frame_size)
+
+    def _too_big(self) -> PayloadTooBig:
+        if self.max_message - self.size <= self.max_fragment - self.frame_size:
+            return PayloadTooBig(None, self.max_message, self.size)
+        return PayloadTooBig(None, self.max_fragment, limit="fragment")
+
+    def _hold(self, payload: bytes, more: int) -> None:
+        """Keep a part of the frame; ``more`` is 0 for the last, else -1."""
+        if self.held is None:
+            self.held = Held(self.kind == _TEXT, self.tail)
+        self.held.add(payload, 0, len(payload), b"", 0, more)
+
+    def _finish_inflated(
+        self, payload: bytes, fin: bool
+    ) -> tuple[int, str | bytes, bool] | None:
+        """Return the piece that ends with this payload; None if more is to come."""
+        assert self.codec is not None
+        self._inflating = self.codec.pending
+        if self.held is None and not self._inflating:
+            return self._piece(payload, fin)
+        try:
+            self._hold(payload, -1 if self._inflating else 0)
+        except UnicodeDecodeError as exc:
+            raise _not_utf8(exc) from None
+        if self._inflating:
+            return None
+        assert self.held is not None
+        return self._give_held(self.held, fin)
 
     def _piece(self, payload: bytes, fin: bool) -> tuple[int, str | bytes, bool]:
         """Return the piece for a frame whose payload came in one read."""
@@ -188,19 +256,21 @@ class Assembler:
         self, reader: FrameReader, held: Held, fin: bool
     ) -> tuple[int, str | bytes, bool]:
         """Return the piece for a frame whose beginning is held."""
-        self.open = not fin
-        self.held = None
         try:
-            if self.compressed:
-                payload = self._inflate(reader.take(), fin)
-                held.add(payload, 0, len(payload), b"", 0, 0)
-            else:
-                self._count(reader.move_to(held))
-            self.tail = held.tail
-            if fin and self.tail:
-                self.tail.decode()  # raises: the text ends inside a character
+            self._count(reader.move_to(held))
         except UnicodeDecodeError as exc:
             raise _not_utf8(exc) from None
+        return self._give_held(held, fin)
+
+    def _give_held(self, held: Held, fin: bool) -> tuple[int, str | bytes, bool]:
+        self.open = not fin
+        self.held = None
+        self.tail = held.tail
+        if fin and self.tail:
+            try:
+                self.tail.decode()  # raises: the text ends inside a character
+            except UnicodeDecodeError as exc:
+                raise _not_utf8(exc) from None
         return (self.kind, held.take(), fin)
 
 

@@ -4,6 +4,10 @@ cimport cython
 cdef dict _POOL
 cdef int _POOLED
 cdef Py_ssize_t _LONG
+cdef Py_ssize_t _SLICE
+cdef Py_ssize_t _UNLIMITED
+cdef Py_ssize_t _END
+cdef int _MAX_ENDS
 
 
 @cython.final
@@ -29,6 +33,11 @@ cdef class Codec:
     cdef readonly Py_ssize_t shared_at
     cdef readonly int shared_run
     cdef bint _pooled
+    cdef public Py_ssize_t allowance
+    cdef readonly bint pending
+    cdef bytes _input
+    cdef Py_ssize_t _at
+    cdef bint _fin
     cdef object _decompressobj
     cdef object _deflater
     cdef object _inflater
@@ -37,21 +46,28 @@ cdef class Codec:
     cdef bint _ended_early
 
     cpdef bint should_compress(self, Py_ssize_t size) except -1
-    @cython.locals(data=bytes)
     cpdef bytes compress(self, payload, bint fin)
+    @cython.locals(data=bytes)
+    cdef bytes _compress(self, payload, bint fin)
     cdef _new_deflater(self)
     cpdef bint prefers_own(self, Py_ssize_t size) except -1
     cpdef bytes compress_for_many(self, bytes payload)
     cpdef bint follows(self, Stream stream, Py_ssize_t at) except -1
     cpdef share(self, Stream stream, Py_ssize_t at)
     cpdef forget(self)
-    @cython.locals(data=bytes, out=bytes)
     cpdef bytes decompress(self, bytes payload, bint fin, max_size)
+    @cython.locals(left=Py_ssize_t, out=bytes, parts=list)
+    cpdef bytes go_on(self, max_size)
+    cpdef Py_ssize_t waiting(self)
+    cpdef stop(self)
+    @cython.locals(bits=int)
     cdef _new_inflater(self)
-    @cython.locals(out=bytes)
-    cdef bytes _inflate(self, bytes data, budget)
-    @cython.locals(piece=bytes, size=Py_ssize_t, pos=Py_ssize_t)
-    cdef bytes _read_on(self, bytes out, bytes rest, bint fin, max_size)
+    @cython.locals(data=bytes, out=bytes, limit=Py_ssize_t)
+    cdef bytes _inflate(self, Py_ssize_t left)
+    cdef _begin_anew(self)
+    @cython.locals(limit=Py_ssize_t)
+    cdef Py_ssize_t _limit(self, Py_ssize_t left)
+    cdef _spend(self, Py_ssize_t amount)
     cdef _count_end(self)
     @cython.locals(size=Py_ssize_t)
     cdef _note(self, bytes out)

@@ -17,9 +17,15 @@ from .backends import ERRORS, Maker, makers
 TAIL = b"\x00\x00\xff\xff"
 # What follows an early end is inflated in slices, for each end copies what is left.
 _SLICE = 4096
-# Ends of the deflate stream in one message; each costs a new context.
-_MAX_ENDS = 4096
-_UNLIMITED = (1 << 63) - 1
+# Early ends of the deflate stream in one message. Who flushes with BFINAL, as section
+# 7.2.3.4 allows, does so once for a message, or once for each of its fragments.
+_MAX_ENDS = 16
+# Each costs a new inflater with the window of the last, 3 to 7 µs: as long as it takes
+# to inflate so many bytes of text (300 bytes/µs).
+_END = 2048
+_UNLIMITED = (1 << 62) - 1
+# How errors of zlib begin that say that memory ran out: no fault of the peer's.
+_NO_MEMORY = "Error -4 "
 # Bytes from which a message without context shrinks nearly as much as one with it:
 # 1 KiB of JSON to 0.36 of it instead of 0.19, 100 bytes to 0.89 instead of 0.20.
 _LONG = 1024
@@ -39,6 +45,10 @@ class Codec:
 
     ``compressobj`` and ``decompressobj``, if given, take the place of the backend's
     that was agreed on; they are called as those of :mod:`zlib` are.
+
+    ``allowance`` is how many bytes may be inflated before the event loop has its turn;
+    -1 is no limit. When it is used up, ``decompress`` returns what there is, and
+    ``pending`` says that ``go_on()`` returns more.
     """
 
     def __init__(
@@ -52,20 +62,23 @@ class Codec:
         server = (agreed.server_max_window_bits, agreed.server_no_context_takeover)
         peer = (agreed.client_max_window_bits, agreed.client_no_context_takeover)
         ours, theirs = (peer, server) if client else (server, peer)
-        # zlib makes a window of 9 when asked for 8, which a peer could not read.
-        _check_bits("our window", ours[0], 9)
-        _check_bits("the peer's window", theirs[0], 8)
+        _check_bits("our window", ours[0])
+        _check_bits("the peer's window", theirs[0])
         self.min_size = agreed.min_size
         self.our_bits, drop_ours = ours
         self.peer_bits, drop_theirs = theirs
         self.keeps_ours = not drop_ours
         self.keeps_theirs = not drop_theirs
         deflating, inflating = makers(agreed.backend, agreed.level)
+        if self.our_bits == 8:
+            # zlib has no window of 256 bytes. Its smallest has 512, of which it leaves
+            # the last 262 alone: what it makes is read with one of 256.
+            deflating = zlib.compressobj
         self._decompressobj = decompressobj or inflating
         # Equal for two codecs whose compressors may stand in for each other.
         self.kind: tuple[Any, ...] = (
             compressobj or deflating,
-            (agreed.level, zlib.DEFLATED, -self.our_bits, agreed.mem_level),
+            (agreed.level, zlib.DEFLATED, -max(self.our_bits, 9), agreed.mem_level),
         )
         self._pooled = not self.keeps_ours and compressobj is None
         self._deflater: Any = None
@@ -75,6 +88,11 @@ class Codec:
         self.shared: Stream | None = None
         self.shared_at = 0
         self.shared_run = 0
+        self.allowance = -1
+        self.pending = False
+        self._input = b""
+        self._at = 0  # where in _input to go on
+        self._fin = False
         # The last output, kept only where an early end of the deflate stream may call
         # for a new context that refers to it.
         self._window = bytearray()
@@ -87,6 +105,15 @@ class Codec:
 
     def compress(self, payload: bytes, fin: bool) -> bytes:
         """Return one fragment of a message, compressed; ``fin``: the last one."""
+        try:
+            return self._compress(payload, fin)
+        except BaseException:
+            # What it has taken in will not be sent: later messages must not refer to
+            # it. A new context refers to nothing.
+            self._deflater = None
+            raise
+
+    def _compress(self, payload: bytes, fin: bool) -> bytes:
         deflater = self._deflater
         if deflater is None:
             # A context that the peer shares with others is one ours knows nothing of:
@@ -147,6 +174,8 @@ class Codec:
         self.shared = None
         self._deflater = None
 
+    # --- inflating ---
+
     def decompress(self, payload: bytes, fin: bool, max_size: int) -> bytes:
         """Return one fragment of a message, or a part of one, decompressed.
 
@@ -155,68 +184,127 @@ class Codec:
         """
         if self._inflater is None:
             self._new_inflater()
-        data = payload + TAIL if fin else payload
+        self._input = payload + TAIL if fin else payload
+        self._at = 0
+        self._fin = fin
+        self.pending = True
+        return self.go_on(max_size)
+
+    def go_on(self, max_size: int) -> bytes:
+        """Return more of what ``decompress`` was given, while it is ``pending``.
+
+        ``max_size`` is what may still come, and the errors are the same.
+        """
+        # Not in one comparison: Cython gives up a reference too many where that fails.
+        left = -1
+        if max_size >= 0 and max_size < _UNLIMITED:
+            left = max_size
+        out = b""
+        parts: list[bytes] | None = None
         try:
-            if self._inflater.eof:
-                out = self._read_on(b"", data, fin, max_size)
-            else:
-                out = self._inflate(data, max_size)
-                if self._inflater.eof:
-                    rest = self._inflater.unused_data
-                    out = self._read_on(out, rest, fin, max_size)
-                elif self._ended_early or not fin:
-                    self._note(out)
+            while self.pending and self.allowance != 0:
+                out = self._inflate(left)
+                if left >= 0:
+                    left -= len(out)
+                if parts is not None:
+                    parts.append(out)
+                elif self.pending:
+                    parts = [out]
         except ERRORS as exc:
+            if str(exc).startswith(_NO_MEMORY):
+                raise MemoryError from exc
             raise ProtocolError(
                 f"compressed data is corrupt: {exc}", code=1007
             ) from None
-        if fin:
-            self._end_message()
-        return out
+        if not self.pending:
+            self._input = b""
+            if self._fin:
+                self._end_message()
+        return out if parts is None else b"".join(parts)
+
+    def waiting(self) -> int:
+        """Return how many bytes of input are held for ``go_on()``."""
+        return len(self._input)
+
+    def stop(self) -> None:
+        """Forget the message under way: nothing more is to be inflated."""
+        self.pending = False
+        self._input = b""
+        self._inflater = None
 
     def _new_inflater(self) -> None:
-        bits = self.peer_bits
+        # A window of 256 bytes is read with one of 512: zlib of old makes that when
+        # asked for 256, so there are peers that promise 8 and use 9.
+        bits = max(self.peer_bits, 9)
         if self._window:
             history = bytes(self._window[-(1 << bits) :])
             self._inflater = self._decompressobj(-bits, history)
         else:
             self._inflater = self._decompressobj(-bits)
 
-    def _inflate(self, data: bytes, budget: int) -> bytes:
-        """Return what the data inflates to; PayloadTooBig if over the budget."""
-        if budget < 0 or budget >= _UNLIMITED:
-            return self._inflater.decompress(data)  # type: ignore[no-any-return]
-        # One more than allowed, so that a budget of 0 is not zlib's "no limit".
-        out: bytes = self._inflater.decompress(data, budget + 1)
-        if len(out) > budget:
-            raise PayloadTooBig(None, budget)
+    def _inflate(self, left: int) -> bytes:
+        """Return what the inflater makes of the input in one call.
+
+        Sets ``pending``. Raises PayloadTooBig if that is more than ``left`` bytes.
+        """
+        data = self._input
+        if self._inflater.eof:
+            self._begin_anew()
+            # A peer that sends no empty block after its last leaves ours alone.
+            if self._fin and data[self._at :] == TAIL:
+                self.pending = False
+                return b""
+            if self.allowance == 0:
+                return b""
+        if self._ended_early:
+            data = data[self._at : self._at + _SLICE]
+        elif self._at:
+            data = data[self._at :]
+        limit = self._limit(left)
+        if limit:
+            out: bytes = self._inflater.decompress(data, limit)
+        else:
+            out = self._inflater.decompress(data)
+        if 0 <= left < len(out):
+            raise PayloadTooBig(None, left)
+        self._spend(len(out))
+        self._at += len(data)
+        if self._inflater.eof:
+            self._ended_early = True
+            self._at -= len(self._inflater.unused_data)
+        elif limit and len(out) == limit:
+            # There may be more, even if all of the input has been taken.
+            self._at -= len(self._inflater.unconsumed_tail)
+            self._note(out)
+            return out
+        self.pending = self._at < len(self._input)
+        if self._ended_early or self.pending or not self._fin:
+            self._note(out)
         return out
 
-    def _read_on(self, out: bytes, rest: bytes, fin: bool, max_size: int) -> bytes:
+    def _begin_anew(self) -> None:
         """Go on after a last block that came before the end of the message.
 
         Section 7.2.3.4: the peer flushed with BFINAL. What follows is another
         deflate stream, which may refer to what came before.
         """
-        parts = [out]
-        size = len(out)
-        pos = 0
-        self._ended_early = True
-        self._note(out)
-        while pos < len(rest):
-            if self._inflater.eof:
-                self._count_end()
-                self._new_inflater()
-                # A peer that sends no empty block after its last leaves ours alone.
-                if fin and rest[pos:] == TAIL:
-                    break
-            piece = rest[pos : pos + _SLICE]
-            out = self._inflate(piece, max_size - size if max_size >= 0 else -1)
-            pos += len(piece) - len(self._inflater.unused_data)
-            size += len(out)
-            parts.append(out)
-            self._note(out)
-        return b"".join(parts)
+        self._count_end()
+        self._spend(_END)
+        self._new_inflater()
+
+    def _limit(self, left: int) -> int:
+        """Return how much to have inflated at a time; 0 is zlib's "no limit"."""
+        limit = 0
+        if left >= 0:
+            # One more than allowed, for a budget of 0, and to see that it is exceeded.
+            limit = left + 1
+        if self.allowance > 0 and (limit == 0 or self.allowance < limit):
+            limit = self.allowance
+        return limit
+
+    def _spend(self, amount: int) -> None:
+        if self.allowance >= 0:
+            self.allowance = max(0, self.allowance - amount)
 
     def _count_end(self) -> None:
         self._ends += 1
@@ -283,6 +371,6 @@ def _give_back(kind: tuple[Any, ...], deflater: Any) -> None:
         pool.append(deflater)
 
 
-def _check_bits(what: str, bits: int, least: int) -> None:
-    if not least <= bits <= 15:
-        raise ValueError(f"{what} of {bits} bits; {least} to 15 are allowed")
+def _check_bits(what: str, bits: int) -> None:
+    if not 8 <= bits <= 15:
+        raise ValueError(f"{what} of {bits} bits; 8 to 15 are allowed")

@@ -32,7 +32,9 @@ cdef class FrameReader:
     @cython.locals(left=Py_ssize_t)
     cpdef feed(self, bytes data)
     cpdef clear(self)
+    cpdef trim(self)
     cpdef Py_ssize_t unread(self)
+    cpdef Py_ssize_t memory(self)
     @cython.locals(more=bint)
     cdef bint _refill(self) except -1
     cpdef bint read_header(self) except -1
@@ -61,6 +63,8 @@ cdef class FrameReader:
     cpdef take_ascii(self)
     @cython.locals(start=Py_ssize_t, size=Py_ssize_t)
     cpdef Py_ssize_t move_to(self, Held held) except -1
+    @cython.locals(size=Py_ssize_t)
+    cpdef bint skip(self) except -1
     cdef _keep_key(self)
 
 

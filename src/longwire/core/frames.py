@@ -51,13 +51,14 @@ class FrameReader:
     def feed(self, data: bytes) -> None:
         """Add input. Large input is not copied unless older input is unread."""
         left = self._end - self._pos
-        if not left:
-            self._data = data
-        elif left <= SMALL and not self._later:
-            self._data = self._data[self._pos : self._end] + data
-        else:
+        if self._later or left > SMALL:
+            # Also where all before it was read: what waits comes first.
             self._later += data
             return
+        if left:
+            self._data = self._data[self._pos : self._end] + data
+        else:
+            self._data = data
         self._pos = 0
         self._end = len(self._data)
 
@@ -68,9 +69,19 @@ class FrameReader:
         self._later = bytearray()
         self.remaining = 0
 
+    def trim(self) -> None:
+        """Let go of input of which nothing is unread."""
+        if self._pos == self._end:
+            self._data = b""
+            self._pos = self._end = 0
+
     def unread(self) -> int:
         """Return how many bytes of input are held."""
         return self._end - self._pos + len(self._later)
+
+    def memory(self) -> int:
+        """Return the bytes of memory that input takes, with what was read of it."""
+        return len(self._data) + len(self._later)
 
     def _refill(self) -> bool:
         """Let go of what was read; True if there is more to read than before."""
@@ -227,6 +238,17 @@ class FrameReader:
         held.add(self._data, start, size, self._key, self._offset, self.remaining)
         self._offset = (self._offset + size) & 3
         return size
+
+    def skip(self) -> bool:
+        """Pass over what is there of the payload; True if that was the rest of it."""
+        while True:
+            size = self._end - self._pos
+            if size > self.remaining:
+                size = self.remaining
+            self._pos += size
+            self.remaining -= size
+            if not self.remaining or not self._refill():
+                return not self.remaining
 
     def _keep_key(self) -> None:
         """Copy the masking key: the bytes before the payload are to be let go."""

@@ -42,6 +42,10 @@ class Held:
         if self._text:
             self.tail = decode_part(self.tail + piece)[1]
 
+    def memory(self) -> int:
+        """Return the bytes of memory that it takes now."""
+        return len(self._data)
+
     def take(self) -> str | bytes:
         """Return it all, once; a text without the ``tail`` it leaves."""
         data = bytes(self._data)

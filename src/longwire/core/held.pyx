@@ -12,6 +12,7 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8Stateful
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
+from longwire.core.footprint cimport memory_of
 from longwire.core.masking cimport xor_copy
 
 
@@ -103,15 +104,20 @@ cdef class Held:
             self._add_text(piece)
             done += i
 
+    cpdef Py_ssize_t memory(self) except -1:
+        """Return the bytes of memory that it takes now."""
+        return self._room + self._parts_memory
+
     cpdef take(self):
         """Return it all, once; a text without the ``tail`` it leaves."""
         if not self._text:
             return b"" if self._whole is NULL else self._cut_whole()
         if self._parts is None:
             return "" if self._whole is NULL else self._cut_whole()
-        parts = self._parts
+        whole = "".join(self._parts)
         self._parts = None
-        return "".join(parts)
+        self._parts_memory = 0
+        return whole
 
     cdef int _make_room(self, Py_ssize_t size, long long more) except -1:
         """See to it that ``size`` bytes fit, and some of those that will follow."""
@@ -147,7 +153,7 @@ cdef class Held:
                 self._used += done
                 self._parts = []
                 if self._used:
-                    self._parts.append(self._cut_whole())
+                    self._add_part(self._cut_whole())
                 return done
             done += step
         self._used += done
@@ -162,9 +168,16 @@ cdef class Held:
         # Each is then longer than the next, so there are few; and each character is
         # moved seldom.
         while parts and len(<str>parts[len(parts) - 1]) <= min(len(text), SHORT):
-            text = <str>parts.pop() + text
+            last = parts.pop()
+            self._parts_memory -= memory_of(last)
+            text = <str>last + text
         if text:
-            parts.append(text)
+            self._add_part(text)
+        return 0
+
+    cdef int _add_part(self, text) except -1:
+        self._parts.append(text)
+        self._parts_memory += memory_of(text)
         return 0
 
     cdef object _cut_whole(self):

@@ -1,23 +1,32 @@
 """The inbox: messages that arrived and were not read yet, whole or in pieces.
 
-Counts frames and bytes against the marks that backpressure goes by; decides nothing.
-Sizes of text are counted in characters, which is what a handler gets.
+Counts frames and the memory that they take against the marks that backpressure goes
+by; decides nothing.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from .footprint import memory_of
+
 _UNLIMITED = (1 << 62) - 1
 # Places of taken pieces that are kept before the list is shortened.
 _MOST_TAKEN = 256
+# What a piece takes beside its payload: a tuple of three, and its place in the list,
+# which grows by an eighth more than it needs.
+_PIECE = 64 + 16
 
 
 class Inbox:
     """Pieces of messages in order of arrival: (opcode, str or bytes, last one?).
 
-    ``high`` frames or ``most`` bytes make it full, ``low`` frames and half of
-    ``most`` make it roomy again; -1 stands for no mark.
+    ``size`` is the memory they take in bytes, ``count`` their number, ``whole`` that of
+    whole messages. ``high`` pieces or ``most`` bytes make it full, ``low`` pieces and
+    half of ``most`` make it roomy again; -1 stands for no mark.
+
+    Nothing is removed before all that can fail is done: where memory runs out, a
+    message is either still here or was returned, never cut.
     """
 
     def __init__(self, high: int, low: int, most: int) -> None:
@@ -39,6 +48,7 @@ class Inbox:
 
     def add(self, piece: tuple[int, Any, bool]) -> None:
         """Append one piece of a message."""
+        size = memory_of(piece[1]) + _PIECE
         if self.count == 0:
             self._oldest = piece
         else:
@@ -46,46 +56,66 @@ class Inbox:
                 self._rest = []
             self._rest.append(piece)
         self.count += 1
-        self.size += len(piece[1])
+        self.size += size
         if piece[2]:
             self.whole += 1
 
     def take_piece(self) -> tuple[int, Any, bool]:
         """Remove and return the oldest piece; there must be one."""
         piece: tuple[int, Any, bool] = self._oldest
-        self.count -= 1
-        self._oldest = None if self.count == 0 else self._next()
-        self.size -= len(piece[1])
-        if piece[2]:
-            self.whole -= 1
-        return piece
-
-    def _next(self) -> Any:
-        rest = self._rest
-        assert rest is not None
-        piece = rest[self._first]
-        rest[self._first] = None
-        self._first += 1
-        if self._first == len(rest):
-            self._rest = None
-            self._first = 0
-        elif self._first >= _MOST_TAKEN:
-            del rest[: self._first]
-            self._first = 0
+        self._remove(1, memory_of(piece[1]) + _PIECE, piece[2])
         return piece
 
     def take(self) -> tuple[int, Any]:
         """Remove and return the oldest message, joined; ``whole`` must not be 0."""
-        kind, payload, fin = self.take_piece()
+        kind, payload, fin = self._oldest
         if fin:
-            return kind, payload
+            message = kind, payload
+            self._remove(1, memory_of(payload) + _PIECE, True)
+            return message
         parts = [payload]
+        size = memory_of(payload) + _PIECE
+        rest, at = self._rest, self._first
+        assert rest is not None
         while not fin:
-            _, part, fin = self.take_piece()
+            _, part, fin = rest[at]
             parts.append(part)
-        if isinstance(payload, str):
-            return kind, "".join(parts)
-        return kind, b"".join(parts)
+            size += memory_of(part) + _PIECE
+            at += 1
+        message = kind, ("" if isinstance(payload, str) else b"").join(parts)
+        self._remove(len(parts), size, True)
+        return message
+
+    def _remove(self, pieces: int, size: int, whole: bool) -> None:
+        """Forget the oldest pieces, which take ``size`` bytes and end a message or not.
+
+        Fails before the first is forgotten, or not at all.
+        """
+        rest = self._rest
+        left = self.count - pieces
+        left_whole = self.whole - 1 if whole else self.whole
+        left_size = self.size - size
+        at = self._first
+        end = at + pieces  # the piece before is the oldest of those that stay
+        self._oldest = rest[end - 1] if left and rest is not None else None
+        self.count = left
+        self.whole = left_whole
+        self.size = left_size
+        if left <= 1:
+            self._rest = None
+            self._first = 0
+            return
+        assert rest is not None
+        while at < end:
+            rest[at] = None
+            at += 1
+        self._first = end
+        if end >= _MOST_TAKEN:
+            try:
+                del rest[:end]
+                self._first = 0
+            except MemoryError:
+                pass  # CPython copies what it deletes; the next piece tries again
 
     def is_full(self) -> bool:
         """Whether no more should be added."""

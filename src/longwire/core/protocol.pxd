@@ -24,7 +24,6 @@ cdef class Protocol:
     cdef readonly Codec codec
     cdef readonly tuple extensions
     cdef readonly int state
-    cdef readonly Py_ssize_t buffered
     cdef readonly bint mid_message
     cdef readonly Py_ssize_t output_size
     cdef readonly bint output_large
@@ -40,6 +39,7 @@ cdef class Protocol:
     cdef bint _begun
     cdef bytearray _wire
     cdef bint _input_ended
+    cdef bint _skipping
     cdef int _phase
     cdef bint _can_send
     cdef bint _can_pong
@@ -53,10 +53,19 @@ cdef class Protocol:
     cpdef receive(self, bytes data)
     @cython.locals(event=tuple)
     cpdef tuple next_event(self)
+    cpdef Py_ssize_t partial(self) except -1
+    cpdef Py_ssize_t memory(self) except -1
+    cpdef skip_messages(self)
+    @cython.locals(unread=Py_ssize_t, event=tuple, kind=int)
+    cpdef Py_ssize_t end_input(self) except -1
     @cython.locals(
-        reader=FrameReader, assembler=Assembler, fin=bint, compressed=bint, event=tuple
+        reader=FrameReader, assembler=Assembler, codec=Codec, compressed=bint,
+        event=tuple,
     )
     cdef tuple _read_event(self)
+    cdef tuple _end_frame(self, tuple event)
+    @cython.locals(reader=FrameReader)
+    cdef tuple _skip_event(self)
     cdef _count_piece(self, bint fin)
     @cython.locals(
         reader=FrameReader, assembler=Assembler, whole=bint, rsv=int, payload=bytes,
@@ -84,7 +93,8 @@ cdef class Protocol:
     @cython.locals(at=Py_ssize_t)
     cdef _put_frame(self, int first, payload)
     cdef bint _is_worth_it(self, payload, bint fin) except -1
-    cdef bytes _compress(self, payload, bint fin)
+    @cython.locals(codec=Codec)
+    cdef _put_compressed(self, int first, payload, bint fin)
     @cython.locals(fin=bint, rsv=int)
     cdef _put_extended(self, int first, payload)
     cdef _put(self, bytes data)

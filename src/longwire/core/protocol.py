@@ -59,7 +59,6 @@ class Protocol:
         self.codec = codec
         self.extensions = tuple(extensions)
         self.state = states.public(states.OPEN)
-        self.buffered = 0
         self.mid_message = False
         self.output_size = 0
         self.output_large = False  # some of it was better not joined to the rest
@@ -76,6 +75,7 @@ class Protocol:
         # The payload of an incomplete frame that extensions have to see whole.
         self._wire = bytearray()
         self._input_ended = False
+        self._skipping = False
         self._phase = states.OPEN
         self._can_send = True
         self._can_pong = True
@@ -93,7 +93,24 @@ class Protocol:
         self.bytes_received += len(data)
         if not self._input_ended:
             self._reader.feed(data)
-            self.buffered += len(data)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of input that are held and were not delivered."""
+        return self._reader.unread() + self._assembler.waiting() + len(self._wire)
+
+    @property
+    def is_inflating(self) -> bool:
+        """Whether input waits for the codec's next ``allowance``."""
+        return self.codec is not None and self.codec.pending
+
+    def partial(self) -> int:
+        """Return the bytes of memory that the frame under way takes."""
+        return self._assembler.memory() + len(self._wire)
+
+    def memory(self) -> int:
+        """Return the bytes of memory that input takes, and the output."""
+        return self._reader.memory() + self.partial() + self.output_size
 
     def next_event(self) -> Event | None:
         """Return what came next; None if more input is needed, or none is wanted.
@@ -102,19 +119,43 @@ class Protocol:
         of the message. (PING, bytes, True), (PONG, bytes, True), and
         (CLOSE, (code, reason), True), after which there is nothing more. Raises
         ProtocolError or LimitExceeded once, with the close code to send; after that
-        there is nothing more either.
+        there is nothing more either. ``is_inflating`` tells of another None.
         """
         if self._input_ended:
             return None
         try:
-            event = self._read_event()
+            if self._skipping:
+                return self._skip_event()
+            return self._read_event()
         except BaseException:
             self._end_input()
             raise
-        self.buffered = (
-            self._reader.unread() + self._assembler.waiting() + len(self._wire)
-        )
-        return event
+
+    def skip_messages(self) -> None:
+        """Read no payload of a message any more: their pieces come out empty.
+
+        For who waits for a close frame behind messages that nobody wants: it costs
+        nothing to pass over them, whatever they would inflate to.
+        """
+        self._skipping = True
+        self._assembler.clear()
+        self._wire = bytearray()
+
+    def end_input(self) -> int:
+        """Read nothing more; return how many whole messages were there unread."""
+        unread = 0
+        self._skipping = True
+        try:
+            while not self._input_ended:
+                event = self._skip_event()
+                if event is None:
+                    break
+                if event[0] == _BINARY and event[2]:
+                    unread += 1
+        except ProtocolError:
+            pass  # what lies behind a fault is no message
+        self._end_input()
+        return unread
 
     def _read_event(self) -> Event | None:
         reader = self._reader
@@ -127,19 +168,44 @@ class Protocol:
             compressed = reader.rsv >= 4 and self.codec is not None
             assembler.begin(reader.opcode, compressed, reader.size)
             self._begun = True
+        event: Event | None
+        codec = self.codec
+        if codec is not None and codec.pending:
+            event = assembler.go_on(reader.fin)
+            if event is not None:
+                return self._end_frame(event)
+            if codec.pending:
+                return None
         if self.extensions:
             return self._read_extended()
         if not reader.is_whole():
             assembler.add(reader)
             return None
-        self._begun = False
-        fin = reader.fin
-        if assembler.is_plain_text(fin):
-            event: Event = (_TEXT, assembler.whole_text(reader), True)
+        if assembler.is_plain_text(reader.fin):
+            event = (_TEXT, assembler.whole_text(reader), True)
         else:
             event = assembler.finish(reader)
-        self._count_piece(fin)
+            if event is None:
+                return None
+        return self._end_frame(event)
+
+    def _end_frame(self, event: Event) -> Event:
+        self._begun = False
+        self._count_piece(event[2])
         return event
+
+    def _skip_event(self) -> Event | None:
+        """Pass over a frame, unless it is a control frame."""
+        reader = self._reader
+        if not self._begun:
+            if not reader.read_header():
+                return None
+            if reader.opcode >= 8:
+                return self._read_control()
+            self._begun = True
+        if not reader.skip():
+            return None
+        return self._end_frame((_BINARY, b"", reader.fin))
 
     def _count_piece(self, fin: bool) -> None:
         self.mid_message = not fin
@@ -154,7 +220,6 @@ class Protocol:
         self._wire += reader.take()
         if not whole:
             return None
-        self._begun = False
         rsv = reader.rsv
         frame = Frame(
             Opcode(reader.opcode), bytes(self._wire), reader.fin,
@@ -169,8 +234,7 @@ class Protocol:
         if not assembler.compressed:
             assembler.check_size(len(payload))
         event = assembler.finish_with(payload, reader.fin)
-        self._count_piece(reader.fin)
-        return event
+        return None if event is None else self._end_frame(event)
 
     def _read_control(self) -> Event:
         payload = self._reader.take()
@@ -188,7 +252,6 @@ class Protocol:
         self._reader.clear()
         self._assembler.clear()
         self._wire = bytearray()
-        self.buffered = 0
 
     # --- sending ---
 
@@ -209,10 +272,8 @@ class Protocol:
             self._sending_compressed = compress and self._is_worth_it(payload, fin)
         first = opcode | _FIN if fin else opcode
         if self._sending_compressed:
-            payload = self._compress(payload, fin)
-            if opcode != _CONT:
-                first |= _RSV1
-        if self.extensions:
+            self._put_compressed(first, payload, fin)
+        elif self.extensions:
             self._put_extended(first, payload)
         else:
             self._put_frame(first, payload)
@@ -256,15 +317,20 @@ class Protocol:
     def send_close(self, code: int | None, reason: str = "") -> None:
         """Send a close frame, once; a code of None makes it empty."""
         payload = serialize_close(code, reason)
-        self._move(states.SENT_CLOSE)
-        self.close_sent = (1005, "") if code is None else (code, reason)
+        close = (1005, "") if code is None else (code, reason)
+        states.after(self._phase, states.SENT_CLOSE)
         self._put_control(_CLOSE, payload)
+        self._move(states.SENT_CLOSE)
+        self.close_sent = close
 
     def lost(self) -> None:
         """Note the end of TCP: nothing more comes, nothing more can be sent."""
         if self._phase != states.CLOSED:
             self._move(states.LOST)
         self._end_input()
+        self._output.clear()
+        self.output_size = 0
+        self.output_large = False
 
     def take_output(self) -> bytes:
         """Return everything to write, in order, and forget it."""
@@ -273,8 +339,8 @@ class Protocol:
             data = output[0]
         else:
             data = b"".join(output)
-        output.clear()
         self.bytes_sent += len(data)
+        output.clear()
         self.output_size = 0
         self.output_large = False
         return data
@@ -307,8 +373,10 @@ class Protocol:
         elif isinstance(payload, str) or len(payload) < _LARGE:
             self._put(build_frame(first, payload, b"", -1))
         else:
-            self._put(build_header(first, len(payload), b"", -1))
-            self._put(payload)
+            # Both or none: half a frame would make nonsense of all that follows.
+            self._output += (build_header(first, len(payload), b"", -1), payload)
+            self.output_size += len(self._output[-2]) + len(payload)
+            self.output_large = True
 
     def _is_worth_it(self, payload: str | bytes, fin: bool) -> bool:
         if self.codec is None:
@@ -316,9 +384,20 @@ class Protocol:
         # How long a message in fragments will be is not known.
         return not fin or self.codec.should_compress(len(payload))
 
-    def _compress(self, payload: Any, fin: bool) -> bytes:
-        assert self.codec is not None
-        return self.codec.compress(payload, fin)
+    def _put_compressed(self, first: int, payload: Any, fin: bool) -> None:
+        codec = self.codec
+        assert codec is not None
+        payload = codec.compress(payload, fin)
+        if first & 0x0F:
+            first |= _RSV1
+        try:
+            if self.extensions:
+                self._put_extended(first, payload)
+            else:
+                self._put_frame(first, payload)
+        except BaseException:
+            codec.forget()  # the peer does not get what the next would refer to
+            raise
 
     def _put_extended(self, first: int, payload: str | bytes) -> None:
         """Pass a frame through the extensions in order, then send it."""

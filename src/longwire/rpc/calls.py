@@ -1,39 +1,30 @@
 """CallTable: which calls of one connection are under way, ours and the peer's.
 
 Decides what is admitted, what waits, who is answered and who is told that all is over:
-every call ends exactly once. No I/O, no clock: ``now`` is an argument, and what a
-waiter or a job is, only the front end knows.
+every call ends exactly once, and its place is free again when it has. No I/O, no clock:
+``now`` is an argument, and what a waiter or a job is, only the front end knows.
+
+A call of the peer's is in one state, and places are counted by state::
+
+    admit ──> WAITING ── its turn ──> RUNNING <── resume, lend ──> LENT
+                 │                       │                           │
+                 └──────── finish ───────┴──────── finish ───────────┴──> ENDED
+
+Whether it was answered is another matter: a call that was cancelled is answered at once
+and ends when its task has.
 """
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Hashable
 from typing import Any
 
+from .budget import Budget, Holding
 from .limits import RpcLimits
 
-__all__ = ["Admission", "Budget", "CallTable", "Ours", "Theirs"]
-
-
-class Budget:
-    """Calls that may be under way on all connections together."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, limit: int) -> None:
-        self.left = limit
-
-    def take(self) -> bool:
-        """Take one place; return whether there was one."""
-        if self.left <= 0:
-            return False
-        self.left -= 1
-        return True
-
-    def give_back(self) -> None:
-        """Return one place."""
-        self.left += 1
+__all__ = ["Admission", "Budget", "CallTable", "Ours", "State", "Theirs"]
 
 
 class Ours:
@@ -50,33 +41,99 @@ class Ours:
         self.owed = 0  # items taken since more were granted
 
 
-class Theirs:
-    """A call of the peer's that runs, or waits for its turn."""
+class State(enum.Enum):
+    """Where a call of the peer's is."""
 
-    __slots__ = ("answered", "credit", "deadline", "id", "is_stream", "job", "running")
+    WAITING = enum.auto()  # for its turn
+    RUNNING = enum.auto()
+    LENT = enum.auto()  # it waits for a call of its own: its place is another's
+    ENDED = enum.auto()
+
+
+_NEXT = {
+    (State.WAITING, State.RUNNING),
+    (State.WAITING, State.ENDED),
+    (State.RUNNING, State.LENT),
+    (State.LENT, State.RUNNING),
+    (State.RUNNING, State.ENDED),
+    (State.LENT, State.ENDED),
+}
+
+
+class Theirs:
+    """A call of the peer's that runs, or waits for its turn.
+
+    ``size`` is what its arguments take, ``is_silent`` whether it wants no answer.
+    """
+
+    __slots__ = (
+        "answered",
+        "credit",
+        "deadline",
+        "id",
+        "idle_at",
+        "is_read",
+        "is_silent",
+        "is_starved",
+        "is_stream",
+        "job",
+        "lent",
+        "size",
+        "state",
+    )
 
     def __init__(
-        self, id: Hashable, job: Any, deadline: float, credit: int, running: bool
+        self,
+        id: Hashable,
+        job: Any,
+        deadline: float,
+        credit: int,
+        size: int,
+        is_silent: bool,
     ) -> None:
         self.id = id
         self.job = job
         self.deadline = deadline
         self.credit = credit  # items that the peer still takes
         self.is_stream = credit > 0
-        self.running = running
+        self.is_starved = False  # whether it waits for credit
+        self.idle_at = math.inf  # when it has waited too long
+        self.size = size
+        self.is_read = False  # whether its arguments are
+        self.is_silent = is_silent
+        self.lent = 0  # calls of its own that it waits for
+        self.state = State.WAITING
         self.answered = False
+
+    @property
+    def running(self) -> bool:
+        """Whether its turn has come."""
+        return self.state is not State.WAITING
 
 
 class Admission(Exception):
-    """A call is not admitted; the text says which limit is in the way."""
+    """A call is not admitted; the text says which limit is in the way.
+
+    ``passes`` says whether it is one of this connection's own, which passes as its
+    calls end.
+    """
+
+    def __init__(self, text: str, *, passes: bool = False) -> None:
+        super().__init__(text)
+        self.passes = passes
 
 
 _MOST_CREDIT = 1 << 30
 _MOST_ABANDONED = 1024
+_MINUTE = 60.0
 
 
 class CallTable:
-    """The calls of one connection, in both directions."""
+    """The calls of one connection, in both directions.
+
+    ``holding`` is what it has of the budget of all connections, ``is_draining`` whether
+    new calls of the peer's are refused.
+    """
 
     def __init__(
         self,
@@ -87,18 +144,27 @@ class CallTable:
         step: int = 1,
     ) -> None:
         self._limits = limits
-        self._budget = budget or Budget(limits.calls_in_all)
-        self._next_id = first_id
+        self.holding = Holding(budget or Budget(limits.calls_in_all))
+        self._first_id = self._next_id = first_id
         self._step = step
         self.ours: dict[Hashable, Ours] = {}
-        # Calls that we gave up: their answers, still to come, are nobody's.
+        # Calls that we gave up, whose answers are still to come; and the last of those
+        # that were dropped from there.
         self._abandoned: dict[Hashable, None] = {}
+        self._forgotten = 0
         self.theirs: dict[Hashable, Theirs] = {}
         # In the order they came. A dict, for an empty deque takes 740 bytes.
         self._waiting: dict[Hashable, Theirs] = {}
         self._running = 0
+        self._lent = 0
         self._streams = 0
+        self._starved = 0  # streams that wait for credit
+        self.waiting_size = 0  # bytes of arguments that are not read yet
+        self.read_size = 0  # and of those that are
         self.strange = 0
+        self._forgiven_at: float | None = None
+        self.is_draining = False
+        self.is_stalled = False  # nothing has ended for long, while we did not read
         self.is_lost = False
 
     # --- calls of ours -----------------------------------------------------------
@@ -123,7 +189,7 @@ class CallTable:
         if call is None:
             if id in self._abandoned:
                 del self._abandoned[id]
-            else:
+            elif not self._was_forgotten(id):
                 self.strange += 1
         return call
 
@@ -133,14 +199,35 @@ class CallTable:
             return False
         self._abandoned[call.id] = None
         if len(self._abandoned) > _MOST_ABANDONED:
-            del self._abandoned[next(iter(self._abandoned))]
+            oldest = next(iter(self._abandoned))
+            del self._abandoned[oldest]
+            self._forgotten = max(self._forgotten, oldest)  # type: ignore[call-overload]
         return True
+
+    def _was_forgotten(self, id: Hashable) -> bool:
+        """Whether a call of ours may have had this id: nobody remembers them all."""
+        return isinstance(id, int) and self._first_id <= id <= self._forgotten
+
+    def forgive(self, now: float) -> None:
+        """Count less of what was strange: the limit's worth of it in a minute."""
+        if self._forgiven_at is None:
+            self._forgiven_at = now
+        passed = min((now - self._forgiven_at) / _MINUTE, 1.0)
+        less = int(passed * self._limits.strange)
+        if less:
+            self.strange = max(0, self.strange - less)
+            self._forgiven_at = now
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether too much of what came made no sense."""
+        return self.strange >= self._limits.strange
 
     def receive_item(self, id: Hashable) -> tuple[Ours | None, bool]:
         """Return the stream that an item is for, and whether it was granted."""
         call = self.ours.get(id)
         if call is None or not call.window:
-            if id not in self._abandoned:
+            if id not in self._abandoned and not self._was_forgotten(id):
                 self.strange += 1
             return None, False
         if call.granted <= 0:
@@ -160,37 +247,73 @@ class CallTable:
     # --- calls of theirs ---------------------------------------------------------
 
     def admit(
-        self, id: Hashable, job: Any, deadline: float = math.inf, credit: int = 0
+        self,
+        id: Hashable,
+        job: Any,
+        deadline: float = math.inf,
+        credit: int = 0,
+        *,
+        size: int = 0,
+        is_silent: bool = False,
     ) -> Theirs:
         """Return a call of the peer's; ``running`` says whether it may begin.
 
-        ``credit`` is that of a stream, 0 for a plain call. Raises Admission when there
-        are too many.
+        ``credit`` is that of a stream, 0 for a plain call; ``size`` the bytes that its
+        arguments take until they are read. Raises Admission when there are too many.
         """
-        limits = self._limits
-        if self.is_lost:
-            raise Admission("the connection has ended")
-        if id in self.theirs:
-            raise Admission("the id is in use by another call")
-        if credit:
-            if self._streams >= limits.streams:
-                raise Admission(f"{limits.streams} streams are open already")
-        elif self._running >= limits.calls and len(self._waiting) >= limits.queued:
-            raise Admission(
-                f"{limits.calls} calls run and {limits.queued} wait already"
-            )
-        if not self._budget.take():
+        self._check_admission(id, credit, is_silent)
+        if not self.holding.take():
             raise Admission("the server has too many calls to do")
-        running = bool(credit) or self._running < limits.calls
-        call = Theirs(id, job, deadline, credit, running)
+        call = Theirs(id, job, deadline, credit, size, is_silent)
         self.theirs[id] = call
+        self.waiting_size += size
+        self.holding.hold(size)
         if credit:
             self._streams += 1
-        elif running:
-            self._running += 1
+            self._move(call, State.RUNNING)
+        elif self._running < self._limits.calls and not self._waiting:
+            self._move(call, State.RUNNING)
         else:
             self._waiting[id] = call
         return call
+
+    def _check_admission(self, id: Hashable, credit: int, is_silent: bool) -> None:
+        limits = self._limits
+        if self.is_lost and not is_silent:
+            raise Admission("the connection has ended")
+        if self.is_draining:
+            raise Admission("the server is about to end the connection")
+        if id in self.theirs:
+            raise Admission("the id is in use by another call")
+        plain = self._running + self._lent + len(self._waiting)
+        if credit:
+            if self._streams >= limits.streams:
+                raise Admission(f"{limits.streams} streams are open already")
+        elif plain >= limits.calls + limits.queued:
+            raise Admission(
+                f"{limits.calls} calls run and {limits.queued} wait already",
+                passes=True,
+            )
+        if self.is_full:
+            raise Admission(
+                f"the calls under way have more than {limits.memory} bytes of "
+                "arguments already",
+                passes=True,
+            )
+        if not self.holding.may_hold_more:
+            raise Admission("the server has too much to keep")
+
+    def _move(self, call: Theirs, state: State) -> None:
+        """Bring a call to another state: the one place where places are counted."""
+        before = call.state
+        if (before, state) not in _NEXT:
+            raise AssertionError(f"a call that is {before} cannot become {state}")
+        call.state = state
+        if call.is_stream:
+            self._streams -= state is State.ENDED
+            return
+        self._running += (state is State.RUNNING) - (before is State.RUNNING)
+        self._lent += (state is State.LENT) - (before is State.LENT)
 
     def answer(self, call: Theirs) -> bool:
         """Return whether ``call`` is to be answered now: True once, never when lost."""
@@ -204,19 +327,98 @@ class CallTable:
         if self.theirs.get(call.id) is not call:
             return None
         del self.theirs[call.id]
-        self._budget.give_back()
-        if call.is_stream:
-            self._streams -= 1
-            return None
-        if not call.running:
-            del self._waiting[call.id]
-            return None
-        if not self._waiting:
-            self._running -= 1
+        self._waiting.pop(call.id, None)
+        self.feed(call)
+        self._move(call, State.ENDED)
+        self.holding.give_back()
+        self._hold(call, 0)
+        self.is_stalled = False
+        return self._next_turn()
+
+    def _next_turn(self) -> Theirs | None:
+        """Return the call that may begin now."""
+        if not self._waiting or self._running >= self._limits.calls:
             return None
         succeeding = self._waiting.pop(next(iter(self._waiting)))
-        succeeding.running = True
+        self._move(succeeding, State.RUNNING)
         return succeeding
+
+    def lend(self, call: Theirs) -> Theirs | None:
+        """A call waits for one of its own: return the one that has its place now.
+
+        Calls that are nested, back and forth, would otherwise wait for each other when
+        all places are taken.
+        """
+        if call.is_stream or call.state is State.ENDED:
+            return None
+        call.lent += 1
+        if call.lent > 1:
+            return None
+        self._move(call, State.LENT)
+        return self._next_turn()
+
+    def resume(self, call: Theirs) -> None:
+        """What a call waited for has come: it runs, even if its place was lent."""
+        if call.is_stream or call.state is State.ENDED:
+            return
+        call.lent -= 1
+        if not call.lent:
+            self._move(call, State.RUNNING)
+
+    # --- memory ------------------------------------------------------------------
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether the arguments of one more call may be read."""
+        return self.read_size <= self._limits.memory
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether calls will end although nothing is read from the peer.
+
+        One of ours that waits for an answer will not, nor a stream that waits until
+        more items are taken: then calls over a limit are refused instead. So they are
+        when nothing has ended for long.
+        """
+        return not self.ours and not self._starved and not self.is_stalled
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the calls that wait have more arguments than they may."""
+        return self.waiting_size > self._limits.memory
+
+    def read(self, call: Theirs, size: int) -> None:
+        """The arguments of a call were read: they take ``size`` bytes now."""
+        self._hold(call, size, is_read=True)
+
+    def _hold(self, call: Theirs, size: int, is_read: bool = False) -> None:
+        if call.is_read:
+            self.read_size -= call.size
+        else:
+            self.waiting_size -= call.size
+        call.is_read = call.is_read or is_read
+        if call.is_read:
+            self.read_size += size
+        else:
+            self.waiting_size += size
+        self.holding.hold(size - call.size)
+        call.size = size
+
+    # --- streams of theirs -------------------------------------------------------
+
+    def starve(self, call: Theirs, until: float = math.inf) -> None:
+        """A stream waits for credit; at ``until`` it has waited too long."""
+        if not call.is_starved:
+            call.is_starved = True
+            self._starved += 1
+        call.idle_at = until
+
+    def feed(self, call: Theirs) -> None:
+        """A stream does not wait for credit any more."""
+        if call.is_starved:
+            call.is_starved = False
+            self._starved -= 1
+            call.idle_at = math.inf
 
     def grant(self, id: Hashable, count: int) -> Theirs | None:
         """The peer takes ``count`` more items; return the stream if it waited."""
@@ -237,16 +439,16 @@ class CallTable:
     # --- time and the end --------------------------------------------------------
 
     def next_deadline(self) -> float:
-        """Return when the first call is overdue; infinity for never."""
-        ours = (call.deadline for call in self.ours.values())
-        theirs = (call.deadline for call in self._due())
-        return min([math.inf, *ours, *theirs])
+        """Return when the next call will be overdue, infinity for never."""
+        deadlines = [call.deadline for call in self.ours.values()]
+        deadlines += [min(call.deadline, call.idle_at) for call in self._due()]
+        return min(deadlines, default=math.inf)
 
     def overdue(self, now: float) -> tuple[list[Ours], list[Theirs]]:
         """Return the calls whose deadline has passed and that are not answered."""
         return (
             [call for call in self.ours.values() if call.deadline <= now],
-            [call for call in self._due() if call.deadline <= now],
+            [call for call in self._due() if min(call.deadline, call.idle_at) <= now],
         )
 
     def _due(self) -> list[Theirs]:
@@ -255,18 +457,25 @@ class CallTable:
             return []
         return [call for call in self.theirs.values() if not call.answered]
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no plain call is under way, in either direction."""
+        return not any(call.window == 0 for call in self.ours.values()) and not any(
+            not call.is_stream for call in self.theirs.values()
+        )
+
     def lose(self) -> tuple[list[Ours], list[Theirs]]:
         """The connection has ended; return the calls that end with it.
 
-        Ours are over; theirs are to be stopped, and finished when they have.
+        Ours are over; theirs are to be stopped, and finished when they have. What wants
+        no answer is carried out: it stays, and has its turn.
         """
         self.is_lost = True
         ours = list(self.ours.values())
         self.ours.clear()
         self._abandoned.clear()
-        for id in self._waiting:
-            del self.theirs[id]
-            self._budget.give_back()
-        theirs = [*self.theirs.values(), *self._waiting.values()]
-        self._waiting.clear()
-        return ours, theirs
+        stopped = [call for call in self.theirs.values() if not call.is_silent]
+        for call in stopped:
+            if not call.running:
+                self.finish(call)
+        return ours, stopped

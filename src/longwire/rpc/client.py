@@ -8,22 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import os
+import re
 from collections.abc import Callable
 from typing import Any, Literal, Self
 
 from ..messages import CloseReport
+from .callbacks import log
 from .calling import DEFAULT, Calling, as_params
 from .envelope import Params
 from .errors import CallTimeout, Disconnected, TooBusy
 from .peer import Peer
+from .performing import LEAVING, current_call
 from .routes import Routes
 from .settings import WIRES, Settings
 from .signals import Signals
 from .streams import Stream
+from .texts import escaped, text_of
 
 __all__ = ["Client"]
 
-logger = logging.getLogger("longwire.rpc")
+PATIENCE = 2.0
+"""Seconds that a call waits for a connection where connecting fails: a server that
+restarts is back by then, one that is not there will not be."""
+_MAX_REASON = 200
 
 OPTIONS = (
     "limits",
@@ -53,9 +62,11 @@ class Client(Calling):
 
     * ``wire``: ``"jsonrpc"``, ``"msgpack"``, ``"wsrpc"`` or ``"wsrpc.1"``; offered as
       the subprotocol, for those of wsrpc nothing is.
-    * ``offline``: ``"queue"`` lets calls made without a connection wait for one, at
-      most ``max_queued``, each no longer than its ``timeout``; ``"reject"`` has them
-      raise Disconnected.
+    * ``offline``: what becomes of calls that are made without a connection.
+      ``"queue"``: they wait for one; where connecting fails they raise Disconnected
+      after 2 seconds, which says why, and that they were not sent. ``"keep"``: they
+      wait as long as their ``timeout`` allows. ``"reject"``: they raise it at once. At
+      most ``max_queued`` wait.
     * ``limits``, ``errors``, ``tracebacks``, ``enc_hook``, … are those of
       :class:`Server`; everything else goes to :class:`longwire.connect`.
 
@@ -68,31 +79,43 @@ class Client(Calling):
         routes: Any = None,
         *,
         wire: str = "jsonrpc",
-        offline: Literal["queue", "reject"] = "queue",
+        offline: Literal["queue", "keep", "reject"] = "queue",
         max_queued: int = 1000,
         **options: Any,
     ) -> None:
-        if offline not in ("queue", "reject"):
-            raise ValueError(f'offline is {offline!r}; "queue" or "reject" is allowed')
+        if offline not in ("queue", "keep", "reject"):
+            raise ValueError(
+                f'offline is {offline!r}; "queue", "keep" or "reject" is allowed'
+            )
         if isinstance(max_queued, bool) or not isinstance(max_queued, int):
             kind = type(max_queued).__name__
             raise TypeError(f"max_queued must be an int, not {kind}")
         from .. import connect
+        from ..retrying import process_exception
 
         own = {name: options.pop(name) for name in OPTIONS if name in options}
         own.setdefault("describe", False)
         self.settings = Settings(routes, wire=wire, **own)
         if not wire.startswith("wsrpc"):
             options.setdefault("subprotocols", [WIRES[wire]])
+        self._process_exception: Callable[[Exception], Exception | None] = options.pop(
+            "process_exception", process_exception
+        )
+        if not callable(self._process_exception):
+            raise TypeError("process_exception must be a function")
+        options["process_exception"] = self._attempt_failed
         self._connecting = connect(uri, **options)
         self.uri = uri
         self.offline = offline
         self.max_queued = max_queued
         self.peer: Peer | None = None
-        self._waiting: dict[asyncio.Future[Peer], None] = {}
+        # Those that wait for a connection, with the time since when they do.
+        self._waiting: dict[asyncio.Future[Peer], float] = {}
         self._queued = 0  # of those waiting, the calls
         self._task: asyncio.Task[None] | None = None
         self._final: Exception | None = None
+        # Why the last attempt to connect failed; None while there is a connection.
+        self._failure: Exception | None = None
         self._report: CloseReport | None = None
 
     @property
@@ -141,12 +164,18 @@ class Client(Calling):
         """Close the connection and end all calls."""
         if self._final is None:
             self._final = Disconnected(self._report, "the client is closed")
-        if self.peer is not None:
-            await self.peer.close()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        peer, task = self.peer, self._task
+        if peer is not None:
+            await peer.close()
         self._refuse_waiting()
+        outer = current_call()
+        if task is None or (outer is not None and outer.peer is peer):
+            return  # a route of ours, which must not wait for its own end
+        if peer is not None:
+            # It ends by itself, when what the server called has ended.
+            await asyncio.wait([task], timeout=3 * LEAVING)
+        task.cancel()
+        await asyncio.wait([task])
 
     async def _run(self) -> None:
         connections: Any = aiter(self._connecting)
@@ -161,14 +190,37 @@ class Client(Calling):
                 if self._final is not None:
                     return
         except Exception as exc:
-            logger.info("the client gives up: %s", exc)
+            log(logging.INFO, "the client gives up: %s", exc)
             self._final = exc
         finally:
             self._refuse_waiting()
             await connections.aclose()  # closes the last one, too
 
+    def _attempt_failed(self, exc: Exception) -> Exception | None:
+        """An attempt to connect has failed: tell the calls that have waited enough."""
+        self._failure = exc
+        now = asyncio.get_running_loop().time()
+        for future, since in list(self._waiting.items()):
+            if now - since >= PATIENCE:
+                self._give_up(future)
+        return self._process_exception(exc)
+
+    def _give_up(self, future: asyncio.Future[Peer]) -> None:
+        """Let a call wait no longer, if connecting has failed; else until it does."""
+        if self._failure is not None and not future.done():
+            future.set_exception(Disconnected(self._report, self._not_connected()))
+            future.exception()
+
+    def _not_connected(self, method: str = "") -> str:
+        """Return that there is no connection, and why."""
+        text = f"not connected to {_without_credentials(self.uri)}"
+        if self._failure is not None:
+            text = f"{text} ({_reason(self._failure)})"
+        return f"{text}; {method} was not sent" if method else text
+
     def _came(self, peer: Peer) -> None:
         self.peer = peer
+        self._failure = None
         waiting, self._waiting = self._waiting, {}
         # In the order they were made: each goes on when the loop comes to it.
         for future in waiting:
@@ -182,10 +234,10 @@ class Client(Calling):
                 future.set_exception(self._why())
                 future.exception()
 
-    def _why(self) -> Exception:
+    def _why(self, method: str = "") -> Exception:
         """Return why there is no connection, anew: it gets a traceback of its own."""
         if self._final is None:
-            return Disconnected(self._report, "not connected")
+            return Disconnected(self._report, self._not_connected(method))
         if isinstance(self._final, Disconnected):
             return Disconnected(self._final.report, self._final.message)
         return self._final
@@ -199,11 +251,17 @@ class Client(Calling):
         if self._task is None:
             raise RuntimeError("the client was not started: enter it with async with")
         if method and self.offline == "reject":
-            raise self._why()
+            raise self._why(method)
         if method and self._queued >= self.max_queued:
             raise TooBusy(f"{self.max_queued} calls wait for a connection already")
-        future: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
-        self._waiting[future] = None
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Peer] = loop.create_future()
+        giving_up: asyncio.TimerHandle | None = None
+        since = math.inf  # never given up
+        if method and self.offline == "queue":
+            since = loop.time()
+            giving_up = loop.call_later(PATIENCE, self._give_up, future)
+        self._waiting[future] = since
         self._queued += bool(method)
         try:
             async with asyncio.timeout(timeout):
@@ -211,8 +269,15 @@ class Client(Calling):
         except TimeoutError:
             if timeout is None:
                 raise
-            raise CallTimeout(method, timeout) from None
+            raise CallTimeout(method, timeout, self._not_connected(method)) from None
+        except Disconnected as exc:
+            if self._final is None:
+                # The same for all that waited, but for their names.
+                raise Disconnected(exc.report, self._not_connected(method)) from None
+            raise
         finally:
+            if giving_up is not None:
+                giving_up.cancel()
             self._queued -= bool(method)
             self._waiting.pop(future, None)
 
@@ -316,3 +381,19 @@ class ClientStream(Stream[Any]):
         self._left = True
         if self._inner is not None:
             self._inner.leave()
+
+
+def _without_credentials(uri: str) -> str:
+    """Return ``uri`` as it may stand in a log."""
+    return re.sub(r"(?<=//)[^/?#@]*@", "", uri)
+
+
+def _reason(exc: Exception) -> str:
+    """Return in a few words why connecting failed."""
+    text = text_of(exc)
+    # asyncio's text has the number where there were several addresses.
+    number = getattr(exc, "errno", None) or re.search(r"\[Errno (\d+)\]", text)
+    if isinstance(exc, OSError) and number:
+        return os.strerror(number if isinstance(number, int) else int(number[1]))
+    text = escaped(text)[:_MAX_REASON]
+    return text or type(exc).__name__

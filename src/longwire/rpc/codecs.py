@@ -1,7 +1,8 @@
 """Codecs: values to bytes and back, as JSON or MessagePack, by ``msgspec``.
 
 A value that is not needed yet stays ``msgspec.Raw``: the part of a frame it is written
-in. Decoders are made once for each type and kept.
+in. Decoders are made once for each type and kept. What they raise for any bytes is
+among `UNREADABLE`, and no bytes make them work long (``costly.py``).
 """
 
 from __future__ import annotations
@@ -12,12 +13,21 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ABSENT", "Codec", "Json", "MessagePack"]
+from . import costly
+from .foreign import Hook as ForeignHook
+from .foreign import hook_for, write_foreign
+from .kinds import Hooks, check_readable
+
+__all__ = ["ABSENT", "UNREADABLE", "Codec", "Json", "MessagePack"]
 
 ABSENT = msgspec.Raw(b"")
 """Stands for a value that is not there; null is one that is."""
 
+UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError, OverflowError)
+"""What decoding raises for bytes that are not what they should be."""
+
 Hook = Callable[..., Any]
+Decode = Callable[[Any], Any]
 
 
 class Codec(abc.ABC):
@@ -30,26 +40,49 @@ class Codec(abc.ABC):
     name: str
     is_text: bool
 
-    def __init__(self, encoder: Any, make_decoder: Callable[..., Any]) -> None:
+    def __init__(
+        self, encoder: Any, make_decoder: Callable[..., Any], dec_hook: Hook | None
+    ) -> None:
         self.encode: Callable[[Any], bytes] = encoder.encode
         self._make_decoder = make_decoder
-        self._decoders: dict[Any, Callable[[Any], Any]] = {}
-        self.decode: Callable[[Any], Any] = make_decoder(Any).decode
-        self.decode_array = self.decoder(list[msgspec.Raw])
-        self.decode_object = self.decoder(dict[str, msgspec.Raw])
+        self._dec_hook = dec_hook
+        self._decoders: dict[Any, Decode] = {}
+        self.decode: Decode = self.decoder(Any)
+        # These make nothing of the values in them.
+        self.decode_array: Decode = make_decoder(list[msgspec.Raw]).decode
+        self.decode_object: Decode = make_decoder(dict[str, msgspec.Raw]).decode
 
-    def decoder(self, kind: Any) -> Callable[[Any], Any]:
-        """Return the function that reads a value of type ``kind``.
+    def decoder(self, kind: Any) -> Decode:
+        """Return the function that reads a value of type ``kind`` from bytes or Raw.
 
-        It raises msgspec.ValidationError for another type.
+        It raises msgspec.ValidationError for another type, or one of `UNREADABLE`.
         """
         try:
             found = self._decoders.get(kind)
         except TypeError:  # Annotated[...] with something that has no hash
-            return self._make_decoder(kind).decode  # type: ignore[no-any-return]
+            return self._make(kind)
         if found is None:
-            found = self._decoders[kind] = self._make_decoder(kind).decode
+            found = self._decoders[kind] = self._make(kind)
         return found
+
+    def _make(self, kind: Any) -> Decode:
+        foreign = hook_for(kind)
+        if foreign is not None:
+            return self._foreign(foreign)
+        check_readable(kind, Hooks(self._dec_hook is not None, False))
+        return self._guarded(kind, self._make_decoder(kind).decode)
+
+    def struct_decoder(self, kind: type[msgspec.Struct]) -> Decode:
+        """Return the function that reads an envelope, whose values stay as they are."""
+        return self._make_decoder(kind).decode  # type: ignore[no-any-return]
+
+    @abc.abstractmethod
+    def _guarded(self, kind: Any, decode: Decode) -> Decode:
+        """Return ``decode`` so that no input keeps it busy for long."""
+
+    @abc.abstractmethod
+    def _foreign(self, hook: ForeignHook) -> Decode:
+        """Return what reads a type of another library."""
 
     @abc.abstractmethod
     def shape(self, raw: msgspec.Raw) -> str:
@@ -58,6 +91,20 @@ class Codec(abc.ABC):
     @abc.abstractmethod
     def array(self, parts: list[bytes]) -> bytes:
         """Return the array of values that are written already."""
+
+
+def _hooked(enc_hook: Hook | None) -> Hook:
+    """Return what writes a value that msgspec does not know."""
+
+    def write(value: Any) -> Any:
+        written = write_foreign(value)
+        if written is not NotImplemented:
+            return written
+        if enc_hook is not None:
+            return enc_hook(value)
+        raise TypeError(f"values of type {type(value).__name__} cannot be written")
+
+    return write
 
 
 class Json(Codec):
@@ -70,9 +117,21 @@ class Json(Codec):
         self, enc_hook: Hook | None = None, dec_hook: Hook | None = None
     ) -> None:
         super().__init__(
-            msgspec.json.Encoder(enc_hook=enc_hook),
+            msgspec.json.Encoder(enc_hook=_hooked(enc_hook)),
             lambda kind: msgspec.json.Decoder(kind, dec_hook=dec_hook),
+            dec_hook,
         )
+
+    def _guarded(self, kind: Any, decode: Decode) -> Decode:
+        return costly.guarded_json(kind, decode, self._dec_hook)
+
+    def _foreign(self, hook: ForeignHook) -> Decode:
+        def read(raw: Any) -> Any:
+            if costly.has_extreme_number(raw):
+                self.decode(raw)  # infinity is refused, as everywhere
+            return hook.read_json(bytes(raw))
+
+        return read
 
     def shape(self, raw: msgspec.Raw) -> str:
         """Return what kind of value ``raw`` is."""
@@ -93,9 +152,16 @@ class MessagePack(Codec):
         self, enc_hook: Hook | None = None, dec_hook: Hook | None = None
     ) -> None:
         super().__init__(
-            msgspec.msgpack.Encoder(enc_hook=enc_hook),
+            msgspec.msgpack.Encoder(enc_hook=_hooked(enc_hook)),
             lambda kind: msgspec.msgpack.Decoder(kind, dec_hook=dec_hook),
+            dec_hook,
         )
+
+    def _guarded(self, kind: Any, decode: Decode) -> Decode:
+        return costly.guarded_msgpack(kind, decode)
+
+    def _foreign(self, hook: ForeignHook) -> Decode:
+        return lambda raw: hook.read(self.decode(raw))
 
     def shape(self, raw: msgspec.Raw) -> str:
         """Return what kind of value ``raw`` is."""

@@ -2,23 +2,28 @@
 
 ``Wire`` is what all wires have in common; this module has JSON-RPC 2.0 with our two
 extensions (https://www.jsonrpc.org/specification; docs/rpc/wire.md), ``wsrpc.py`` the
-two older ones. Knows nothing of which calls there are. ``read`` takes any bytes a
-stranger may send and never raises.
+two older ones. Knows nothing of which calls there are. ``read`` takes any bytes that a
+peer may send and never raises; values of a frame that may be large are not looked into
+before it is known that somebody wants them.
 """
 
 from __future__ import annotations
 
 import abc
+import re
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
-from .codecs import ABSENT, Codec
-from .errors import ErrorValue, InvalidRequest, MethodNotFound, ParseError
+from .codecs import ABSENT, UNREADABLE, Codec
+from .errors import ErrorValue, InternalError, InvalidRequest, ParseError
 from .limits import MOST_WINDOW
 
 __all__ = [
+    "LIMITS",
+    "PING",
+    "Announced",
     "Answer",
     "Bad",
     "Batch",
@@ -38,22 +43,31 @@ CallId = int | str
 Params = list[Any] | tuple[Any, ...] | dict[str, Any] | None
 """Arguments: by position, by name, or none."""
 
-UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
-"""What decoding raises for bytes that are not what they should be."""
+PING = "$/ping"
+"""A call that both sides answer with null: heartbeats of the JavaScript client."""
+
+_MAX_ID = 256
+"""Characters of an id: each call under way keeps its own, and its answer has it."""
+_INT64 = range(-(1 << 63), 1 << 64)
+_FAR = 1 << 53
+_MAX_TRACEBACK = 8192
+"""Characters of a traceback of the other side's that we keep."""
 
 
 class Batch:
-    """Calls that came in one frame, and their answers so far."""
+    """Calls that came in one frame, and their answers so far: ``size`` bytes."""
 
-    __slots__ = ("answers", "waiting")
+    __slots__ = ("answers", "size", "waiting")
 
     def __init__(self, waiting: int) -> None:
         self.answers: list[bytes] = []
+        self.size = 0
         self.waiting = waiting
 
     def add(self, answer: bytes) -> list[bytes] | None:
         """Keep ``answer``; return all of them when it was the last."""
         self.answers.append(answer)
+        self.size += len(answer)
         self.waiting -= 1
         return None if self.waiting else self.answers
 
@@ -66,19 +80,36 @@ class Call:
     for a plain call.
     """
 
-    __slots__ = ("batch", "begun", "id", "method", "params", "peer", "stream")
+    __slots__ = (
+        "batch",
+        "begun",
+        "id",
+        "method",
+        "params",
+        "peer",
+        "record",
+        "size",
+        "stream",
+    )
 
     peer: Any
 
     def __init__(
-        self, id: CallId | None, method: str, params: Raw, stream: int = 0
+        self,
+        id: CallId | None,
+        method: str,
+        params: Raw,
+        stream: int = 0,
+        size: int = 0,
     ) -> None:
         self.id = id
         self.method = method
         self.params = params
         self.stream = stream
+        self.size = size  # bytes it came in
         self.batch: Batch | None = None
         self.begun = 0.0  # for signals only
+        self.record: Any = None  # its place among the calls under way, if it has one
 
     @property
     def connection(self) -> Any:
@@ -103,10 +134,13 @@ class Answer(msgspec.Struct):
 
 
 class Failure(msgspec.Struct):
-    """A call of ours has failed; ``id`` is None where no call is meant."""
+    """A call of ours has failed; ``id`` is None where no call is meant.
+
+    ``error`` is as it came, for `Wire.error_of` to read if it is anybody's.
+    """
 
     id: CallId | None
-    error: ErrorValue
+    error: Raw | ErrorValue
 
 
 class Cancel(msgspec.Struct):
@@ -130,7 +164,7 @@ class More(msgspec.Struct):
 
 
 class Event(msgspec.Struct):
-    """An object that is no call and no answer; only the wsrpc wire has them."""
+    """An object that is no call and no answer; only the wire ``wsrpc`` has them."""
 
     value: Any
 
@@ -143,7 +177,13 @@ class Bad(msgspec.Struct):
     batch: Batch | None = None
 
 
-Message = Call | Answer | Failure | Cancel | Item | More | Event | Bad
+class Announced(msgspec.Struct):
+    """The other side takes messages of up to ``message`` bytes."""
+
+    message: int
+
+
+Message = Announced | Call | Answer | Failure | Cancel | Item | More | Event | Bad
 
 
 class Wire(abc.ABC):
@@ -162,9 +202,65 @@ class Wire(abc.ABC):
         self.codec = codec
         self.max_batch = max_batch
 
-    @abc.abstractmethod
     def read(self, frame: str | bytes) -> list[Message]:
-        """Return what a frame says; what makes no sense is a `Bad`."""
+        """Return what a frame says; what makes no sense is a `Bad`. Never raises."""
+        try:
+            # What is kept of it then takes one byte for each of its bytes, not four.
+            data = frame.encode() if type(frame) is str else frame
+            return self._read(data)  # type: ignore[arg-type]
+        except UNREADABLE:
+            return [self._unreadable(frame)]
+
+    @abc.abstractmethod
+    def _read(self, data: bytes) -> list[Message]:
+        """Return what a frame says, or raise one of `UNREADABLE`."""
+
+    _head: re.Pattern[str]
+    """The head of an answer to a call of ours, with its id."""
+
+    def _unreadable(self, frame: str | bytes) -> Message:
+        """Return the answer to what is not JSON, or not MessagePack.
+
+        Its id is null, as JSON-RPC has it ("If there was an error in detecting the id
+        [...] it MUST be Null", section 5). An answer of which the id can be seen ends
+        the call it was for, which would wait for ever.
+        """
+        error = ErrorValue(ParseError.code, f"not valid {self.codec.name}", PARSE_ERROR)
+        if not self.codec.is_text:
+            return Bad(None, error)
+        start = frame[:_MAX_HEAD]
+        if isinstance(start, bytes):
+            start = start.decode("utf-8", "replace")
+        head = self._head.match(start)
+        if head is None:
+            return Bad(None, error)
+        return Failure(int(head[1]), error)
+
+    def error_of(self, failure: Failure) -> ErrorValue:
+        """Return what the error of a failed call says, however little that is."""
+        if isinstance(failure.error, ErrorValue):
+            return failure.error
+        try:
+            error = self.codec.decode(failure.error)
+        except UNREADABLE:
+            text = "the call failed with an error that cannot be read"
+            return ErrorValue(InternalError.code, text)
+        return self._error_value(error)
+
+    @abc.abstractmethod
+    def _error_value(self, error: Any) -> ErrorValue:
+        """Return what a plain value, sent as an error, says."""
+
+    def _short(self, raw: Raw) -> Any:
+        """Return the value of a member that is never long; `LONG` if it is."""
+        if raw is ABSENT:
+            return UNSET
+        if len(raw) > 4 * _MAX_ID:
+            return LONG
+        try:
+            return self.codec.decode(raw)
+        except UNREADABLE:
+            return LONG
 
     @abc.abstractmethod
     def call(self, id: int, method: str, params: Params, stream: int = 0) -> bytes:
@@ -186,6 +282,13 @@ class Wire(abc.ABC):
         """Return the frame that cancels our call."""
         raise AssertionError("this wire has no cancellation")
 
+    def event(self, value: Any) -> bytes:
+        """Return the frame of an event; raise TypeError or ValueError for a wrong one.
+
+        Only the wire ``wsrpc`` has events.
+        """
+        raise TypeError(f"the wire {self.name} has no events: notify instead")
+
     def item(self, id: CallId, value: Any) -> bytes:
         """Return the frame of one item of a stream."""
         raise AssertionError("this wire has no streams")
@@ -195,9 +298,24 @@ class Wire(abc.ABC):
         raise AssertionError("this wire has no streams")
 
 
-def parse_error(what: str) -> Bad:
-    """Return the answer to a frame that cannot be read."""
-    return Bad(None, ErrorValue(ParseError.code, f"not valid {what}", "ParseError"))
+PARSE_ERROR = "ParseError"
+LONG = object()
+"""Stands for a value that was not looked at: it can be neither an id nor a name."""
+_MAX_HEAD = 200
+
+
+def head_of(*members: str, answer: str) -> re.Pattern[str]:
+    """Return what finds the id at the head of an answer that is not valid JSON.
+
+    ``members`` are patterns, the last one of the name of the id; ``answer`` is that of
+    the member after it.
+    """
+    comma = r"\s*,\s*"
+    begin = comma.join([*members[:-1], rf"{members[-1]}{COLON}(\d{{1,18}})"])
+    return re.compile(rf"\s*\{{\s*{begin}{comma}{answer}")
+
+
+COLON = r"\s*:\s*"
 
 
 def invalid(why: str, id: CallId | None = None) -> Bad:
@@ -206,30 +324,55 @@ def invalid(why: str, id: CallId | None = None) -> Bad:
 
 
 def as_id(value: Any) -> CallId | None:
-    """Return ``value`` if it may be a call's id; None, true and 1.5 may not."""
+    """Return ``value`` if it may be a call's id; None, true, 1.5 and 2**70 may not."""
     kind = type(value)
-    return value if kind is int or kind is str else None
+    if kind is int:
+        return value if value in _INT64 else None
+    if kind is str and len(value) <= _MAX_ID:
+        return value  # type: ignore[no-any-return]
+    return None
 
 
 # --- JSON-RPC 2.0 ----------------------------------------------------------------
 
 
 class _Envelope(msgspec.Struct):
-    jsonrpc: Any = None
-    id: Any = UNSET
-    method: Any = UNSET
+    """As nearly all messages are; another type is found before its value is read."""
+
+    jsonrpc: str | UnsetType = UNSET
+    id: int | str | UnsetType | None = UNSET
+    method: str | UnsetType = UNSET
     params: Raw = ABSENT
     result: Raw = ABSENT
-    error: Any = UNSET
-    stream: Any = UNSET
+    error: Raw = ABSENT
+    stream: int | UnsetType = UNSET
+
+
+class _Odd(msgspec.Struct):
+    """Any object: what its members are is looked at when they are short."""
+
+    jsonrpc: Raw = ABSENT
+    id: Raw = ABSENT
+    method: Raw = ABSENT
+    params: Raw = ABSENT
+    result: Raw = ABSENT
+    error: Raw = ABSENT
+    stream: Raw = ABSENT
 
 
 class _Reference(msgspec.Struct):
     """Params of the protocol's own notifications."""
 
-    id: int | str
+    id: int | str | UnsetType = UNSET
     value: Raw = ABSENT
     count: int = 0
+    message: int = 0
+
+
+LIMITS = "$/limits"
+"""Tells how large a message the side that sends it takes; a server's first frame."""
+_CANCELS = ("$/cancel", "$/cancelRequest")  # the second is that of editors
+_OF_DATA = {"type", "data", "id", "traceback"}
 
 
 class _CallOut(msgspec.Struct, omit_defaults=True):
@@ -282,37 +425,42 @@ class JsonRpc(Wire):
     def __init__(self, codec: Codec, max_batch: int = 100) -> None:
         super().__init__(codec, max_batch)
         self.name = f"longwire.{'jsonrpc' if codec.is_text else codec.name}"
-        self._decode = codec.decoder(_Envelope)
-        self._reference = codec.decoder(_Reference)
+        self._decode = codec.struct_decoder(_Envelope)
+        self._decode_odd = codec.struct_decoder(_Odd)
+        self._reference = codec.struct_decoder(_Reference)
+
+    _head = head_of(
+        rf'"jsonrpc"{COLON}"2\.0"',
+        '"id"',
+        answer=rf'"(?:result|error)"{COLON}',
+    )
 
     # --- reading -----------------------------------------------------------------
 
-    def read(self, frame: str | bytes) -> list[Message]:
+    def _read(self, data: bytes) -> list[Message]:
         """Return what a frame says, of each part if it is a batch."""
         try:
-            envelope = self._decode(frame)
+            envelope = self._decode(data)
         except msgspec.ValidationError:
-            return self._read_batch(frame)
-        except UNREADABLE:
-            return [parse_error(self.codec.name)]
-        message = self._message(envelope)
+            return self._read_other(data)
+        message = self._message(envelope, len(data))
         return [] if message is None else [message]
 
-    def _read_batch(self, frame: str | bytes) -> list[Message]:
+    def _read_other(self, data: bytes) -> list[Message]:
+        """Return what a batch says, or an object of which a member is odd."""
         try:
-            parts = self.codec.decode_array(frame)
+            parts = self.codec.decode_array(data)
         except msgspec.ValidationError:
-            return [invalid("neither an object nor an array")]
-        except UNREADABLE:
-            return [parse_error(self.codec.name)]
+            message = self._read_odd(data)
+            return [] if message is None else [message]
         if not 0 < len(parts) <= self.max_batch:
             return [invalid(f"a batch of {len(parts)}; 1 to {self.max_batch} may be")]
+        return self._batch(parts)
+
+    def _batch(self, parts: list[Raw]) -> list[Message]:
         messages = []
         for part in parts:
-            try:
-                message = self._message(self._decode(part))
-            except UNREADABLE:
-                message = invalid("not an object")
+            message = self._read_part(part)
             if isinstance(message, Call) and message.stream:
                 message = invalid("a stream cannot be part of a batch", message.id)
             if message is not None:
@@ -328,55 +476,96 @@ class JsonRpc(Wire):
             message.batch = batch
         return messages
 
-    def _message(self, envelope: _Envelope) -> Message | None:
+    def _read_part(self, part: Raw) -> Message | None:
+        try:
+            return self._message(self._decode(part), len(part))
+        except msgspec.ValidationError:
+            return self._read_odd(part)
+        except UNREADABLE:
+            return invalid("not an object")
+
+    def _read_odd(self, data: Raw | bytes) -> Message | None:
+        try:
+            odd = self._decode_odd(data)
+        except msgspec.ValidationError:
+            return invalid("neither an object nor an array")
+        envelope = _Envelope(params=odd.params, result=odd.result, error=odd.error)
+        for name in ("jsonrpc", "id", "method", "stream"):
+            setattr(envelope, name, self._short(getattr(odd, name)))
+        return self._message(envelope, len(data))
+
+    def _message(self, envelope: _Envelope, size: int) -> Message | None:
         """Return what an object says; None if there is nothing to do about it."""
         method, id = envelope.method, envelope.id
         if type(method) is not str:
             return self._answer(envelope)
         if id is UNSET:
             id = None
-        elif type(id) is not int and type(id) is not str:
-            return invalid("an id is a string or an integer")
+        elif type(id) is not int or not 0 <= id < _FAR:  # nearly all of them are
+            id = as_id(id)
+            if id is None:
+                return invalid(
+                    f"an id is an integer of 64 bits, or a text of up to {_MAX_ID} "
+                    "characters"
+                )
         if envelope.jsonrpc != VERSION:
             return invalid(f'jsonrpc must be "{VERSION}"', id)
-        if method.startswith("$/"):
-            return self._own(method, id, envelope.params)
+        if id is None and method.startswith("$/"):
+            return self._own(method, envelope.params)
         # What params are is found when they are bound.
         params, stream = envelope.params, envelope.stream
         if stream is UNSET:
-            return Call(id, method, params)
+            return Call(id, method, params, 0, size)
         if type(stream) is not int or not 1 <= stream <= MOST_WINDOW or id is None:
             return invalid(f"stream must be 1 to {MOST_WINDOW}, with an id", id)
-        return Call(id, method, params, stream)
+        return Call(id, method, params, stream, size)
 
     def _answer(self, envelope: _Envelope) -> Message:
         id = as_id(envelope.id)
         if envelope.method is not UNSET:
             return invalid("method must be a string", id)
-        if envelope.error is not UNSET and envelope.error is not None:
-            return Failure(id, _error_value(envelope.error))
+        error = envelope.error
+        if error is not ABSENT and self.codec.shape(error) != "null":
+            return Failure(id, error)
         if envelope.result is ABSENT or id is None:
             return invalid("neither a call nor an answer", id)
         return Answer(id, envelope.result)
 
-    def _own(self, method: str, id: CallId | None, params: Raw) -> Message | None:
-        """Return what a message of the protocol itself says."""
-        if id is not None:
-            error = ErrorValue(
-                MethodNotFound.code, "no such method of the protocol", "MethodNotFound"
-            )
-            return Bad(id, error)
+    def _own(self, method: str, params: Raw) -> Message | None:
+        """Return what a notification of the protocol itself says."""
         try:
             reference = self._reference(params)
         except UNREADABLE:
             return None
+        if method == LIMITS:
+            return Announced(reference.message) if reference.message > 0 else None
+        id = as_id(reference.id)
+        if id is None:
+            return None
         if method == "$/item" and reference.value is not ABSENT:
-            return Item(reference.id, reference.value)
+            return Item(id, reference.value)
         if method == "$/more" and reference.count > 0:
-            return More(reference.id, reference.count)
-        if method == "$/cancel":
-            return Cancel(reference.id)
+            return More(id, reference.count)
+        if method in _CANCELS:
+            return Cancel(id)
         return None  # of a later version, or without sense: both are ignored
+
+    def _error_value(self, error: Any) -> ErrorValue:
+        if not isinstance(error, dict):
+            return ErrorValue(InvalidRequest.code, message_of(error), None)
+        code, data = error.get("code"), error.get("data", UNSET)
+        value = ErrorValue(
+            code if type(code) is int else 0,
+            message_of(error.get("message", "")),
+            data=data,
+        )
+        if isinstance(data, dict) and isinstance(data.get("type"), str):
+            value.type = data["type"]
+            if data.keys() <= _OF_DATA:
+                value.data = data.get("data", UNSET)
+                value.id = _text_or_none(data.get("id"))
+                value.traceback = traceback_of(data)
+        return value
 
     # --- writing -----------------------------------------------------------------
 
@@ -407,32 +596,24 @@ class JsonRpc(Wire):
         """Return the frame of one item of a stream."""
         return self.notification("$/item", {"id": id, "value": value})
 
+    def limits(self, message: int) -> bytes:
+        """Return the frame that tells how large a message we take."""
+        return self.notification(LIMITS, {"message": message})
+
     def more(self, id: int, count: int) -> bytes:
         """Return the frame that grants more items."""
         return self.notification("$/more", {"id": id, "count": count})
 
 
-def _error_value(error: Any) -> ErrorValue:
-    """Return what an error of JSON-RPC says, however little of it is there."""
-    if not isinstance(error, dict):
-        return ErrorValue(InvalidRequest.code, text_of(error), None)
-    code, data = error.get("code"), error.get("data", UNSET)
-    value = ErrorValue(
-        code if type(code) is int else 0,
-        text_of(error.get("message", "")),
-        data=data,
-    )
-    if isinstance(data, dict) and isinstance(data.get("type"), str):
-        value.type = data["type"]
-        value.data = data.get("data", UNSET)
-        value.id = _text_or_none(data.get("id"))
-        value.traceback = _text_or_none(data.get("traceback"))
-    return value
-
-
-def text_of(value: Any) -> str:
+def message_of(value: Any) -> str:
     """Return a message; who sends something else gets it described."""
     return value if isinstance(value, str) else f"({type(value).__name__})"
+
+
+def traceback_of(error: Any) -> str | None:
+    """Return the traceback that an error has, cut."""
+    text = _text_or_none(error.get("traceback"))
+    return None if text is None else text[:_MAX_TRACEBACK]
 
 
 def _text_or_none(value: Any) -> str | None:

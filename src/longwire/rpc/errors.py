@@ -33,6 +33,7 @@ import msgspec
 
 from ..errors import WebSocketException
 from ..messages import CloseReport
+from .texts import escaped, text_of, writable
 
 __all__ = [
     "ApplicationError",
@@ -104,9 +105,10 @@ class RemoteError(RpcError):
         self.arrived = False
 
     def __str__(self) -> str:
+        # Words of the other side, on their way to a log or a terminal.
         named = self.type not in ("", self.__class__.__name__)
-        text = f"{self.type}: {self.message}" if named else self.message
-        return f"{text} [{self.id}]" if self.id else text
+        text = f"{self.type}: {self.message}" if named else f"{self.message}"
+        return escaped(f"{text} [{self.id}]" if self.id else text)
 
 
 class ApplicationError(RemoteError):
@@ -183,15 +185,20 @@ class Cancelled(RemoteError):
 
 
 class CallTimeout(RpcError, TimeoutError):
-    """No answer came within ``timeout`` seconds; the call was cancelled."""
+    """No answer came in time; the call was cancelled.
 
-    def __init__(self, method: str, timeout: float) -> None:
+    ``detail`` says why, where it was not even sent.
+    """
+
+    def __init__(self, method: str, timeout: float, detail: str = "") -> None:
         super().__init__(method, timeout)
         self.method = method
         self.timeout = timeout
+        self.detail = detail
 
     def __str__(self) -> str:
-        return f"no answer from {self.method} within {self.timeout:g} seconds"
+        text = f"no answer from {self.method} within {self.timeout:g} seconds"
+        return f"{text}: {self.detail}" if self.detail else text
 
 
 class InvalidResult(RpcError):
@@ -213,9 +220,11 @@ class Disconnected(RpcError):
         self.message = message
 
     def __str__(self) -> str:
+        if self.message:
+            return escaped(self.message)
         if self.report is None:
-            return self.message or "not connected"
-        return f"connection ended before the answer: {self.report}"
+            return "not connected"
+        return escaped(f"connection ended before the answer: {self.report}")
 
 
 BY_CODE: Mapping[int, type[RemoteError]] = {
@@ -259,7 +268,7 @@ class Registry:
         """The classes registered."""
         return tuple(self._names)
 
-    def declared(self, exc: Exception) -> ErrorValue | None:
+    def declared(self, exc: BaseException) -> ErrorValue | None:
         """Return what the other side may know of ``exc``; None if nothing."""
         if isinstance(exc, RemoteError):
             if exc.arrived:
@@ -267,31 +276,41 @@ class Registry:
             return _value_of(exc, exc.type)
         for kind in type(exc).__mro__:
             if kind in self._names:
-                return _value_of(exc, self._names.get(type(exc), type(exc).__name__))
+                name = self._names.get(type(exc), type(exc).__name__)
+                return _value_of(exc, name)
         return None
 
     def revive(self, value: ErrorValue) -> Exception:
-        """Return the exception that ``value`` stands for, to be raised here."""
+        """Return the exception that ``value`` stands for, to be raised here.
+
+        An application's class that cannot be made from one text, whatever it raises
+        then, is left out: the other side's error is a RemoteError in its place.
+        """
         remote = _remote(BY_CODE.get(value.code, RemoteError), value)
         kind = self._classes.get(value.type or "")
         if kind is None:
             return remote
-        if issubclass(kind, RemoteError):
-            return _remote(kind, value)
         try:
-            exc: Exception = kind(value.message)
+            if issubclass(kind, RemoteError):
+                return _remote(kind, value)
+            exc = kind(escaped(value.message))
+            if not isinstance(exc, Exception):
+                return remote
+            exc.__cause__ = remote
         except Exception:
-            return remote  # it is not made from one text; then this has to do
-        exc.__cause__ = remote
+            return remote
         return exc
 
 
-def _value_of(exc: Exception, name: str) -> ErrorValue:
+def _value_of(exc: BaseException, name: str) -> ErrorValue:
+    """Return what an exception says of itself; each part of it may be anything."""
+    is_remote = isinstance(exc, RemoteError)
+    code = getattr(exc, "code", None) if is_remote else None
     data = getattr(exc, "data", None)
     return ErrorValue(
-        code=exc.code if isinstance(exc, RemoteError) else ApplicationError.code,
-        message=exc.message if isinstance(exc, RemoteError) else str(exc),
-        type=name,
+        code=code if type(code) is int else ApplicationError.code,
+        message=text_of(exc.message if isinstance(exc, RemoteError) else exc),
+        type=text_of(name),
         data=msgspec.UNSET if data is None else data,
     )
 
@@ -310,5 +329,6 @@ def _remote(kind: type[RemoteError], value: ErrorValue) -> RemoteError:
     )
     exc.arrived = True
     if value.traceback:
-        exc.add_note(f"traceback of the other side:\n{value.traceback}")
+        text = escaped(writable(value.traceback))
+        exc.add_note(f"traceback of the other side:\n{text}")
     return exc

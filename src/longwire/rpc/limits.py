@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 
-__all__ = ["MOST_WINDOW", "RpcLimits"]
+__all__ = ["MOST_WINDOW", "RpcLimits", "check_seconds", "check_window"]
 
 MOST_WINDOW = 1024
 """Items of a stream that may be granted with a call."""
+
+_TIMES = ("deadline", "timeout", "stream_idle")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,32 +26,47 @@ class RpcLimits:
     queued: int = 1000
     """Calls of the peer's that wait for their turn; more are refused: TooBusy."""
     calls_in_all: int = 10_000
-    """Calls running or waiting, of all connections of a server."""
+    """Calls running or waiting, of all connections of a server. No connection has more
+    of them than are free, and a tenth is kept for those that have none."""
+    memory: int = 4 << 20
+    """Bytes that the arguments of the peer's calls take while they wait, and again
+    those of calls that run; beyond, nothing more is read until some have ended, and no
+    call begins."""
+    memory_in_all: int = 64 << 20
+    """Bytes that arguments and answers take on all connections of a server. No
+    connection has more of them than are free, and an eighth is kept for those that have
+    none: calls beyond that are refused: TooBusy."""
     streams: int = 64
     """Streams that the peer reads at the same time; more are refused: TooBusy."""
     window: int = 16
     """Items of a stream that the peer may send ahead, unless ``window=`` says."""
+    stream_idle: float | None = 600.0
+    """Time that a stream waits for its reader to take items; then it is ended."""
     pending: int = 10_000
     """Calls of ours that wait for an answer; more raise TooBusy here."""
     batch: int = 100
     """Most calls in one batch of JSON-RPC."""
-    deadline: float | None = 60.0
-    """Time a call of the peer's may take, waiting included, unless its route says."""
-    timeout: float | None = 60.0
+    deadline: float | None = None
+    """Time a call of the peer's may take, waiting included, unless its route says. No
+    limit by default: a peer that is gone is noticed by the connection's pings."""
+    timeout: float | None = None
     """Time that our calls wait for an answer, unless ``timeout=`` says."""
     message: int = 1 << 20
-    """Largest message that we send, in bytes: a larger result is an InternalError."""
+    """Largest message that we send, in bytes, all answers of a batch included: a larger
+    result is an InternalError."""
     unsent: int = 4 << 20
-    """Bytes of answers kept for a peer that takes none; then its calls wait for their
-    turn like others that take time, and at twice as much we stop reading it."""
+    """Bytes of answers kept for a peer that takes none; then none of its calls begins,
+    and at twice as much we stop reading it. As much again is kept of batches of which
+    some answers are still to come."""
     strange: int = 100
-    """Messages without sense, and answers to nobody, at which we close with 1008."""
+    """Messages without sense, and answers to nobody, within a minute, at which we close
+    with 1008."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in ("deadline", "timeout"):
-                _check_seconds(field.name, value)
+            if field.name in _TIMES:
+                check_seconds(field.name, value)
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
                 kind = type(value).__name__
@@ -71,7 +88,8 @@ def check_window(window: int) -> int:
     return window
 
 
-def _check_seconds(name: str, value: object) -> None:
+def check_seconds(name: str, value: object) -> None:
+    """Raise unless ``value`` is a number of seconds, or None for no limit."""
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -1,30 +1,31 @@
 """Peer: one connection, calls in both directions, on asyncio.
 
 Carries out what ``calls.py`` decides about what ``envelope.py`` reads. One loop reads
-frames; plain functions are run and answered in it, everything else in a task of its
-own. Reading goes on while answers wait for a slow peer, until too many of them do.
+frames and hands the calls of the other side to ``incoming.py``; those of ours are here.
+Reading goes on while answers wait for a slow peer, until too many of them do.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import math
-import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 import msgspec
 
 from ..errors import ConnectionClosed
 from ..messages import CloseReport
+from .callbacks import as_coroutine, begin, begin_later, tell
 from .calling import DEFAULT, Calling
-from .calls import Admission, CallTable, Ours, Theirs
+from .calls import Admission, CallTable, Ours
+from .codecs import UNREADABLE
 from .envelope import (
+    PING,
+    Announced,
     Answer,
     Bad,
-    Batch,
     Call,
     Cancel,
     Event,
@@ -35,48 +36,32 @@ from .envelope import (
 )
 from .errors import (
     CallTimeout,
-    Cancelled,
-    DeadlineExceeded,
     Disconnected,
-    InvalidRequest,
     InvalidResult,
-    MethodNotFound,
+    RemoteError,
     StreamMismatch,
     TooBusy,
 )
+from .incoming import Incoming
 from .limits import check_window
-from .performing import LEAVING, Performer
-from .routes import UNSET, Caller, Route
+from .performing import LEAVING, lend_place
+from .routes import Caller
 from .sending import Outbox
 from .settings import Settings
-from .signatures import describe
+from .signals import Signal
 from .streams import Inbox, PeerStream, Stream
+from .texts import what_is_wrong
 
 __all__ = ["Peer"]
 
 logger = logging.getLogger("longwire.rpc")
 
 _OVERDUE = object()
-
-
-class _Job:
-    """What a call of theirs is about: for the table, its ``job``."""
-
-    __slots__ = ("call", "coroutine", "route", "task")
-
-    def __init__(self, call: Call, route: Route, coroutine: Any) -> None:
-        self.call = call
-        self.route = route
-        self.coroutine = coroutine
-        self.task: asyncio.Task[None] | None = None
-
-    def stop(self) -> asyncio.Task[None] | None:
-        """End it, wherever it is; return the task that has to end for that."""
-        if self.task is not None:
-            self.task.cancel()
-        elif inspect.iscoroutine(self.coroutine):
-            self.coroutine.close()  # begun by nobody
-        return self.task
+STALLED = 10.0
+"""Seconds after which we read again although no call has ended: one that waits for what
+the peer says next never does, and a peer that has gone is noticed by reading alone."""
+_MAX_UNANNOUNCED = 16 * 1024
+"""Bytes that a message may have before it is known how large it may be."""
 
 
 class Peer(Caller, Calling):
@@ -94,6 +79,19 @@ class Peer(Caller, Calling):
 
     ``state`` is a dict for the application, ``connection`` the connection.
     """
+
+    # What few connections ever change: those at rest take less without.
+    _max_message: float = math.inf  # what the other side said it takes
+    _timer: asyncio.TimerHandle | None = None
+    _wakes_at = math.inf
+    _report: CloseReport | None = None
+    _running: asyncio.Task[Any] | None = None
+    _has_ended = False
+    _events: Signal | None = None
+    # What waits for a change before it reads on, and what closes when all is done.
+    _change: asyncio.Future[None] | None = None
+    _drained: Callable[[], None] | None = None
+    _closing_task: asyncio.Task[Any] | None = None
 
     def __init__(
         self,
@@ -116,23 +114,21 @@ class Peer(Caller, Calling):
             first_id=self.wire.first_id,
             step=self.wire.step,
         )
-        self._find = self.settings.routes.find
-        self._own = self.settings.own_routes(self.wire)
-        self._performer = Performer(self.settings, self.wire, self)
         self._loop = asyncio.get_running_loop()
         self._frames = str if self.wire.codec.is_text else bytes
-        self._outbox = Outbox(connection, self.wire.codec.is_text)
-        self.send = self._outbox.send
-        self._post = self._outbox.post
-        self._unsent = self.settings.limits.unsent
-        self._timer: asyncio.TimerHandle | None = None
-        self._wakes_at = math.inf
-        self._credit: dict[Theirs, asyncio.Future[None]] = {}
-        self._held: set[Theirs] = set()
+        self.outbox = Outbox(
+            connection, self.wire.codec.is_text, self.table.holding, self._has_sent
+        )
+        self.send = self.outbox.send
+        self.post = self.outbox.post
+        self._own = self.settings.own_routes(self.wire)
+        self.incoming = Incoming(self, self._loop)
+        # Clients of ours ask before they send much.
+        self.max_answer: float = self.settings.limits.message
+        self._is_announced = not (
+            client and getattr(connection, "subprotocol", None) and self.wire.extended
+        )
         self._closing: list[Callable[[], Any]] = []
-        self._report: CloseReport | None = None
-        self._running: asyncio.Task[Any] | None = None
-        self._on_event: list[Callable[[Any], None]] = []
 
     # --- what is known -----------------------------------------------------------
 
@@ -156,10 +152,14 @@ class Peer(Caller, Calling):
         self._closing.append(function)
         return function
 
-    def on_event(self, function: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Call ``function`` with each event of the wsrpc wire: objects without id."""
-        self._on_event.append(function)
-        return function
+    def on_event(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Call ``function``, plain or async, with each event of the wire ``wsrpc``.
+
+        Events are objects without id.
+        """
+        if self._events is None:
+            self._events = Signal("on_event")
+        return self._events.connect(function)
 
     def __repr__(self) -> str:
         state = "open" if self.is_open else "closed"
@@ -172,22 +172,36 @@ class Peer(Caller, Calling):
 
         Cancelling it ends all calls and leaves the connection as it is.
         """
-        recv, read = self.connection.recv, self.wire.read
-        most, unsent = self.settings.limits.strange, self._unsent
-        table, outbox = self.table, self._outbox
+        recv, read, table = self.connection.recv, self.wire.read, self.table
+        incoming, outbox = self.incoming, self.outbox
+        limits, signals = self.settings.limits, self.settings.signals
+        memory, unsent = limits.memory, 2 * limits.unsent
         try:
-            self.settings.signals.opened.send(self)
+            await signals.opened.send_and_wait(self)
             while True:
                 frame = await recv()
                 if type(frame) is not self._frames:
                     await self._close_for(1003, f"{self.wire.name} is not spoken so")
                     continue
                 for message in read(frame):
-                    _TAKES[type(message)](self, message)
-                if outbox.size > 2 * unsent:
-                    await outbox.drained()
-                if table.strange >= most:
-                    await self._close_for(1008, "too many messages without sense")
+                    if type(message) is Call:
+                        incoming.take_call(message)
+                    else:
+                        _TAKES[type(message)](self, message)
+                if (
+                    outbox.size > unsent
+                    or table.waiting_size > memory
+                    or incoming.deferred
+                ):
+                    await self._wait_to_read()
+                if signals.times_calls:
+                    await signals.catch_up()
+                if self._events is not None:
+                    await self._events.catch_up()
+                if table.strange:
+                    table.forgive(self._loop.time())
+                    if table.is_strange:
+                        await self._close_for(1008, "too many messages without sense")
         except ConnectionClosed as exc:
             self._report = exc.report
         finally:
@@ -206,6 +220,8 @@ class Peer(Caller, Calling):
         assert self._running is not None
         self._running.cancel()
         await asyncio.wait([self._running])
+        # It may never have had its first turn.
+        await self._end()
         if not self._running.cancelled():
             self._running.result()  # raises what should not have happened
 
@@ -215,47 +231,86 @@ class Peer(Caller, Calling):
 
     async def _end(self) -> None:
         """The connection has ended, or we leave it: so do all calls."""
+        if self._has_ended:
+            return
+        self._has_ended = True
         if self._timer is not None:
             self._timer.cancel()
         ours, theirs = self.table.lose()
         for call in ours:
             self._fail(call, Disconnected(self.close_report))
-        tasks = [call.job.stop() for call in theirs]
-        tasks.append(self._outbox.stop())
-        running = [task for task in tasks if task is not None]
-        if running:
-            _, late = await asyncio.wait(running, timeout=LEAVING)
-            if late:
-                logger.warning(
-                    "%d calls still run %s seconds after their connection ended",
-                    len(late),
-                    LEAVING,
-                )
-        await self._performer.close()
-        for function in reversed(self._closing):
-            try:
-                waiting = function()
-                if inspect.isawaitable(waiting):
-                    async with asyncio.timeout(LEAVING):
-                        await waiting
-            except Exception:
-                logger.exception("a function of on_close() failed")
-        self.settings.signals.closed.send(self, self.close_report)
+        try:
+            pump = self.outbox.stop()
+            await self.incoming.end(theirs, LEAVING)
+            if pump is not None:
+                await asyncio.wait([pump], timeout=LEAVING)
+        finally:
+            await self._tell_of_end()
 
-    # --- sending -----------------------------------------------------------------
+    async def _tell_of_end(self) -> None:
+        await self.incoming.performer.close(LEAVING)
+        while self._closing:
+            function = self._closing.pop()
+            await tell(function, what="a function of on_close()", timeout=LEAVING)
+        await self.settings.signals.closed.send_and_wait(self, self.close_report)
 
-    def _answer_to(self, call: Call, frame: bytes) -> bytes | None:
-        """Return what to send now that a call is answered with ``frame``, if anything.
+    # --- reading, or not ---------------------------------------------------------
 
-        That is nothing for a notification, and for a batch until all of it is answered.
+    def _must_wait(self) -> bool:
+        """Whether nothing is to be read until some calls have ended, or were sent."""
+        if self.outbox.size > 2 * self.settings.limits.unsent:
+            return True
+        return self.table.may_wait and (
+            bool(self.incoming.deferred) or self.table.is_full
+        )
+
+    async def _wait_to_read(self) -> None:
+        """Wait until more may be read, or the connection has ended."""
+        if not self._must_wait():
+            self.incoming.retry()
+            return
+        wait_closed = getattr(self.connection, "wait_closed", None)
+        ended: asyncio.Task[Any] | None = None
+        if wait_closed is not None:
+            ended = begin(as_coroutine(wait_closed()), self._loop)
+        try:
+            while self._must_wait() and not (ended is not None and ended.done()):
+                change = self._change = self._loop.create_future()
+                waiting = [change] if ended is None else [change, ended]
+                first = asyncio.FIRST_COMPLETED
+                await asyncio.wait(waiting, timeout=STALLED, return_when=first)
+                self.table.is_stalled = not change.done()
+                self.incoming.retry()
+        finally:
+            self._change = None
+            if ended is not None:
+                ended.cancel()
+
+    def has_changed(self) -> None:
+        """A call has ended, or waits for the peer: look again who waits for that."""
+        if self._change is not None and not self._change.done():
+            self._change.set_result(None)
+        if self._drained is not None and self.table.is_idle:
+            close, self._drained = self._drained, None
+            close()
+
+    def _has_sent(self) -> None:
+        self.incoming.make_room()
+        self.has_changed()
+
+    def drain(self, code: int = 1001, reason: str = "") -> None:
+        """Refuse new calls, let those under way end, then close the connection.
+
+        Streams are not waited for: they end with the connection.
         """
-        if call.id is None:
-            return None
-        return frame if call.batch is None else self._batched(call.batch, frame)
+        self.table.is_draining = True
 
-    def _batched(self, batch: Batch, frame: bytes) -> bytes | None:
-        answers = batch.add(frame)
-        return None if answers is None else self.wire.codec.array(answers)
+        def close() -> None:
+            closing = self.connection.close(code, reason)
+            self._closing_task = begin_later(as_coroutine(closing), self._loop)
+
+        self._drained = close
+        self.has_changed()
 
     # --- calling -----------------------------------------------------------------
 
@@ -268,23 +323,41 @@ class Peer(Caller, Calling):
         future: asyncio.Future[Any] = self._loop.create_future()
         deadline = math.inf if timeout is None else self._loop.time() + timeout
         call = self._begin(future, deadline)
+        resume = lend_place()
         try:
-            await self.send(self._encoded(call, method, params))
+            frame = self._encoded(call, method, params)
+            if len(frame) > _MAX_UNANNOUNCED and not self._is_announced:
+                await self._learn_limits(method, timeout)
+                self._check_size(method, frame)
+            await self.send(frame)
             raw = await future
-        except asyncio.CancelledError:
-            if self.table.abandon(call) and self.wire.extended:
-                self._post(self.wire.cancel(call.id))
-            raise
         except ConnectionClosed as exc:
-            self.table.abandon(call)
             raise Disconnected(exc.report or self.close_report) from exc
         finally:
+            # Whichever way we leave, nobody waits for the answer any more.
+            self._give_up(call)
             if future.done() and not future.cancelled():
-                future.exception()  # looked at, whichever way we leave
+                future.exception()  # looked at
+            if resume is not None:
+                resume()
         if raw is _OVERDUE:
             assert timeout is not None
             raise CallTimeout(method, timeout)
         return raw  # type: ignore[no-any-return]
+
+    async def _learn_limits(self, method: str, timeout: float | None) -> None:
+        """Wait until it is known whether the other side limits messages.
+
+        A server that does says so before it answers anything.
+        """
+        try:
+            await self.call_raw(PING, None, timeout)
+        except CallTimeout:
+            assert timeout is not None
+            raise CallTimeout(method, timeout) from None
+        except RemoteError:
+            pass  # an answer, too
+        self._is_announced = True
 
     async def call_with(
         self,
@@ -295,18 +368,9 @@ class Peer(Caller, Calling):
         returns: Any = Any,
     ) -> Any:
         """Call ``method`` with a list of arguments, or a dict; return its result."""
+        read = self.wire.codec.decoder(returns)
         raw = await self.call_raw(method, params, timeout)
-        return self._read(method, raw, returns)
-
-    def _read(self, method: str, raw: msgspec.Raw, returns: Any) -> Any:
-        codec = self.wire.codec
-        try:
-            if returns is Any:
-                return codec.decode(raw)
-            return codec.decoder(returns)(raw)
-        except (msgspec.MsgspecError, RecursionError) as exc:
-            text = f"the result of {method}: {describe(exc)}"
-            raise InvalidResult(text) from None
+        return _read(method, raw, read)
 
     def _begin(self, waiter: Any, deadline: float, window: int = 0) -> Ours:
         if self.table.is_lost:
@@ -315,41 +379,71 @@ class Peer(Caller, Calling):
             call = self.table.begin(waiter, deadline, window)
         except Admission as exc:
             raise TooBusy(str(exc)) from None
-        self._watch(deadline)
+        self.watch(deadline)
+        self.has_changed()
         return call
 
     def _encoded(self, call: Ours, method: str, params: Params) -> bytes:
         """Return the frame of our call; without one it has not begun."""
         try:
             frame = self.wire.call(call.id, method, params, call.window)
-            limit = self.settings.limits.message
-            if len(frame) > limit:
-                raise ValueError(
-                    f"the call of {method} takes {len(frame)} bytes; "
-                    f"at most {limit} are allowed"
-                )
+            self._check_size(method, frame)
         except BaseException:
             self.table.settle(call.id)
             raise
         return frame
 
+    def _check_size(self, method: str, frame: bytes) -> None:
+        """Raise ValueError for a message that is larger than may be sent."""
+        limit = self.settings.limits.message
+        if len(frame) > limit:
+            raise ValueError(
+                f"the call of {method} takes {len(frame)} bytes; "
+                f"at most {limit} are allowed (RpcLimits.message)"
+            )
+        if len(frame) > self._max_message:
+            raise ValueError(
+                f"the call of {method} takes {len(frame)} bytes; "
+                f"the other side takes at most {self._max_message}"
+            )
+
     def _notification(self, method: str, params: Params) -> bytes:
         if self.table.is_lost:
             raise Disconnected(self.close_report)
         if self.wire.extended:
-            return self.wire.notification(method, params)
+            frame = self.wire.notification(method, params)
+            self._check_size(method, frame)
+            return frame
         # A call like any other, but for its answer, which nobody waits for.
         call = self._begin(None, math.inf)
         frame = self._encoded(call, method, params)
         self.table.abandon(call)
         return frame
 
-    def post_notification(self, method: str, params: Params) -> None:
-        """Notify without waiting until it is sent."""
-        self._post(self._notification(method, params))
+    def notification(self, method: str, params: Params) -> bytes:
+        """Return the frame of a notification, for a broadcast to send."""
+        return self._notification(method, params)
 
     async def _notify(self, method: str, params: Params) -> None:
         frame = self._notification(method, params)
+        if len(frame) > _MAX_UNANNOUNCED and not self._is_announced:
+            await self._learn_limits(method, self.settings.limits.timeout)
+            self._check_size(method, frame)
+        await self._send(frame)
+
+    async def emit(self, event: Any) -> None:
+        """Send an event, an object without id, on the wire ``wsrpc``.
+
+        Raises TypeError on other wires, which have notifications, and ValueError for an
+        object with ``id``, ``method`` or ``error``, which would be something else.
+        """
+        frame = self.wire.event(event)
+        if self.table.is_lost:
+            raise Disconnected(self.close_report)
+        self._check_size("an event", frame)
+        await self._send(frame)
+
+    async def _send(self, frame: bytes) -> None:
         try:
             await self.send(frame)
         except ConnectionClosed as exc:
@@ -360,14 +454,15 @@ class Peer(Caller, Calling):
     ) -> Stream[Any]:
         if not self.wire.extended:
             raise TypeError(f"the wire {self.wire.name} has no streams")
-        window = self.settings.limits.window if window is None else window
+        window = check_window(self.settings.limits.window if window is None else window)
+        read = self.wire.codec.decoder(returns)
         inbox = Inbox(method)
-        call = self._begin(inbox, math.inf, check_window(window))
-        self._post(self._encoded(call, method, params))
+        call = self._begin(inbox, math.inf, window)
+        self.post(self._encoded(call, method, params))
         return PeerStream(
             inbox,
             call,
-            lambda raw: self._read(method, raw, returns),
+            lambda raw: _read(method, raw, read),
             self._item_taken,
             self._leave_stream,
             self._loop,
@@ -384,8 +479,16 @@ class Peer(Caller, Calling):
             pass  # the stream's end says so, after the items that came
 
     def _leave_stream(self, call: Ours) -> None:
-        if self.table.abandon(call):
-            self._post(self.wire.cancel(call.id))
+        self._give_up(call)
+
+    def _give_up(self, call: Ours) -> bool:
+        """Wait for the answer to a call no more; return whether it had none."""
+        if not self.table.abandon(call):
+            return False
+        if self.wire.extended:
+            self.post(self.wire.cancel(call.id))
+        self.has_changed()
+        return True
 
     def _fail(self, call: Ours, error: Exception) -> None:
         waiter = call.waiter
@@ -405,11 +508,14 @@ class Peer(Caller, Calling):
             waiter.end()
         elif waiter is not None and not waiter.done():
             waiter.set_result(answer.result)
+        self.has_changed()
 
     def _take_failure(self, failure: Failure) -> None:
         call = self.table.settle(failure.id)
         if call is not None:
-            self._fail(call, self.settings.errors.revive(failure.error))
+            error = self.wire.error_of(failure)
+            self._fail(call, self.settings.errors.revive(error))
+            self.has_changed()
 
     def _take_item(self, item: Item) -> None:
         call, granted = self.table.receive_item(item.id)
@@ -417,149 +523,31 @@ class Peer(Caller, Calling):
             return
         if granted:
             call.waiter.put(item.value)
-        elif self.table.abandon(call):
-            self._post(self.wire.cancel(call.id))
+        elif self._give_up(call):
             call.waiter.end(StreamMismatch("more items came than were granted"))
 
     def _take_event(self, event: Event) -> None:
-        for function in self._on_event:
-            try:
-                function(event.value)
-            except Exception:
-                logger.exception("a function of on_event() failed")
+        if self._events is not None:
+            self._events.send(event.value)
+
+    def _take_announced(self, announced: Announced) -> None:
+        self._max_message = announced.message
+        self.max_answer = min(self.settings.limits.message, announced.message)
+        self._is_announced = True
 
     def _take_bad(self, bad: Bad) -> None:
-        self.table.strange += 1
-        frame = self.wire.failure(bad.id, bad.error)
-        answer = frame if bad.batch is None else self._batched(bad.batch, frame)
-        if answer is not None:
-            self._post(answer)
-
-    # --- calls of theirs ---------------------------------------------------------
-
-    def _take_call(self, call: Call) -> None:
-        call.peer = self
-        route = self._find(call.method) or self._own.get(call.method)
-        if route is None:
-            name = call.method if len(call.method) <= 64 else f"{call.method[:61]}..."
-            self._refuse(call, MethodNotFound(f"no such method: {name!r}"))
-        elif route.signature.is_stream is not (call.stream > 0):
-            self._refuse(call, StreamMismatch(_mismatch(route)))
-        elif call.id in self.table.theirs:
-            self._refuse(call, InvalidRequest("the id is in use by another call"))
-        elif (
-            route.is_plain
-            and not self._performer.awaits
-            and self._outbox.size <= self._unsent
-        ):
-            frame = self._performer.perform_plain(call, route)
-            if type(frame) is bytes:
-                self._reply(call, frame)
-            else:
-                self._start(call, route, frame)
-        else:
-            self._start(call, route)
-
-    def _reply(self, call: Call, frame: bytes) -> None:
-        """Answer a call from the loop that reads."""
-        answer = self._answer_to(call, frame)
-        if answer is not None:
-            self._post(answer)
-
-    def _refuse(self, call: Call, error: Exception) -> None:
-        self._reply(call, self._performer.failure(call, error))
-
-    def _start(self, call: Call, route: Route, coroutine: Any = None) -> None:
-        """Begin a call in a task of its own, or let it wait for its turn."""
-        limit: Any = route.deadline
-        if limit is UNSET:
-            limit = None if call.stream else self.settings.limits.deadline
-        deadline = math.inf if limit is None else self._loop.time() + limit
-        key = call if call.id is None else call.id
-        job = _Job(call, route, coroutine)
-        try:
-            record = self.table.admit(key, job, deadline, call.stream)
-        except Admission as exc:
-            job.stop()
-            self._refuse(call, TooBusy(str(exc)))
-            return
-        self._watch(deadline)
-        if record.running:
-            self._begin_theirs(record)
-
-    def _begin_theirs(self, record: Theirs) -> None:
-        record.job.task = begin(self._perform(record), self._loop)
-
-    async def _perform(self, record: Theirs) -> None:
-        job = record.job
-        try:
-            frame = await self._performer.perform(
-                job.call, job.route, record, job.coroutine
-            )
-            if self.table.answer(record):
-                answer = self._answer_to(job.call, frame)
-                if answer is not None:
-                    # The place is kept until the peer has taken the answer: who calls
-                    # and does not read is not let in for ever.
-                    await self.send(answer)
-        except ConnectionClosed:
-            pass  # run() learns of it too
-        finally:
-            if record not in self._held:
-                self._finish(record)
-
-    def _finish(self, record: Theirs) -> None:
-        succeeding = self.table.finish(record)
-        if succeeding is not None:
-            # Not at once: each that ends at once would begin another inside of it.
-            succeeding.job.task = self._loop.create_task(self._perform(succeeding))
-
-    def hold_until(self, record: Theirs, future: asyncio.Future[Any]) -> None:
-        """Let a call that has ended keep its place until ``future`` is done."""
-        self._held.add(record)
-
-        def release(future: asyncio.Future[Any]) -> None:
-            if not future.cancelled():
-                future.exception()  # nobody is left to be told
-            self._held.discard(record)
-            self._finish(record)
-
-        future.add_done_callback(release)
+        self.incoming.take_bad(bad)
 
     def _take_cancel(self, cancel: Cancel) -> None:
-        record = self.table.theirs.get(cancel.id)
-        if record is not None:
-            self._stop(record, Cancelled("cancelled"))
-
-    def _stop(self, record: Theirs, error: Exception) -> None:
-        """Stop a call of theirs and answer it with ``error``."""
-        if not self.table.answer(record):
-            return
-        job = record.job
-        answer = self._answer_to(job.call, self._performer.failure(job.call, error))
-        if answer is not None:
-            self._post(answer)
-        if job.stop() is None:
-            self._finish(record)  # it waited for its turn
+        self.incoming.take_cancel(cancel)
 
     def _take_more(self, more: More) -> None:
-        record = self.table.grant(more.id, more.count)
-        if record is not None:
-            waiting = self._credit.get(record)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(None)
-
-    async def wait_for_credit(self, record: Theirs) -> None:
-        """Wait until the peer takes more items of a stream."""
-        future = self._credit[record] = self._loop.create_future()
-        try:
-            await future
-        finally:
-            del self._credit[record]
+        self.incoming.take_more(more)
 
     # --- time --------------------------------------------------------------------
 
-    def _watch(self, deadline: float) -> None:
+    def watch(self, deadline: float) -> None:
+        """See to it that what is overdue at ``deadline`` is given up then."""
         if deadline < self._wakes_at:
             if self._timer is not None:
                 self._timer.cancel()
@@ -569,20 +557,19 @@ class Peer(Caller, Calling):
     def _expire(self) -> None:
         """Give up on what is overdue: our calls, and the peer's."""
         self._timer, self._wakes_at = None, math.inf
-        ours, theirs = self.table.overdue(self._loop.time())
+        now = self._loop.time()
+        ours, theirs = self.table.overdue(now)
         for call in ours:
-            if self.table.abandon(call) and not call.waiter.done():
+            if self._give_up(call) and not call.waiter.done():
                 call.waiter.set_result(_OVERDUE)
-                if self.wire.extended:
-                    self._post(self.wire.cancel(call.id))
         for record in theirs:
-            self._stop(record, DeadlineExceeded("the call took too long"))
-        self._watch(self.table.next_deadline())
+            self.incoming.expire(record, now)
+        self.watch(self.table.next_deadline())
 
 
 # What is done with each kind of message.
 _TAKES: dict[type, Callable[[Peer, Any], None]] = {
-    Call: Peer._take_call,
+    Announced: Peer._take_announced,
     Answer: Peer._take_answer,
     Failure: Peer._take_failure,
     Cancel: Peer._take_cancel,
@@ -593,24 +580,9 @@ _TAKES: dict[type, Callable[[Peer, Any], None]] = {
 }
 
 
-if sys.version_info >= (3, 12):
-
-    def begin(
-        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
-    ) -> asyncio.Task[None]:
-        """Begin a task at once: what has nothing to wait for ends without a turn."""
-        return asyncio.Task(coroutine, loop=loop, eager_start=True)
-
-else:
-
-    def begin(
-        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
-    ) -> asyncio.Task[None]:
-        """Begin a task in the loop's next turn."""
-        return loop.create_task(coroutine)
-
-
-def _mismatch(route: Route) -> str:
-    if route.signature.is_stream:
-        return f"{route.name} gives a stream; it was called as a plain route"
-    return f"{route.name} gives no stream; it was called as one"
+def _read(method: str, raw: msgspec.Raw, read: Callable[[Any], Any]) -> Any:
+    try:
+        return read(raw)
+    except UNREADABLE as exc:
+        text = f"the result of {method}: {what_is_wrong(exc)}"
+        raise InvalidResult(text) from None

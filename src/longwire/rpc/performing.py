@@ -2,7 +2,8 @@
 
 Authorises, binds arguments, runs the route in the right way, converts the result. What
 goes wrong becomes the error that the peer may see; the rest of it goes to our log, by
-an id. Arguments and results go to no log.
+an id. Arguments and results go to no log. Whatever a route raises, its caller gets an
+answer: the last form of it is constant.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import contextvars
 import datetime
 import decimal
+import functools
 import inspect
 import logging
 import secrets
@@ -19,11 +21,15 @@ import traceback
 import types
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from . import memory
+from .callbacks import STOPS, log, tell
 from .calls import Theirs
+from .codecs import ABSENT
+from .construction import Owner
 from .envelope import Call, Wire
 from .errors import (
     ApplicationError,
@@ -33,14 +39,12 @@ from .errors import (
 )
 from .routes import Route
 from .settings import Settings
-from .signatures import describe
+from .texts import text_of, what_is_wrong, writable
 
 if TYPE_CHECKING:
     from .peer import Peer
 
-__all__ = ["Performer", "current"]
-
-logger = logging.getLogger("longwire.rpc")
+__all__ = ["Later", "Performer", "current", "current_call", "lend_place"]
 
 _current: contextvars.ContextVar[Call] = contextvars.ContextVar("longwire_rpc_call")
 
@@ -61,6 +65,18 @@ _NATIVE = (
     decimal.Decimal,
 )
 
+_END = object()
+_MAX_MESSAGE = 1000
+"""Characters of an error's message where the whole of the error cannot be sent."""
+
+
+class Later(NamedTuple):
+    """What a plain function returned that has to be awaited."""
+
+    awaitable: Any
+    size: int
+    """Bytes that the arguments of the call take."""
+
 
 def current() -> Call:
     """Return the call that is being carried out: its peer, connection and request.
@@ -70,6 +86,24 @@ def current() -> Call:
     return _current.get()
 
 
+def current_call() -> Call | None:
+    """Return the call that is being carried out, None outside of a route."""
+    return _current.get(None)
+
+
+def lend_place() -> Callable[[], None] | None:
+    """Let another call have the place of this one, which waits for a peer.
+
+    Returns what takes it back; None outside of a route, or in one without a place.
+    """
+    call = _current.get(None)
+    if call is None or call.record is None:
+        return None
+    incoming = call.peer.incoming
+    incoming.lend(call.record)
+    return functools.partial(incoming.resume, call.record)
+
+
 class Performer:
     """Carries out the calls of one peer."""
 
@@ -77,29 +111,33 @@ class Performer:
         self.settings = settings
         self.wire = wire
         self.peer = peer
-        self.services: dict[type, Any] = {}
+        self.services: dict[Owner, Any] = {}
         # Whether it takes a task of its own to find out what is allowed.
         self.awaits = inspect.iscoroutinefunction(settings.authorize_call)
 
     # --- one call ----------------------------------------------------------------
 
-    def perform_plain(self, call: Call, route: Route) -> Any:
+    def perform_plain(self, call: Call, route: Route) -> bytes | Later:
         """Run a plain function; return the frame of the answer.
 
-        Or a coroutine, when that is what the function returned: it is to be awaited
-        in a task, by `perform`.
+        Or what the function returned, if that is to be awaited: in a task, by
+        `perform`.
         """
         token = _current.set(call)
         begun = self._begin(call)
         try:
             if self.settings.authorize_call is not None:
-                self._authorize(call)
+                waiting = self._authorize(call)
+                if waiting is not None:
+                    return Later(self._when_allowed(waiting, call, route), memory.CALL)
             args, named = route.signature.bind(call.params, self.wire.codec, self.peer)
             result = self._function(route)(*args, **named)
             if isinstance(result, _LATER):
-                return result
+                return Later(result, self._size(call, args, named))
             frame = self.result(call, route, result)
-        except Exception as exc:
+        except STOPS:
+            raise
+        except BaseException as exc:
             return self.failure(call, exc, begun)
         finally:
             _current.reset(token)
@@ -108,49 +146,66 @@ class Performer:
         return frame
 
     async def perform(
-        self, call: Call, route: Route, record: Theirs, coroutine: Any = None
+        self, call: Call, route: Route, record: Theirs, later: Later | None = None
     ) -> bytes:
         """Run any route; return the frame of the answer.
 
-        ``coroutine`` is what a plain function returned, if it was run already.
+        ``later`` is what a plain function returned, if it was run already.
         """
         _current.set(call)
         begun = self._begin(call)
         try:
-            if coroutine is not None:
-                result = await coroutine
+            if later is not None:
+                self.peer.table.read(record, later.size)
+                result = await later.awaitable
             else:
                 waiting = self._authorize(call)
                 if waiting is not None:
                     _refuse_unless(await waiting)
-                args, named = route.signature.bind(
-                    call.params, self.wire.codec, self.peer
-                )
-                function = self._function(route)
-                if route.signature.is_stream:
-                    items = function(*args, **named)
-                    await self._send_items(call, route, record, items)
-                    result = None
-                elif route.threads:
-                    result = await self._in_thread(record, function, args, named)
-                else:
-                    result = function(*args, **named)
-                    if inspect.isawaitable(result):
-                        result = await result
+                result = await self._run(call, route, record)
             frame = self.result(call, route, result)
-        except asyncio.CancelledError as exc:
-            task = asyncio.current_task()
-            if record.answered or (task is not None and task.cancelling()):
+        except STOPS:
+            raise
+        except BaseException as exc:
+            if _is_stopped(exc, record):
                 if begun:
                     self.settings.signals.call_failed.send(call, _since(begun), exc)
                 raise
-            # The route awaited something that was cancelled: its own failure.
-            return self.failure(call, RuntimeError("the route was cancelled"), begun)
-        except Exception as exc:
             return self.failure(call, exc, begun)
         if begun:
             self._ended(call, begun)
         return frame
+
+    async def _run(self, call: Call, route: Route, record: Theirs) -> Any:
+        """Return what the route returns, as it is."""
+        args, named = route.signature.bind(call.params, self.wire.codec, self.peer)
+        self.peer.table.read(record, self._size(call, args, named))
+        function = self._function(route)
+        if route.signature.is_stream:
+            await self._send_items(call, route, record, function(*args, **named))
+            return None
+        if route.threads:
+            return await self._in_thread(record, function, args, named)
+        result = function(*args, **named)
+        return await result if inspect.isawaitable(result) else result
+
+    async def _when_allowed(self, waiting: Any, call: Call, route: Route) -> Any:
+        """Return what a plain function returns, if it turns out to be allowed."""
+        _refuse_unless(await waiting)
+        args, named = route.signature.bind(call.params, self.wire.codec, self.peer)
+        result = self._function(route)(*args, **named)
+        return await result if inspect.isawaitable(result) else result
+
+    def _size(self, call: Call, args: list[Any], named: dict[str, Any]) -> int:
+        """Return what the arguments take, and let go of what they were read from."""
+        was_small = len(call.params) <= memory.SMALL
+        call.params = ABSENT
+        if was_small:
+            return memory.CALL
+        # The peer is no argument: what hangs on it is counted where it is made.
+        given: list[Any] = [arg for arg in args if arg is not self.peer]
+        given.append({name: arg for name, arg in named.items() if arg is not self.peer})
+        return memory.CALL + memory.size_of(given, self.settings.limits.memory)
 
     def _authorize(self, call: Call) -> Any:
         """Raise NotAuthorised; or return what has to be awaited to know, or None."""
@@ -170,21 +225,26 @@ class Performer:
             return route.function
         instance = self.services.get(owner)
         if instance is None:
-            instance = self.services[owner] = _instance_of(owner, self.peer)
+            instance = self.services[owner] = owner.instance(self.peer)
         return getattr(instance, route.attribute)  # type: ignore[no-any-return]
 
     async def _send_items(
         self, call: Call, route: Route, record: Theirs, items: Any
     ) -> None:
         """Send what a stream gives, no faster than it is wanted."""
-        table, wire, returns = self.peer.table, self.wire, route.signature.returns
+        table, wire, incoming = self.peer.table, self.wire, self.peer.incoming
         if inspect.isawaitable(items):
             items = await items
         try:
-            async for item in items:
+            iterator = aiter(items)
+            while True:
+                await incoming.wait_for_room()
+                item = await anext(iterator, _END)
+                if item is _END:
+                    return
                 while not table.spend(record):
-                    await self.peer.wait_for_credit(record)
-                value = self._converted(item, returns, route)
+                    await incoming.wait_for_credit(record)
+                value = self._converted(item, route)
                 frame = wire.item(call.id, value)  # type: ignore[arg-type]
                 self._check_size(frame)
                 await self.peer.send(frame)
@@ -200,15 +260,18 @@ class Performer:
         args: list[Any],
         named: dict[str, Any],
     ) -> Any:
+        await self.peer.incoming.wait_for_thread()
         context = contextvars.copy_context()
-        working = self.settings.pool.submit(context.run, function, *args, **named)
+        run = functools.partial(context.run, _without_stop, function, args, named)
+        working = self.settings.threads.submit(self.peer, run)
         future = asyncio.wrap_future(working)
+        future.add_done_callback(self.peer.incoming.thread_ended)
         try:
             return await asyncio.shield(future)
         finally:
             # A thread cannot be stopped: until it ends, its call keeps its place.
             if not future.done() and not working.cancel():
-                self.peer.hold_until(record, future)
+                self.peer.incoming.hold_until(record, future)
 
     # --- how it ended ------------------------------------------------------------
 
@@ -217,17 +280,22 @@ class Performer:
         if call.id is None:
             return b""
         if not call.stream:
-            value = self._converted(value, route.signature.returns, route)
+            value = self._converted(value, route)
         frame = self.wire.result(call.id, value)
-        self._check_size(frame)
+        if len(frame) > self.peer.max_answer:
+            self._check_size(frame)
         return frame
 
-    def _converted(self, value: Any, returns: Any, route: Route) -> Any:
-        if returns is Any or type(value) is returns:
+    def _converted(self, value: Any, route: Route) -> Any:
+        signature = route.signature
+        returns = signature.returns
+        if returns is Any or (type(value) is returns and signature.writer is None):
             return value
         if returns is None and value is None:
             return None
         try:
+            if signature.writer is not None:
+                return signature.writer.write(value)
             return msgspec.convert(
                 value,
                 returns,
@@ -236,50 +304,66 @@ class Performer:
                 dec_hook=self.settings.dec_hook,
             )
         except msgspec.ValidationError as exc:
+            found = what_is_wrong(exc)
             raise TypeError(
-                f"{route.name} returned what is not as annotated: {describe(exc)}"
+                f"{route.name} returned what is not as annotated: {found}"
             ) from None
 
     def _check_size(self, frame: bytes) -> None:
-        limit = self.settings.limits.message
+        limit = self.peer.max_answer
         if len(frame) > limit:
-            raise _TooLarge(
+            raise TooLarge(
                 f"a result of {len(frame)} bytes exceeds the limit of {limit} bytes"
             )
 
-    def failure(self, call: Call, exc: Exception, begun: float = 0.0) -> bytes:
-        """Return the answer with an error: as much of ``exc`` as the peer may see."""
+    def failure(self, call: Call, exc: BaseException, begun: float = 0.0) -> bytes:
+        """Return the answer with an error: as much of ``exc`` as the peer may see.
+
+        Whatever ``exc`` is, there is an answer: without its data, if that cannot be
+        written, and constant, if nothing else can.
+        """
         if begun:
             self.settings.signals.call_failed.send(call, _since(begun), exc)
-        value = self._error_value(call, exc)
-        if self.settings.tracebacks:
-            value.traceback = "".join(traceback.format_exception(exc))
         try:
-            frame = self.wire.failure(call.id, value)
-            self._check_size(frame)
-        except Exception as bad:  # the data of the error cannot be written, or sent
-            self._log(call, bad)
-            value.data, value.traceback = msgspec.UNSET, None
-            value.message = value.message[:1000]
-            frame = self.wire.failure(call.id, value)
-        return frame
+            value = self._error_value(call, exc)
+        except STOPS:
+            raise
+        except BaseException as bad:
+            log(logging.ERROR, "an error could not be described", exc_info=bad)
+            value = _constant()
+        bare = ErrorValue(
+            value.code, writable(value.message)[:_MAX_MESSAGE], value.type, id=value.id
+        )
+        for form in (value, bare):
+            try:
+                frame = self.wire.failure(call.id, form)
+                self._check_size(frame)
+                return frame
+            except STOPS:
+                raise
+            except BaseException as bad:  # its data, or its size
+                text = "the error of a call of %s cannot be sent whole"
+                log(logging.ERROR, text, call.method, exc_info=bad)
+        return self.wire.failure(call.id, _constant())
 
-    def _error_value(self, call: Call, exc: Exception) -> ErrorValue:
+    def _error_value(self, call: Call, exc: BaseException) -> ErrorValue:
         value = self.settings.errors.declared(exc)
-        if value is not None:
-            return value
-        id = self._log(call, exc)
-        if self.settings.show_errors:
-            kind = type(exc).__name__
-            return ErrorValue(ApplicationError.code, str(exc), kind, id=id)
-        text = str(exc) if isinstance(exc, _TooLarge) else "internal error"
-        return ErrorValue(InternalError.code, text, "InternalError", id=id)
+        if value is None:
+            id = self._log(call, exc)
+            if self.settings.show_errors:
+                kind = type(exc).__name__
+                value = ErrorValue(ApplicationError.code, text_of(exc), kind, id=id)
+            else:
+                text = str(exc) if isinstance(exc, TooLarge) else "internal error"
+                value = ErrorValue(InternalError.code, text, "InternalError", id=id)
+        if self.settings.tracebacks:
+            value.traceback = writable("".join(traceback.format_exception(exc)))
+        return value
 
     def _log(self, call: Call, exc: BaseException) -> str:
         id = secrets.token_hex(6)
-        logger.error(
-            "call of %s failed [%s]", call.method, id, exc_info=exc, extra={"id": id}
-        )
+        text, extra = "call of %s failed [%s]", {"id": id}
+        log(logging.ERROR, text, call.method, id, exc_info=exc, extra=extra)
         return id
 
     # --- metrics -----------------------------------------------------------------
@@ -297,39 +381,51 @@ class Performer:
 
     # --- the end -----------------------------------------------------------------
 
-    async def close(self) -> None:
+    async def close(self, seconds: float) -> None:
         """Tell this connection's instances that it has ended."""
-        for instance in reversed(self.services.values()):
-            on_close = getattr(instance, "on_close", None)
-            if on_close is None:
-                continue
-            try:
-                async with asyncio.timeout(LEAVING):
-                    waiting = on_close()
-                    if inspect.isawaitable(waiting):
-                        await waiting
-            except Exception:
-                kind = type(instance).__name__
-                logger.exception("on_close of %s failed", kind)
-        self.services.clear()
+        while self.services:
+            _, instance = self.services.popitem()
+            what = f"on_close of {type(instance).__name__}"
+            await tell(_close_instance, instance, what=what, timeout=seconds)
 
 
-class _TooLarge(Exception):
+class TooLarge(Exception):
     """A result is larger than what we send; the caller may know."""
+
+
+def _constant() -> ErrorValue:
+    """Return the error that can always be written."""
+    return ErrorValue(InternalError.code, "internal error", "InternalError")
+
+
+def _is_stopped(exc: BaseException, record: Theirs) -> bool:
+    """Whether ``exc`` ends the task of a call; else a route raised it by itself."""
+    if isinstance(exc, GeneratorExit):
+        return True  # its loop has ended: nobody will run it any more
+    if not isinstance(exc, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    return record.answered or (task is not None and task.cancelling() > 0)
+
+
+def _without_stop(
+    function: Callable[..., Any], args: list[Any], named: dict[str, Any]
+) -> Any:
+    """Call a function whose StopIteration no future takes."""
+    try:
+        return function(*args, **named)
+    except StopIteration as exc:
+        raise RuntimeError("the route raised StopIteration") from exc
+
+
+def _close_instance(instance: Any) -> Any:
+    on_close = getattr(instance, "on_close", None)
+    return None if on_close is None else on_close()
 
 
 def _refuse_unless(allowed: bool) -> None:
     if not allowed:
         raise NotAuthorised("not authorised")
-
-
-def _instance_of(owner: Callable[..., Any], peer: Any) -> Any:
-    """Return an instance; it is told of the peer if it wants to be."""
-    try:
-        inspect.signature(owner).bind()
-    except TypeError:
-        return owner(peer)
-    return owner()
 
 
 def _since(begun: float) -> float:

@@ -6,11 +6,15 @@ becomes an attribute lookup, so what is not in the table is out of reach.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
-from .signatures import Signature
+from .construction import Owner
+from .kinds import NO_HOOKS, Hooks
+from .limits import check_seconds
+from .signatures import Signature, is_peer
 
 if TYPE_CHECKING:
     from .peer import Peer
@@ -45,12 +49,12 @@ class Service:
         return None
 
 
-class Method:
+class Method(NamedTuple):
     """What :func:`method` leaves on a function."""
 
-    def __init__(self, name: str | None, options: dict[str, Any]) -> None:
-        self.name = name
-        self.options = options
+    name: str | None
+    threads: bool = False
+    deadline: Any = UNSET
 
 
 _MARK = "_longwire_rpc_method"
@@ -82,20 +86,23 @@ def method(
     Where a class marks some of its methods, the others are out of reach. ``threads``
     and ``deadline`` are as for :meth:`Routes.route`.
     """
-    options = {"threads": threads, "deadline": deadline}
     if callable(target):
-        setattr(target, _MARK, Method(None, options))
+        setattr(target, _MARK, Method(None, threads, deadline))
         return target
 
     def mark(function: F) -> F:
-        setattr(function, _MARK, Method(target, options))
+        setattr(function, _MARK, Method(target, threads, deadline))
         return function
 
     return mark
 
 
 class Route:
-    """One name and what it calls."""
+    """One name and what it calls.
+
+    ``owner`` is the class it is a method of, ``deadline`` `UNSET` where that of the
+    limits holds.
+    """
 
     __slots__ = (
         "attribute",
@@ -115,10 +122,11 @@ class Route:
         name: str,
         function: Callable[..., Any],
         *,
-        owner: type | None = None,
+        owner: Owner | None = None,
         attribute: str = "",
         threads: bool = False,
         deadline: float | object | None = UNSET,
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
         self.name = name
         self.function = function
@@ -127,11 +135,24 @@ class Route:
         self.threads = threads
         self.deadline = deadline
         self.doc = inspect.getdoc(function) or ""
-        self.signature = Signature(function, bound=owner is not None, peer_type=Caller)
-        self.is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+        self.signature = Signature(
+            function, bound=owner is not None, peer_type=Caller, hooks=hooks
+        )
+        self.is_async = _is_async(function)
         self.is_plain = not (self.is_async or threads or self.signature.is_stream)
         if threads and (self.is_async or self.signature.is_stream):
             raise TypeError(f"{name}: threads=True is for plain functions")
+        if deadline is not UNSET:
+            check_seconds("deadline", deadline)
+
+    def copy(self, name: str, owner: Owner | None) -> Route:
+        """Return the same route under another name, for the instances of ``owner``."""
+        other = Route.__new__(Route)
+        for attribute in self.__slots__:
+            setattr(other, attribute, getattr(self, attribute))
+        other.name = name
+        other.owner = owner
+        return other
 
     @property
     def is_stream(self) -> bool:
@@ -154,22 +175,41 @@ class Routes:
             return a + b
 
     ``routes`` may be given as a mapping from names to functions, classes, other
-    mappings (whose names follow after a dot) or Routes.
+    mappings (whose names follow after a dot) or Routes. ``enc_hook`` and ``dec_hook``
+    are those of :class:`Server`, for annotations of types that ``msgspec`` does not
+    know; without them such an annotation is a TypeError.
     """
 
-    def __init__(self, routes: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        routes: Mapping[str, Any] | None = None,
+        *,
+        enc_hook: Callable[[Any], Any] | None = None,
+        dec_hook: Callable[[Any, Any], Any] | None = None,
+    ) -> None:
+        self.enc_hook = enc_hook
+        self.dec_hook = dec_hook
         self._table: dict[str, Route] = {}
-        self._tops: dict[str, Any] = {}
+        # What was added by one call, and is removed by one.
+        self._added: dict[str, list[str]] = {}
         for name, target in (routes or {}).items():
             self.add(name, target)
 
     @classmethod
-    def of(cls, routes: Any) -> Routes:
+    def of(
+        cls,
+        routes: Any,
+        *,
+        enc_hook: Callable[[Any], Any] | None = None,
+        dec_hook: Callable[[Any, Any], Any] | None = None,
+    ) -> Routes:
         """Return ``routes`` as Routes: they may be that, a mapping, or None."""
         if isinstance(routes, Routes):
+            routes.enc_hook = routes.enc_hook or enc_hook
+            routes.dec_hook = routes.dec_hook or dec_hook
             return routes
         if routes is None or isinstance(routes, Mapping):
-            return cls(routes)
+            return cls(routes, enc_hook=enc_hook, dec_hook=dec_hook)
         kind = type(routes).__name__
         raise TypeError(f"routes must be Routes or a mapping, not {kind}")
 
@@ -200,7 +240,8 @@ class Routes:
 
         ``threads=True`` runs a plain function in the server's pool of threads.
         ``deadline`` is the seconds it may take, None for any; not given,
-        ``RpcLimits.deadline``.
+        ``RpcLimits.deadline``. For a class, or a mapping, they are those of all its
+        routes that have none of their own; ``threads`` of the plain ones.
         """
         if callable(target):
             self.add(target.__name__, target)
@@ -208,10 +249,7 @@ class Routes:
 
         def add(function: F) -> F:
             name = target or function.__name__
-            if inspect.isclass(function):
-                self.add(name, function)
-            else:
-                self.add(name, function, threads=threads, deadline=deadline)
+            self.add(name, function, threads=threads, deadline=deadline)
             return function
 
         return add
@@ -230,23 +268,46 @@ class Routes:
         cannot be called from afar.
         """
         check_name(name)
-        found = list(_routes_of(name, target, threads, deadline))
-        for route in found:
-            if route.name in self._table:
-                raise ValueError(f"there is a route {route.name!r} already")
-        self._table.update({route.name: route for route in found})
-        self._tops[name] = target
+        options = Options(threads, deadline, self._hooks())
+        self._enter({name: list(_routes_of(name, target, options))})
 
     def include(self, routes: Routes | Mapping[str, Any], prefix: str = "") -> None:
-        """Add other routes, their names after ``prefix`` and a dot."""
-        for name, target in Routes.of(routes)._tops.items():
-            self.add(f"{prefix}.{name}" if prefix else name, target)
+        """Add other routes, their names after ``prefix`` and a dot.
+
+        Each keeps its options. What is added to ``routes`` later is not included.
+        """
+        included = Routes.of(routes, enc_hook=self.enc_hook, dec_hook=self.dec_hook)
+        owners: dict[Owner, Owner] = {}
+        groups: dict[str, list[Route]] = {}
+        for name, added in included._added.items():
+            group = groups[_joined(prefix, name)] = []
+            for full in added:
+                check_name(_joined(prefix, full))
+                route = included._table[full]
+                group.append(_copied(route, _joined(prefix, full), owners))
+        self._enter(groups)
+        self.enc_hook = self.enc_hook or included.enc_hook
+        self.dec_hook = self.dec_hook or included.dec_hook
+
+    def _hooks(self) -> Hooks:
+        return Hooks(self.dec_hook is not None, self.enc_hook is not None)
+
+    def _enter(self, groups: dict[str, list[Route]]) -> None:
+        """Add all of these routes, or none."""
+        new: dict[str, Route] = {}
+        for group in groups.values():
+            for route in group:
+                if route.name in self._table or route.name in new:
+                    raise ValueError(f"there is a route {route.name!r} already")
+                new[route.name] = route
+        self._table.update(new)
+        for name, group in groups.items():
+            self._added.setdefault(name, []).extend(route.name for route in group)
 
     def remove(self, name: str) -> None:
-        """Take back what was added as ``name``; KeyError if nothing was."""
-        target = self._tops.pop(name)
-        for route in _routes_of(name, target, False, UNSET):
-            del self._table[route.name]
+        """Take back all that was added as ``name``; KeyError if nothing was."""
+        for full in self._added.pop(name):
+            del self._table[full]
 
     # --- asking ------------------------------------------------------------------
 
@@ -278,30 +339,82 @@ def check_name(name: str) -> None:
         raise ValueError(f"{name!r} cannot be a route: rpc. is the protocol's own")
 
 
-def _routes_of(name: str, target: Any, threads: bool, deadline: Any) -> Iterator[Route]:
+def _joined(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+class Options(NamedTuple):
+    """What is true of all routes that one call adds, unless they say otherwise."""
+
+    threads: bool
+    deadline: Any
+    hooks: Hooks
+
+
+def _routes_of(name: str, target: Any, options: Options) -> Iterator[Route]:
     if isinstance(target, Routes):
-        target = target._tops
-    if isinstance(target, Mapping):
+        owners: dict[Owner, Owner] = {}
+        for route in target:
+            full = f"{name}.{route.name}"
+            check_name(full)
+            yield _with_options(_copied(route, full, owners), options)
+    elif isinstance(target, Mapping):
         for key, value in target.items():
             check_name(f"{name}.{key}")
-            yield from _routes_of(f"{name}.{key}", value, threads, deadline)
+            yield from _routes_of(f"{name}.{key}", value, options)
     elif inspect.isclass(target):
-        yield from _methods_of(name, target)
+        for route in _methods_of(name, target, options.hooks):
+            yield _with_options(route, options)
     elif inspect.isroutine(target):
-        yield Route(name, target, threads=threads, deadline=deadline)
+        mark = _mark_of(target)
+        deadline = options.deadline
+        yield Route(
+            name,
+            target,
+            threads=options.threads or mark.threads,
+            deadline=mark.deadline if deadline is UNSET else deadline,
+            hooks=options.hooks,
+        )
     else:
         kind = type(target).__name__
         raise TypeError(f"{name}: a route is a function or a class, not {kind}")
 
 
-def _methods_of(name: str, owner: type) -> Iterator[Route]:
+def _copied(route: Route, name: str, owners: dict[Owner, Owner]) -> Route:
+    """Return ``route`` under another name, with instances of its own if of a class."""
+    owner = route.owner
+    if owner is not None:
+        if owner not in owners:
+            owners[owner] = owner.copy()
+        owner = owners[owner]
+    return route.copy(name, owner)
+
+
+def _with_options(route: Route, options: Options) -> Route:
+    """Give one route of many the options of all, where it has none of its own."""
+    if options.threads and route.is_plain:
+        route.threads, route.is_plain = True, False
+    if route.deadline is UNSET:
+        route.deadline = options.deadline
+    return route
+
+
+def _mark_of(function: Any) -> Method:
+    """Return what `method` has left on a function, or on that of a bound method."""
+    found = getattr(function, "__dict__", {}).get(_MARK)
+    if found is None and inspect.ismethod(function):
+        found = vars(function.__func__).get(_MARK)
+    return found if isinstance(found, Method) else Method(None)
+
+
+def _methods_of(name: str, cls: type, hooks: Hooks) -> Iterator[Route]:
     """Yield the routes of a class: its own and inherited public functions.
 
     Functions only: properties, class attributes and nested classes are not called by
     anybody, nor is what every object and every Service has.
     """
     found: dict[str, Callable[..., Any]] = {}
-    for base in reversed(owner.__mro__):
+    for base in reversed(cls.__mro__):
         if base in (object, Service):
             continue
         for attribute, value in vars(base).items():
@@ -310,14 +423,29 @@ def _methods_of(name: str, owner: type) -> Iterator[Route]:
             if inspect.isfunction(value) and attribute[0] != "_":
                 found[attribute] = value
     found.pop("on_close", None)
-    marks = {key: vars(value).get(_MARK) for key, value in found.items()}
-    if any(marks.values()):
-        found = {key: value for key, value in found.items() if marks[key]}
+    marked = {key: value for key, value in found.items() if _MARK in vars(value)}
+    found = marked or found
     if not found:
-        raise TypeError(f"{name}: class {owner.__name__} has no public methods")
+        raise TypeError(f"{name}: class {cls.__name__} has no public methods")
+    wants_peer = functools.partial(is_peer, peer_type=Caller)
+    owner = Owner(cls, wants_peer, always=issubclass(cls, Service))
     for attribute, function in found.items():
-        mark = marks[attribute] or Method(None, {})
+        mark = _mark_of(function)
         own = mark.name or attribute
         check_name(own)
-        full = name if own == "init" else f"{name}.{own}"
-        yield Route(full, function, owner=owner, attribute=attribute, **mark.options)
+        yield Route(
+            name if own == "init" else f"{name}.{own}",
+            function,
+            owner=owner,
+            attribute=attribute,
+            threads=mark.threads,
+            deadline=mark.deadline,
+            hooks=hooks,
+        )
+
+
+def _is_async(function: Any) -> bool:
+    """Whether a call of ``function``, or of what it wraps, gives a coroutine."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        inspect.unwrap(function)
+    )

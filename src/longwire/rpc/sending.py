@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import logging
 from collections.abc import Callable, Generator
 from typing import Any
 
 from ..errors import ConnectionClosed, ConnectionClosedError
+from .budget import Holding
+from .callbacks import begin_later, log
+from .memory import size_of_frame
 
 __all__ = ["Outbox"]
 
@@ -22,19 +26,39 @@ _NOTHING: collections.deque[_Waiting] = collections.deque(maxlen=0)
 
 
 class Outbox:
-    """What goes out by one connection."""
+    """What goes out by one connection.
 
-    __slots__ = ("_as_text", "_connection", "_loop", "_pump", "_waiting", "size")
+    ``size`` is the bytes that wait here, as memory takes them; they are counted in
+    ``holding``, too. ``on_room`` is called when they have become fewer.
+    """
 
-    def __init__(self, connection: Any, is_text: bool) -> None:
+    __slots__ = (
+        "_as_text",
+        "_connection",
+        "_holding",
+        "_loop",
+        "_on_room",
+        "_pump",
+        "_waiting",
+        "size",
+    )
+
+    def __init__(
+        self,
+        connection: Any,
+        is_text: bool,
+        holding: Holding,
+        on_room: Callable[[], None],
+    ) -> None:
         self._connection = connection
         # bytes go out as Text on a wire of text.
         self._as_text = True if is_text else None
+        self._holding = holding
+        self._on_room = on_room
         self._loop = asyncio.get_running_loop()
         self._waiting: collections.deque[_Waiting] = _NOTHING
         self._pump: asyncio.Task[None] | None = None
         self.size = 0
-        """Bytes that wait here to be sent."""
 
     async def send(self, frame: bytes) -> None:
         """Send a frame after those before it; wait while the peer is slow.
@@ -42,7 +66,16 @@ class Outbox:
         Raises ConnectionClosed when the connection has ended.
         """
         if self._pump is None:
-            await self._connection.send(frame, self._as_text)
+            steps = self._connection.send(frame, self._as_text).__await__()
+            for waited_for in steps:
+                # It waits within the connection, and is kept as those here are.
+                self._count(size_of_frame(frame))
+                try:
+                    await _Rest(steps, waited_for)
+                finally:
+                    self._count(-size_of_frame(frame))
+                    self._on_room()
+                return
             return
         sent: asyncio.Future[None] = self._loop.create_future()
         self._keep(frame, sent)
@@ -64,58 +97,57 @@ class Outbox:
                 # An empty deque takes 740 bytes, and most connections never come here.
                 self._waiting = collections.deque()
                 rest = _Rest(steps, waited_for)
-                self._pump = self._loop.create_task(self._send_kept(rest))
+                self._pump = begin_later(self._send_kept(rest), self._loop)
+                self._pump.add_done_callback(self._pumped)
                 return
         except ConnectionClosed:
             return
-
-    async def drained(self) -> None:
-        """Wait until nothing is kept here."""
-        while self._pump is not None:
-            await asyncio.wait([self._pump])
 
     def stop(self) -> asyncio.Task[None] | None:
         """Send nothing more; return the task that ends with it, if there is one."""
         pump = self._pump
         if pump is not None:
             pump.cancel()
-            # It may not have had its first turn yet; then it never will.
-            self._forget(ConnectionClosedError())
         return pump
 
     def _keep(self, frame: bytes, sent: asyncio.Future[None] | None) -> None:
         self._waiting.append((frame, sent))
-        self.size += len(frame)
+        self._count(size_of_frame(frame))
+
+    def _count(self, size: int) -> None:
+        self.size += size
+        self._holding.hold(size)
 
     async def _send_kept(self, rest: _Rest) -> None:
-        # We leave the connection, whether it has ended or not.
-        end: ConnectionClosed = ConnectionClosedError()
-        sent: asyncio.Future[None] | None = None
-        try:
-            await rest
-            while self._waiting:
-                frame, sent = self._waiting.popleft()
-                self.size -= len(frame)
-                if sent is not None and sent.done():
-                    continue  # who waited for it has given up
+        await rest
+        while self._waiting:
+            frame, sent = self._waiting[0]
+            if sent is None or not sent.done():  # who waited for it may have given up
                 await self._connection.send(frame, self._as_text)
-                if sent is not None and not sent.done():
-                    sent.set_result(None)
-        except ConnectionClosed as exc:
-            end = exc
-        finally:
-            self._pump = None
+            self._waiting.popleft()
+            self._count(-size_of_frame(frame))
             if sent is not None and not sent.done():
-                sent.set_exception(end)
-            self._forget(end)
+                sent.set_result(None)
+            self._on_room()
+        self._pump = None
 
-    def _forget(self, end: ConnectionClosed) -> None:
-        """Nothing more is sent: tell those who wait."""
-        for _, sent in self._waiting:
+    def _pumped(self, pump: asyncio.Task[None]) -> None:
+        """The task has ended, if it ever began: what it did not send is not sent."""
+        if self._pump is not pump:
+            return
+        # We leave the connection, whether it has ended or not.
+        end = None if pump.cancelled() else pump.exception()
+        if not isinstance(end, ConnectionClosed):
+            if end is not None:
+                log(logging.ERROR, "sending failed", exc_info=end)
+            end = ConnectionClosedError()
+        self._pump = None
+        for frame, sent in self._waiting:
             if sent is not None and not sent.done():
                 sent.set_exception(end)
+            self._count(-size_of_frame(frame))
         self._waiting = _NOTHING
-        self.size = 0
+        self._on_room()
 
 
 class _Rest:

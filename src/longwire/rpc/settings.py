@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from .calls import Budget
+from .budget import Budget
 from .codecs import Codec, Json, MessagePack
 from .describing import described
 from .envelope import Call, JsonRpc, Wire
@@ -14,6 +14,7 @@ from .errors import Errors, Registry
 from .limits import RpcLimits
 from .routes import Route, Routes
 from .signals import Signals
+from .threads import Threads
 from .wsrpc import Wsrpc, Wsrpc1
 
 __all__ = ["SUBPROTOCOLS", "WIRES", "Settings"]
@@ -66,7 +67,8 @@ class Settings:
             raise ValueError(f"threads is {threads!r}; an int of 1 or more is allowed")
         if authorize_call is not None and not callable(authorize_call):
             raise TypeError("authorize_call must be a function or None")
-        self.routes = Routes.of(routes)
+        self.routes = Routes.of(routes, enc_hook=enc_hook, dec_hook=dec_hook)
+        enc_hook, dec_hook = self.routes.enc_hook, self.routes.dec_hook
         self.wire = wire
         self.limits = limits or RpcLimits()
         self.errors = Registry(errors)
@@ -74,14 +76,15 @@ class Settings:
         self.tracebacks = tracebacks
         self.authorize_call = authorize_call
         self.signals = signals or Signals()
-        self.budget = Budget(self.limits.calls_in_all)
+        self.budget = Budget(self.limits.calls_in_all, self.limits.memory_in_all)
         self.dec_hook = dec_hook
         hooked = enc_hook is not None or dec_hook is not None
         self._json: Codec = Json(enc_hook, dec_hook) if hooked else _JSON
         self._msgpack: Codec = MessagePack(enc_hook, dec_hook) if hooked else _MSGPACK
         self._wires: dict[tuple[str | None, bool], Wire] = {}
-        self._threads = threads
-        self._pool: concurrent.futures.Executor | None = None
+        self._thread_count = threads
+        self._threads: Threads | None = None
+        self._making = threading.Lock()
         self._own: dict[str, Route] = {}
         if describe:
             self._own["rpc.describe"] = Route("rpc.describe", self._describe)
@@ -115,10 +118,10 @@ class Settings:
         return JsonRpc(codec, self.limits.batch)
 
     @property
-    def pool(self) -> concurrent.futures.Executor:
+    def threads(self) -> Threads:
         """The threads that routes with ``threads=True`` run in."""
-        if self._pool is None:
-            self._pool = concurrent.futures.ThreadPoolExecutor(
-                self._threads, thread_name_prefix="longwire-rpc"
-            )
-        return self._pool
+        if self._threads is None:
+            with self._making:  # event loops in several threads may share a server
+                if self._threads is None:
+                    self._threads = Threads(self._thread_count)
+        return self._threads

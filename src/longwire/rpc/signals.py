@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+from .callbacks import STOPS, as_coroutine, begin_later, log
 
 __all__ = ["Signal", "Signals"]
 
-logger = logging.getLogger("longwire.rpc")
+_MOST_TASKS = 100
+"""Receivers that may be at work in tasks of their own before calls wait for them."""
 
 
 class Signal:
-    """Functions that are called when something happens.
+    """Functions that are called when something happens, plain or async.
 
     Truthy while there are any. What one of them raises is logged and stops nothing.
     """
 
-    __slots__ = ("_changed", "_receivers", "name")
+    __slots__ = ("_changed", "_receivers", "name", "tasks")
 
     def __init__(self, name: str, changed: Callable[[], None] | None = None) -> None:
         self.name = name
         self._changed = changed
         self._receivers: list[Callable[..., object]] = []
+        # Async receivers that are at work.
+        self.tasks: set[asyncio.Task[Any]] = set()
 
     def connect(self, receiver: Callable[..., object]) -> Callable[..., object]:
         """Call ``receiver`` from now on; returns it, so that it may decorate."""
@@ -41,12 +48,55 @@ class Signal:
             self._changed()
 
     def send(self, *args: Any) -> None:
-        """Call all of them."""
+        """Call all of them; those that are async go on in tasks of their own."""
+        for waiting in self._called(args):
+            self._in_task(waiting)
+
+    async def send_and_wait(self, *args: Any) -> None:
+        """Call all of them, one after the other; return when the last has ended."""
+        tasks = [self._in_task(waiting) for waiting in self._called(args)]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def catch_up(self) -> None:
+        """Wait while too many async receivers are at work."""
+        # Those of other loops, where one server has several, are their business.
+        loop = asyncio.get_running_loop()
+        while len(self.tasks) > _MOST_TASKS:
+            tasks = [task for task in list(self.tasks) if task.get_loop() is loop]
+            if len(tasks) <= _MOST_TASKS:
+                return
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+
+    def _called(self, args: tuple[Any, ...]) -> list[Awaitable[Any]]:
+        """Call all of them; return what those that are async have to be awaited for."""
+        waiting: list[Awaitable[Any]] = []
         for receiver in list(self._receivers):
             try:
-                receiver(*args)
-            except Exception:
-                logger.exception("a receiver of the signal %s failed", self.name)
+                result = receiver(*args)
+            except STOPS:
+                raise
+            except BaseException as exc:
+                self._failed(exc)
+                continue
+            if inspect.isawaitable(result):
+                waiting.append(result)
+        return waiting
+
+    def _in_task(self, waiting: Awaitable[Any]) -> asyncio.Task[Any]:
+        task = begin_later(as_coroutine(waiting), asyncio.get_running_loop())
+        self.tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failed(task.exception())
+
+    def _failed(self, exc: BaseException | None) -> None:
+        text = "a receiver of the signal %s failed"
+        log(logging.ERROR, text, self.name, exc_info=exc)
 
     def __bool__(self) -> bool:
         return bool(self._receivers)
@@ -62,6 +112,10 @@ class Signals:
     ``call_ended``       ``(call, seconds)``: it was carried out
     ``call_failed``      ``(call, seconds, error)``: it was not; the exception
     ===================  ==========================================================
+
+    Receivers may be async. Those of ``opened`` have ended before the first call is
+    taken, those of ``closed`` before the connection's handler returns; those of calls
+    run beside them.
     """
 
     def __init__(self) -> None:
@@ -77,3 +131,8 @@ class Signals:
         self.times_calls = bool(
             self.call_started or self.call_ended or self.call_failed
         )
+
+    async def catch_up(self) -> None:
+        """Wait while too many async receivers of calls are at work."""
+        for signal in (self.call_started, self.call_ended, self.call_failed):
+            await signal.catch_up()

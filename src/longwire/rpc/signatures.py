@@ -8,19 +8,27 @@ with ``Peer`` is not the caller's to give: it gets the peer that calls.
 from __future__ import annotations
 
 import inspect
-import re
+import types
 import typing
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterator,
+)
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from .codecs import ABSENT, Codec
-from .envelope import UNREADABLE
+from .codecs import ABSENT, UNREADABLE, Codec
 from .errors import InvalidParams, InvalidRequest
+from .foreign import hook_for
+from .kinds import NO_HOOKS, Hooks, check_readable, check_writable
+from .texts import quoted, what_is_wrong
 
-__all__ = ["Parameter", "Signature"]
+__all__ = ["Parameter", "Signature", "is_peer"]
 
 _BY_POSITION = (
     inspect.Parameter.POSITIONAL_ONLY,
@@ -50,7 +58,7 @@ class _Plan(typing.NamedTuple):
 
     by_position: list[Callable[[Any], Any]]
     by_name: dict[str, Callable[[Any], Any]]
-    rest: Callable[[Any], Any] | None
+    rest: Callable[[list[Raw]], list[Any]] | None
     others: Callable[[Any], Any] | None
 
 
@@ -63,7 +71,12 @@ class Signature:
     """
 
     def __init__(
-        self, function: Callable[..., Any], *, bound: bool, peer_type: type
+        self,
+        function: Callable[..., Any],
+        *,
+        bound: bool,
+        peer_type: type,
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
         self.name = getattr(function, "__qualname__", repr(function))
         hints = _hints(function, self.name)
@@ -75,7 +88,7 @@ class Signature:
         self.parameters: list[Parameter] = []
         for parameter in found:
             kind = hints.get(parameter.name, Any)
-            if isinstance(kind, type) and issubclass(kind, peer_type):
+            if is_peer(kind, peer_type):
                 self._inject(parameter, first=parameter is found[0])
             else:
                 self.parameters.append(
@@ -83,20 +96,15 @@ class Signature:
                 )
         self.is_stream, self.returns = _returned(function, hints.get("return", Any))
         self._by_position = [p for p in self.parameters if p.kind in _BY_POSITION]
-        self._required = [
-            p.name
-            for p in self.parameters
-            if p.is_required and p.kind is not inspect.Parameter.POSITIONAL_ONLY
-        ]
+        self._required = [p for p in self.parameters if p.is_required]
         self._least = sum(1 for p in self._by_position if p.is_required)
-        # Keyword-only parameters without default cannot be given by position.
-        self._keyword_only = [
-            p.name
-            for p in self.parameters
-            if p.kind is inspect.Parameter.KEYWORD_ONLY and p.is_required
-        ]
+        # These cannot be given by position, and those not by name.
+        self._keyword_only = _required_of(self, inspect.Parameter.KEYWORD_ONLY)
+        self._positional_only = _required_of(self, inspect.Parameter.POSITIONAL_ONLY)
         self._plans: dict[Codec, _Plan] = {}
-        self._check_types()
+        self._check_types(hooks)
+        # What writes the result, where msgspec does not.
+        self.writer = hook_for(self.returns)
 
     def _inject(self, parameter: inspect.Parameter, first: bool) -> None:
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
@@ -109,14 +117,19 @@ class Signature:
                 "must be the first one or keyword-only"
             )
 
-    def _check_types(self) -> None:
-        """Raise TypeError now for what no codec could ever read."""
-        types = [(p.name, p.type) for p in self.parameters]
-        for name, kind in [*types, ("return", self.returns)]:
-            try:
-                msgspec.json.Decoder(kind)
-            except (TypeError, NameError) as exc:
-                raise TypeError(f"{self.name}: {name}: {exc}") from None
+    def _check_types(self, hooks: Hooks) -> None:
+        """Raise TypeError now for what no codec could ever read or write."""
+        for parameter in self.parameters:
+            self._check_type(parameter.name, parameter.type, check_readable, hooks)
+        self._check_type("return", self.returns, check_writable, hooks)
+
+    def _check_type(
+        self, name: str, kind: Any, check: Callable[[Any, Hooks], None], hooks: Hooks
+    ) -> None:
+        try:
+            check(kind, hooks)
+        except (TypeError, NameError, AttributeError) as exc:
+            raise TypeError(f"{self.name}: {name}: {exc}") from None
 
     def __iter__(self) -> Iterator[Parameter]:
         return iter(self.parameters)
@@ -133,13 +146,14 @@ class Signature:
         named: dict[str, Any] = {}
         shape = "null" if params is ABSENT else codec.shape(params)
         if shape == "array":
-            values = self._bind_by_position(codec.decode_array(params), plan)
+            raws = _parts(codec.decode_array, params)
+            values = self._bind_by_position(raws, plan)
         elif shape == "object":
             values = []
-            named = self._bind_by_name(codec.decode_object(params), plan)
+            named = self._bind_by_name(_parts(codec.decode_object, params), plan)
         elif shape == "null":
-            if self._least or self._keyword_only:
-                raise self._missing([])
+            if self._required:
+                raise self._missing(())
             values = []
         else:
             raise InvalidRequest("params must be an array or an object")
@@ -160,7 +174,7 @@ class Signature:
         plan = self._plans[codec] = _Plan(
             [codec.decoder(p.type) for p in self._by_position],
             {p.name: codec.decoder(p.type) for p in self.parameters if p.kind in named},
-            None if rest is msgspec.UNSET else codec.decoder(rest),
+            None if rest is msgspec.UNSET else _read_rest(self, codec, rest),
             None if others is msgspec.UNSET else codec.decoder(others),
         )
         return plan
@@ -182,55 +196,82 @@ class Signature:
                 _read(name, decode, raw)
             raise
         if count > most and plan.rest is not None:
-            name = self._name_of(inspect.Parameter.VAR_POSITIONAL)
-            values += [_read(name, plan.rest, raw) for raw in raws[most:]]
+            values += plan.rest(raws[most:])
         return values
 
     def _bind_by_name(self, raws: dict[str, Raw], plan: _Plan) -> dict[str, Any]:
         named = {}
         for name, raw in raws.items():
-            decode = plan.by_name.get(name) or plan.others
+            decode = plan.by_name.get(name)
+            if decode is None and name not in self._positional_only:
+                decode = plan.others
             if decode is None or name == self.peer_name:
                 known = ", ".join(plan.by_name) or "none"
                 raise InvalidParams(
-                    f"parameter {_short(name)} is unknown; allowed: {known}"
+                    f"parameter {quoted(name)} is unknown; allowed: {known}"
                 )
             named[name] = _read(name, decode, raw)
-        missing = [name for name in self._required if name not in named]
-        if missing or len(self._required) < self._least:
-            # What is positional-only can be given by position alone.
-            raise self._missing(list(named))
+        if any(p.name not in named for p in self._required):
+            raise self._missing(named)
         return named
 
-    def _missing(self, given: list[str]) -> InvalidParams:
-        names = [p.name for p in self.parameters if p.is_required]
-        missing = [name for name in names if name not in given]
+    def _missing(self, given: Collection[str]) -> InvalidParams:
+        missing = [p.name for p in self._required if p.name not in given]
         if len(missing) == 1:
             return InvalidParams(f"parameter {missing[0]!r} is missing")
         return InvalidParams(f"parameters {', '.join(map(repr, missing))} are missing")
 
-    def _name_of(self, kind: Any) -> str:
-        return next(p.name for p in self.parameters if p.kind is kind)
+
+def is_peer(kind: Any, peer_type: type) -> bool:
+    """Whether an annotation stands for the peer: it may be optional, or annotated."""
+    origin = typing.get_origin(kind)
+    if origin is typing.Annotated:
+        return is_peer(typing.get_args(kind)[0], peer_type)
+    if origin is typing.Union or origin is types.UnionType:
+        parts = [part for part in typing.get_args(kind) if part is not type(None)]
+        return all(is_peer(part, peer_type) for part in parts)
+    return isinstance(kind, type) and issubclass(kind, peer_type)
+
+
+def _required_of(signature: Signature, kind: Any) -> list[str]:
+    return [p.name for p in signature.parameters if p.is_required and p.kind is kind]
+
+
+def _parts(decode: Callable[[Any], Any], params: Raw) -> Any:
+    try:
+        return decode(params)
+    except UNREADABLE as exc:
+        raise InvalidParams(f"params: {what_is_wrong(exc)}") from None
+
+
+def _read_rest(
+    signature: Signature, codec: Codec, kind: Any
+) -> Callable[[list[Raw]], list[Any]]:
+    """Return what reads the arguments of ``*args``: at once, as they may be many."""
+    (name,) = (
+        p.name
+        for p in signature.parameters
+        if p.kind is inspect.Parameter.VAR_POSITIONAL
+    )
+    decode, decode_all = codec.decoder(kind), codec.decoder(list[kind])
+
+    def read(raws: list[Raw]) -> list[Any]:
+        try:
+            found: list[Any] = decode_all(
+                Raw(codec.array([bytes(raw) for raw in raws]))
+            )
+        except UNREADABLE:
+            return [_read(name, decode, raw) for raw in raws]
+        return found
+
+    return read
 
 
 def _read(name: str, decode: Callable[[Any], Any], raw: Raw) -> Any:
     try:
         return decode(raw)
     except UNREADABLE as exc:
-        raise InvalidParams(f"parameter {_short(name)}: {describe(exc)}") from None
-
-
-def describe(exc: BaseException) -> str:
-    """Return what ``msgspec`` found wrong, as one of our own messages says it."""
-    if isinstance(exc, RecursionError):
-        return "nested too deeply"
-    text = re.sub(r" - at `\$(.*)`$", r" at \1", str(exc)).replace("`", "")
-    return text[:1].lower() + text[1:]
-
-
-def _short(name: str) -> str:
-    """Return a name as a peer sent it, fit for a message."""
-    return repr(name if len(name) <= 64 else f"{name[:61]}...")
+        raise InvalidParams(f"parameter {quoted(name)}: {what_is_wrong(exc)}") from None
 
 
 def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
@@ -241,6 +282,8 @@ def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
             f"{name}: an annotation cannot be read: {exc}; "
             "its types must be defined at module level"
         ) from None
+    except Exception as exc:  # an annotation that is no type, or cannot be evaluated
+        raise TypeError(f"{name}: an annotation cannot be read: {exc}") from None
 
 
 def _returned(function: Callable[..., Any], hint: Any) -> tuple[bool, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Self, TypeVar
 
 from .calls import Ours
+from .performing import lend_place
 
 __all__ = ["Inbox", "PeerStream", "Stream"]
 
@@ -109,10 +110,13 @@ class PeerStream(Stream[T]):
             if inbox.wake is not None:
                 raise RuntimeError("another task is reading this stream")
             inbox.wake = asyncio.get_running_loop().create_future()
+            resume = lend_place()
             try:
                 await inbox.wake
             finally:
                 inbox.wake = None
+                if resume is not None:
+                    resume()
         item = inbox.items.popleft()
         granting = self._taken(self._call)
         if granting is not None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from .codecs import ABSENT, Codec
 from .envelope import (
-    UNREADABLE,
+    COLON,
     Answer,
     Call,
     CallId,
@@ -24,9 +24,10 @@ from .envelope import (
     Params,
     Wire,
     as_id,
+    head_of,
     invalid,
-    parse_error,
-    text_of,
+    message_of,
+    traceback_of,
 )
 from .errors import ApplicationError, ErrorValue
 
@@ -54,13 +55,37 @@ class _Family(Wire):
             return Raw(self.codec.array([bytes(raw)]))
         return raw
 
+    def _error_value(self, error: Any) -> ErrorValue:
+        """Return what an error says: an object with type and message, or a text."""
+        if not isinstance(error, dict):
+            return ErrorValue(ApplicationError.code, message_of(error))
+        kind = error.get("type")
+        return ErrorValue(
+            ApplicationError.code,
+            message_of(error.get("message", "")),
+            kind if isinstance(kind, str) else None,
+            traceback=traceback_of(error),
+        )
+
 
 class _Envelope(msgspec.Struct):
-    id: Any = UNSET
-    method: Any = UNSET
+    """As nearly all messages are; another type is found before its value is read."""
+
+    id: int | str | UnsetType | None = UNSET
+    method: str | UnsetType = UNSET
     params: Raw = ABSENT
     result: Raw = ABSENT
-    error: Any = UNSET
+    error: Raw = ABSENT
+
+
+class _Odd(msgspec.Struct):
+    """Any object: what its members are is looked at when they are short."""
+
+    id: Raw = ABSENT
+    method: Raw = ABSENT
+    params: Raw = ABSENT
+    result: Raw = ABSENT
+    error: Raw = ABSENT
 
 
 class _CallOut(msgspec.Struct):
@@ -86,30 +111,46 @@ class Wsrpc(_Family):
 
     def __init__(self, codec: Codec, *, client: bool = False) -> None:
         super().__init__(codec, client=client)
-        self._decode = codec.decoder(_Envelope)
+        self._decode = codec.struct_decoder(_Envelope)
+        self._decode_odd = codec.struct_decoder(_Odd)
 
-    def read(self, frame: str | bytes) -> list[Message]:
-        """Return what a frame says."""
+    _head = head_of('"id"', answer=rf'"(?:result|error)"{COLON}')
+
+    def _read(self, data: bytes) -> list[Message]:
         try:
-            envelope = self._decode(frame)
+            envelope = self._decode(data)
         except msgspec.ValidationError:
-            return [invalid("not an object")]
-        except UNREADABLE:
-            return [parse_error(self.codec.name)]
+            envelope = self._read_odd(data)
+            if envelope is None:
+                return [invalid("not an object")]
         id, method = as_id(envelope.id), envelope.method
         if isinstance(method, str) and id is not None:
-            return [Call(id, method, self._params(envelope.params))]
-        if envelope.id is UNSET and method is UNSET and envelope.error is UNSET:
-            return [Event(self.codec.decode(frame))]
+            return [Call(id, method, self._params(envelope.params), 0, len(data))]
+        error = envelope.error
+        if envelope.id is UNSET and method is UNSET and error is ABSENT:
+            return [Event(self.codec.decode(data))]
         if method is not UNSET:
             return [invalid("a call has a method and an id", id)]
-        if envelope.error is not UNSET and envelope.error is not None:
-            return [Failure(id, _error_value(envelope.error))]
+        if error is not ABSENT and self.codec.shape(error) != "null":
+            return [Failure(id, error)]
         if id is None:
             return [invalid("neither a call nor an answer")]
         # An answer with nothing in it is null.
         nothing = envelope.result is ABSENT
         return [Answer(id, Raw(b"null") if nothing else envelope.result)]
+
+    def _read_odd(self, data: bytes) -> _Envelope | None:
+        try:
+            odd = self._decode_odd(data)
+        except msgspec.ValidationError:
+            return None
+        return _Envelope(
+            self._short(odd.id),
+            self._short(odd.method),
+            odd.params,
+            odd.result,
+            odd.error,
+        )
 
     def call(self, id: int, method: str, params: Params, stream: int = 0) -> bytes:
         """Return the frame of a call."""
@@ -121,13 +162,37 @@ class Wsrpc(_Family):
 
     def failure(self, id: CallId | None, error: ErrorValue) -> bytes:
         """Return the answer to a call that failed."""
-        return self.codec.encode(_FailureOut(id, _type_and_message(error)))
+        return self.codec.encode(_FailureOut(id, _error_out(error)))
+
+    def event(self, value: Any) -> bytes:
+        """Return the frame of an event: an object that is no call and no answer."""
+        frame = self.codec.encode(value)
+        if frame[:1] != b"{":
+            kind = type(value).__name__
+            raise TypeError(f"an event is an object with members, not {kind}")
+        envelope = self._decode_odd(frame)
+        for name in ("id", "method", "error"):
+            if getattr(envelope, name) is not ABSENT:
+                raise ValueError(f"an event has no member {name!r}: that makes a call")
+        return frame
 
 
 class _Envelope1(msgspec.Struct):
-    serial: Any = UNSET
-    type: Any = "call"
-    call: Any = UNSET
+    """As nearly all messages are; another type is found before its value is read."""
+
+    serial: int | UnsetType = UNSET
+    type: str = "call"
+    call: str | UnsetType = UNSET
+    arguments: Raw = ABSENT
+    data: Raw = ABSENT
+
+
+class _Odd1(msgspec.Struct):
+    """Any object: what its members are is looked at when they are short."""
+
+    serial: Raw = ABSENT
+    type: Raw = ABSENT
+    call: Raw = ABSENT
     arguments: Raw = ABSENT
     data: Raw = ABSENT
 
@@ -152,27 +217,45 @@ class Wsrpc1(_Family):
 
     def __init__(self, codec: Codec, *, client: bool = False) -> None:
         super().__init__(codec, client=client)
-        self._decode = codec.decoder(_Envelope1)
+        self._decode = codec.struct_decoder(_Envelope1)
+        self._decode_odd = codec.struct_decoder(_Odd1)
 
-    def read(self, frame: str | bytes) -> list[Message]:
+    _head = head_of('"serial"', answer=rf'"type"{COLON}"(?:callback|error)"')
+
+    def _read(self, data: bytes) -> list[Message]:
         """Return what a frame says; nothing for one without a serial number."""
         try:
-            envelope = self._decode(frame)
+            envelope = self._decode(data)
         except msgspec.ValidationError:
-            return [invalid("not an object")]
-        except UNREADABLE:
-            return [parse_error(self.codec.name)]
-        serial, kind = envelope.serial, envelope.type
-        if type(serial) is not int or serial < 0:
+            envelope = self._read_odd(data)
+            if envelope is None:
+                return [invalid("not an object")]
+        serial, kind = as_id(envelope.serial), envelope.type
+        if not isinstance(serial, int) or serial < 0:
             return []
         if kind == "call" and isinstance(envelope.call, str):
-            return [Call(serial, envelope.call, self._params(envelope.arguments))]
-        data = Raw(b"null") if envelope.data is ABSENT else envelope.data
+            params = self._params(envelope.arguments)
+            return [Call(serial, envelope.call, params, 0, len(data))]
+        value = Raw(b"null") if envelope.data is ABSENT else envelope.data
         if kind == "callback":
-            return [Answer(serial, data)]
+            return [Answer(serial, value)]
         if kind == "error":
-            return [Failure(serial, _error_value(self.codec.decode(data)))]
+            return [Failure(serial, value)]
         return [invalid("type is none of call, callback, error", serial)]
+
+    def _read_odd(self, data: bytes) -> _Envelope1 | None:
+        try:
+            odd = self._decode_odd(data)
+        except msgspec.ValidationError:
+            return None
+        kind = "call" if odd.type is ABSENT else self._short(odd.type)
+        return _Envelope1(
+            self._short(odd.serial),
+            kind,
+            self._short(odd.call),
+            odd.arguments,
+            odd.data,
+        )
 
     def call(self, id: int, method: str, params: Params, stream: int = 0) -> bytes:
         """Return the frame of a call."""
@@ -184,21 +267,13 @@ class Wsrpc1(_Family):
 
     def failure(self, id: CallId | None, error: ErrorValue) -> bytes:
         """Return the answer to a call that failed: a text, if we are the client."""
-        data = error.message if self.client else _type_and_message(error)
+        is_text = self.client and error.traceback is None
+        data = error.message if is_text else _error_out(error)
         return self.codec.encode(_Answer1Out(id, "error", data))
 
 
-def _type_and_message(error: ErrorValue) -> dict[str, Any]:
-    return {"type": error.type or "Error", "message": error.message}
-
-
-def _error_value(error: Any) -> ErrorValue:
-    """Return what an error says: an object with type and message, or a text."""
-    if isinstance(error, dict):
-        kind = error.get("type")
-        return ErrorValue(
-            ApplicationError.code,
-            text_of(error.get("message", "")),
-            kind if isinstance(kind, str) else None,
-        )
-    return ErrorValue(ApplicationError.code, text_of(error))
+def _error_out(error: ErrorValue) -> dict[str, Any]:
+    found = {"type": error.type or "Error", "message": error.message}
+    if error.traceback is not None:
+        found["traceback"] = error.traceback
+    return found

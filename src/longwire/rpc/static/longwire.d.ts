@@ -192,7 +192,8 @@ export type CloseReport = {
      */
     error: unknown;
     /**
-     * when the next attempt is made, from the end on; null for never
+     * when the next attempt is made, from the end on; null for never,
+     * Infinity where it waits for the page to be shown again
      */
     retryAfter: number | null;
 };
@@ -305,8 +306,9 @@ declare class Client extends Emitter {
      *
      * @param {Cause} cause
      * @param {string} [reason]
+     * @param {number} [code]
      */
-    drop(cause: Cause, reason?: string): void;
+    drop(cause: Cause, reason?: string, code?: number): void;
     /**
      * Send a message; throws where there is no open connection or too much is unsent.
      *
@@ -352,56 +354,7 @@ declare class RpcStream<T = any> implements AsyncIterableIterator<T> {
     return(value?: any): Promise<IteratorResult<T>>;
 }
 
-/**
- * Routes: types of our own routes, and of those of the other side, whose table `longwire rpc
- * types` writes.
- *
- *     { add: { params: [a: number, b: number], result: number }, count: { params: [], items: number } }
- *
- * There is no code here.
- */
-export type Context = {
-    /**
-     * of the route
-     */
-    name: string;
-    /**
-     * aborted when the call is cancelled or the connection ends
-     */
-    signal: AbortSignal;
-    /**
-     * answers, for routes added as asynchronous
-     */
-    resolve: (value?: unknown) => void;
-    reject: (error: unknown) => void;
-};
-export type Route = {
-    run: (this: Context, ...args: any[]) => unknown;
-    isAsync: boolean;
-};
-export type NeedsNothing<Params> = [] extends Params ? true : {} extends Params ? true : null extends Params ? true : undefined extends Params ? true : false;
-export type Arguments<Params, Options> = NeedsNothing<Params> extends true ? [args?: Params | null | undefined, options?: Options | null | undefined] : [args: Params, options?: Options | null | undefined];
-export type NamesWith<Routes, Member extends string> = {
-    [Name in keyof Routes & string]: Routes[Name] extends {
-        [_ in Member]: any;
-    } ? Name : never;
-}[keyof Routes & string];
-export type PartAfter<Name, Prefix extends string> = Name extends `${Prefix}${infer Rest}` ? Rest extends `${infer Part}.${string}` ? Part : Rest : never;
-export type RemotePath<Routes extends Record<keyof Routes, any>, Name extends string> = (Name extends NamesWith<Routes, "result"> ? (...rest: Arguments<Routes[Name]["params"], CallOptions>) => Promise<Routes[Name]["result"]> : unknown) & {
-    readonly [Part in PartAfter<keyof Routes, `${Name}.`>]: RemotePath<Routes, `${Name}.${Part}`>;
-};
-export type RemoteProxy<Routes extends Record<keyof Routes, any>> = string extends keyof Routes ? any : {
-    readonly [Part in PartAfter<keyof Routes, "">]: RemotePath<Routes, Part>;
-};
-
-/**
- * Rpc: calls in both directions over a connection that comes back by itself.
- *
- *     const rpc = new Rpc("/rpc").connect();
- *     rpc.addRoute("whoAreYou", () => navigator.userAgent);
- *     await rpc.call("add", [1, 2]);
- *     for await (const price of rpc.stream("prices", { of: "tea" })) show(price);
- */
+/** Settings: the options of an `Rpc` and of its calls, and what each may be. */
 export type RpcSettings = {
     /**
      * the first of them
@@ -481,6 +434,57 @@ export type StreamOptions = {
      */
     noWait?: boolean | null | undefined;
 };
+
+/**
+ * Routes: types of our own routes, and of those of the other side, whose table `longwire rpc
+ * types` writes.
+ *
+ *     { add: { params: [a: number, b: number], result: number }, count: { params: [], items: number } }
+ *
+ * There is no code here.
+ */
+export type Context = {
+    /**
+     * of the route
+     */
+    name: string;
+    /**
+     * aborted when the call is cancelled or the connection ends
+     */
+    signal: AbortSignal;
+    /**
+     * answers, for routes added as asynchronous
+     */
+    resolve: (value?: unknown) => void;
+    reject: (error: unknown) => void;
+};
+export type Route = {
+    run: (this: Context, ...args: any[]) => unknown;
+    isAsync: boolean;
+};
+export type NeedsNothing<Params> = [] extends Params ? true : {} extends Params ? true : null extends Params ? true : undefined extends Params ? true : false;
+export type Arguments<Params, Options> = NeedsNothing<Params> extends true ? [args?: Params | null | undefined, options?: Options | null | undefined] : [args: Params, options?: Options | null | undefined];
+export type NamesWith<Routes, Member extends string> = {
+    [Name in keyof Routes & string]: Routes[Name] extends {
+        [_ in Member]: any;
+    } ? Name : never;
+}[keyof Routes & string];
+export type PartAfter<Name, Prefix extends string> = Name extends `${Prefix}${infer Rest}` ? Rest extends `${infer Part}.${string}` ? Part : Rest : never;
+export type RemotePath<Routes extends Record<keyof Routes, any>, Name extends string> = (Name extends NamesWith<Routes, "result"> ? (...rest: Arguments<Routes[Name]["params"], CallOptions>) => Promise<Routes[Name]["result"]> : unknown) & {
+    readonly [Part in PartAfter<keyof Routes, `${Name}.`>]: RemotePath<Routes, `${Name}.${Part}`>;
+};
+export type RemoteProxy<Routes extends Record<keyof Routes, any>> = string extends keyof Routes ? any : {
+    readonly [Part in PartAfter<keyof Routes, "">]: RemotePath<Routes, Part>;
+};
+
+/**
+ * Rpc: calls in both directions over a connection that comes back by itself.
+ *
+ *     const rpc = new Rpc("/rpc").connect();
+ *     rpc.addRoute("whoAreYou", () => navigator.userAgent);
+ *     await rpc.call("add", [1, 2]);
+ *     for await (const price of rpc.stream("prices", { of: "tea" })) show(price);
+ */
 /**
  * Calls in both directions. Events: `connect` (subprotocol), `close` (`CloseReport`), `error`
  * (what no call can be told), `change` (`State`), `resubscribe` (name of the stream).

@@ -240,7 +240,7 @@ function failureOf(error, tracebacks) {
     message: messageOf(error),
     type: attempt(() => said(error?.type ?? error?.name ?? "Error", MAX_TYPE)) ?? "Error",
     data: attempt(() => error?.data),
-    traceback: tracebacks ? attempt(() => said(error.stack, MAX_TRACEBACK)) : void 0
+    traceback: attempt(() => tracebacks && error.stack ? said(error.stack, MAX_TRACEBACK) : void 0)
   };
 }
 var shortened = ({ code, message, type }) => ({ code, message: said(message, MAX_EXCERPT), type });
@@ -301,6 +301,8 @@ var Client = class extends Emitter {
   /** @type {any} */
   #pulse;
   #wanted = false;
+  #away = false;
+  // the page is in a cache, or frozen
   #attempt = 0;
   // counts them all: what an old one began is told apart by it
   #failures = 0;
@@ -350,8 +352,7 @@ var Client = class extends Emitter {
     }
     this.#wanted = true;
     this.#failures = this.#delay = 0;
-    globalThis.addEventListener?.("online", this.#wake);
-    globalThis.document?.addEventListener("visibilitychange", this.#wake);
+    this.#listen("addEventListener");
     if (this.#state === "CLOSED") this.#open();
     return this;
   }
@@ -385,9 +386,10 @@ var Client = class extends Emitter {
    *
    * @param {Cause} cause
    * @param {string} [reason]
+   * @param {number} [code]
    */
-  drop(cause, reason = "") {
-    if (this.#state !== "CLOSED") this.#end(cause, { code: 4e3, reason });
+  drop(cause, reason = "", code = 4e3) {
+    if (this.#state !== "CLOSED") this.#end(cause, { code, reason });
   }
   /**
    * Send a message; throws where there is no open connection or too much is unsent.
@@ -410,16 +412,47 @@ var Client = class extends Emitter {
   wake() {
     if (!this.#wanted) return;
     if (this.#state === "CLOSED") this.#open();
-    else if (this.#state === "OPEN" && this.#heartbeat) this.#beat(true);
+    else this.#ask();
   }
-  #wake = () => {
-    if (globalThis.document?.visibilityState !== "hidden") this.wake();
+  /** Find out whether an open connection still lives. */
+  #ask() {
+    if (this.#state === "OPEN" && this.#heartbeat) this.#beat(true);
+  }
+  /**
+   * What the browser tells of the page and the network. Workers hear of the network alone.
+   *
+   * @param {any} event
+   */
+  #heed = ({ type, persisted }) => {
+    if (type === "freeze" || type === "pagehide" && persisted) this.#leave();
+    else if (type === "resume" || type === "pageshow") this.#return();
+    else if (type === "offline") this.#ask();
+    else if (type !== "pagehide" && globalThis.document?.visibilityState !== "hidden") this.wake();
   };
+  /** @param {"addEventListener" | "removeEventListener"} verb */
+  #listen(verb) {
+    for (const type of ["online", "offline", "pagehide", "pageshow"]) globalThis[verb]?.(type, this.#heed);
+    for (const type of ["visibilitychange", "freeze", "resume"]) globalThis.document?.[verb](type, this.#heed);
+  }
+  /**
+   * The page was left and may be shown again, or is frozen: it would hold a connection on
+   * which nobody answers.
+   */
+  #leave() {
+    this.#away = true;
+    clearTimeout(this.#timer);
+    this.drop("local", "the page was left", 1e3);
+  }
+  #return() {
+    if (!this.#away) return;
+    this.#away = false;
+    this.#failures = this.#delay = 0;
+    this.wake();
+  }
   /** Nobody is to try again. */
   #rest() {
-    this.#wanted = false;
-    globalThis.removeEventListener?.("online", this.#wake);
-    globalThis.document?.removeEventListener("visibilitychange", this.#wake);
+    this.#wanted = this.#away = false;
+    this.#listen("removeEventListener");
   }
   #socketClass() {
     return this.#options.WebSocket ?? globalThis.WebSocket;
@@ -549,6 +582,7 @@ var Client = class extends Emitter {
     const backoff = this.#backoff;
     if (!backoff) this.#rest();
     if (!this.#wanted || !backoff) return null;
+    if (this.#away) return Infinity;
     if (duration > this.#delay) this.#failures = 0;
     this.#delay = delayOf(backoff, this.#failures);
     this.#failures++;
@@ -800,7 +834,6 @@ var ID_FIRST = /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"(?:id|serial)"\s*:\s
 var ID_LAST = /,\s*"(?:id|serial)"\s*:\s*(0|[1-9]\d*|"[^"\\\x00-\x1f]{0,256}")\s*\}\s*$/;
 var MAX_TAIL = 400;
 var PING = "$/ping";
-var answerPing = { run: () => null, isAsync: false };
 var internalError = (message) => ({ code: Code.INTERNAL_ERROR, message, type: "InternalError" });
 var Link = class {
   /** @type {Wire} */
@@ -870,7 +903,7 @@ var Link = class {
       if (stream && !this.#wire.extended) {
         throw new RpcError(`${this.#wire.name} has no streams`, { code: Code.STREAM_MISMATCH });
       }
-      this.#owner.send(this.#checked(this.#wire.call(id, method, params, stream?.begin())));
+      this.#owner.send(this.checked(this.#wire.call(id, method, params, stream?.begin())));
     } catch (error) {
       call.fail(error);
       return;
@@ -974,8 +1007,10 @@ var Link = class {
           /** @type {Failure} */
           failure
         );
-        if (!message?.method) this.#taken(id)?.fail(this.#owner.raise(why));
-        return Promise.resolve({ id, text: this.#error(id, why) });
+        const isCall = message?.method !== void 0;
+        if (!isCall) this.#taken(id)?.fail(this.#owner.raise(why));
+        const named = isCall || !this.#wire.extended ? id : null;
+        return Promise.resolve({ id: named, text: this.#error(named, why) });
       }
       case "result":
         this.#answered(id)?.succeed(read.value);
@@ -1043,7 +1078,8 @@ var Link = class {
       /** @type {string} */
       read.method
     );
-    const route = method === PING ? answerPing : this.#owner.route(method);
+    if (method === PING && id !== void 0) return Promise.resolve({ id, text: this.#result(id, null) });
+    const route = this.#owner.route(method);
     if (id === void 0 && !route) return void this.#owner.event(frame);
     const refusal = this.#refusal(id, inBatch && window) ?? (route ? void 0 : { code: Code.METHOD_NOT_FOUND, type: "MethodNotFound", message: "Route not found" });
     if (!refusal) return this.#run(
@@ -1089,7 +1125,8 @@ var Link = class {
     this.#incoming.set(key, incoming);
     incoming.call(route, method, positional(params)).then((value) => {
       if (isStream(value) !== (window !== void 0)) {
-        if (!window) value.return?.();
+        if (!window) Promise.resolve(value.return?.()).catch(() => {
+        });
         throw new RpcError(
           `${method} is ${window ? "not a stream" : "a stream: ask for it as one"}`,
           { code: Code.STREAM_MISMATCH, type: "StreamMismatch" }
@@ -1115,7 +1152,7 @@ var Link = class {
    *
    * @param {string} text
    */
-  #checked(text) {
+  checked(text) {
     if (this.#fits(text)) return wellFormed(text);
     throw new RpcError(
       `the message is larger than the ${this.#limit} bytes that the other side takes`,
@@ -1130,7 +1167,7 @@ var Link = class {
    */
   #result(id, value) {
     try {
-      return this.#checked(this.#wire.result(id, json(value)));
+      return this.checked(this.#wire.result(id, json(value)));
     } catch (error) {
       return this.#error(id, internalError(`the result cannot be sent: ${messageOf(error)}`));
     }
@@ -1143,7 +1180,7 @@ var Link = class {
    * @returns {string}
    */
   #error(id, failure) {
-    return attempt(() => this.#checked(this.#wire.error(id, failure))) ?? this.#wire.error(id, shortened(failure));
+    return attempt(() => this.checked(this.#wire.error(id, failure))) ?? this.#wire.error(id, shortened(failure));
   }
   /**
    * Send an item of a stream; throws where it cannot be one.
@@ -1154,7 +1191,7 @@ var Link = class {
   #item(id, value) {
     try {
       const params = `{"id":${JSON.stringify(id)},"value":${json(value)}}`;
-      this.#post(this.#checked(this.#wire.call(void 0, "$/item", params)));
+      this.#post(this.checked(this.#wire.call(void 0, "$/item", params)));
     } catch (error) {
       const failure = internalError(`an item cannot be sent: ${messageOf(error)}`);
       throw new RpcError(failure.message, failure);
@@ -1183,6 +1220,30 @@ var Link = class {
     }
   }
 };
+
+// src/settings.js
+var RULES2 = {
+  wire: /* @__PURE__ */ oneOf(WIRES),
+  timeout: TIME,
+  offline: /* @__PURE__ */ oneOf({ queue: 1, keep: 1, reject: 1 }),
+  maxQueue: COUNT,
+  maxPending: COUNT,
+  maxCalls: COUNT,
+  maxMessage: COUNT,
+  errors: OBJECT,
+  onFrame: FUNCTION
+};
+var SIGNAL = ["an AbortSignal", (value) => typeof value.addEventListener === "function", "object"];
+var CALL = { signal: SIGNAL, timeout: TIME };
+var STREAM = {
+  signal: SIGNAL,
+  window: [
+    `an integer from 1 to ${MAX_WINDOW}`,
+    (value) => Number.isInteger(value) && value >= 1 && value <= MAX_WINDOW,
+    "number"
+  ]
+};
+var NAME = ["text that is not empty", (value) => value && json(value), "string"];
 
 // src/stream.js
 var RpcStream = class {
@@ -1317,28 +1378,6 @@ var RpcStream = class {
 };
 
 // src/rpc.js
-var RULES2 = {
-  wire: /* @__PURE__ */ oneOf(WIRES),
-  timeout: TIME,
-  offline: /* @__PURE__ */ oneOf({ queue: 1, keep: 1, reject: 1 }),
-  maxQueue: COUNT,
-  maxPending: COUNT,
-  maxCalls: COUNT,
-  maxMessage: COUNT,
-  errors: OBJECT,
-  onFrame: FUNCTION
-};
-var SIGNAL = ["an AbortSignal", (value) => typeof value.addEventListener === "function", "object"];
-var CALL = { signal: SIGNAL, timeout: TIME };
-var STREAM = {
-  signal: SIGNAL,
-  window: [
-    `an integer from 1 to ${MAX_WINDOW}`,
-    (value) => Number.isInteger(value) && value >= 1 && value <= MAX_WINDOW,
-    "number"
-  ]
-};
-var NAME = ["text that is not empty", (value) => value && json(value), "string"];
 var Rpc = class extends Emitter {
   /** Whether to show on the console what happens; without arguments. */
   static DEBUG = false;
@@ -1483,7 +1522,10 @@ var Rpc = class extends Emitter {
           if (this.#parked.delete(call)) this.#dispatch(call);
           else this.#link?.more(call, count);
         },
-        cancel: () => this.#abandon(call)
+        cancel: () => {
+          this.#forget(call);
+          call.succeed(void 0);
+        }
       }
     );
     const call = {
@@ -1554,7 +1596,8 @@ var Rpc = class extends Emitter {
    * @param {unknown} data
    */
   sendRaw(data) {
-    this.#write(typeof data === "string" ? data : JSON.stringify(data));
+    const text = typeof data === "string" ? data : json(data);
+    this.#write(this.#link?.checked(text) ?? text);
   }
   /** A promise with what settles it. */
   defer() {
@@ -1632,16 +1675,19 @@ var Rpc = class extends Emitter {
       this.#send(call);
     }
   }
-  /**
-   * @param {Call} call
-   * @param {unknown} [error]
-   */
-  #abandon(call, error) {
+  /** @param {Call} call */
+  #forget(call) {
     this.#queue.delete(call);
     this.#parked.delete(call);
     this.#link?.cancel(call);
-    if (error === void 0) call.succeed();
-    else call.fail(error);
+  }
+  /**
+   * @param {Call} call
+   * @param {unknown} error
+   */
+  #abandon(call, error) {
+    this.#forget(call);
+    call.fail(error);
   }
   // --- what becomes of the connection ------------------------------------------
   /**

@@ -98,7 +98,7 @@ class WebSocketServer(engine.Server):
         self._open.discard(protocol)
 
 
-async def _nobody_listens() -> NoReturn:
+async def _nobody_listens(server: object) -> NoReturn:
     raise RuntimeError("this server does not listen: call wrap(), or use serve()")
 
 

@@ -329,7 +329,7 @@ class Steps(OldNames):
     async def _until_ended(self) -> None:
         """Wait until no more data is exchanged: the end of the connection is sure."""
         session = self._live
-        while session.ended is None:
+        while not session.is_over:
             await self._wait_for_state()
 
     async def close_connection(self) -> None:
