@@ -94,7 +94,7 @@ class PeerLink:
         # the peer (bench/hub.py --only fanout, 1,000 clients).
         self._connection: Any = peer.connection
         self._session: Any = getattr(peer.connection, "_session", None)
-        self._outbox: Any = getattr(peer, "outbox", None) or peer._outbox
+        self._outbox: Any = peer.outbox
 
     @property
     def has_room(self) -> bool:
