@@ -15,7 +15,7 @@ BENCH ?= .venv-bench
 .DEFAULT_GOAL := all
 # The words of `make` build upon each other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: all demo build pure js test types style bench conform dependents test-all fuzz soak sanitize docs clean help
+.PHONY: all demo build pure js test types style bench conform dependents test-all fuzz soak chaos sanitize docs clean help
 
 all: build style types test  ## what a contributor runs before a commit
 
@@ -85,6 +85,11 @@ fuzz: build  ## look for inputs that break a contract; SECONDS=300 for each of T
 
 soak: build  ## a server under peers of every kind, for SECONDS=300; then nothing is left
 	@$(PY) tools/soak.py $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
+chaos: build  ## hurt the brokers and nodes of the hub, for minutes; ARGS='-k name'
+	@tools/peers.sh
+	@LONGWIRE_CHAOS=long $(PY) -m pytest -q tests/hub/test_chaos.py tests/hub/test_nodes.py \
+		$(ARGS)
 
 sanitize: build  ## tests of the compiled layers with address and undefined-behaviour checks
 	@$(PY) -m fuzz.sanitized python -m pytest -q -o pythonpath='. build/sanitized' \

@@ -306,6 +306,49 @@ def negotiation() -> dict[str, bytes]:
     return found
 
 
+# --- the hub -----------------------------------------------------------------------
+
+STORED = (
+    (0, b'j{"text":"hi"}'),
+    (0, b"m\x81\xa4text\xc4\x02\x00\xff"),
+    (0, b'J\x00\x0e{"from":"ann"}[1,2]'),
+    (0, b"\x80\x04K\x01."),
+    (1, b'{"a":[1,2.5e300,"x",null,true]}'),
+    (1, b"\x93\x01\xd4\x05\x00\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00"),
+    (1, b"[" * 70 + b"]" * 70),
+    (2, b"eyJhbGciOiJIUzI1NiJ9.e30.AAAA"),
+    (3, b"k3f9Zq1B.1042.9c2a1"),
+    (3, b"a.0.0"),
+    (4, b"chat:42"),
+    (4, b"a\xe2\x80\xaeb"),
+    (5, b"epoch123.7.99.88.1800000000123\nj1"),
+    (6, b"redis+sentinel://user:p%40ss@[::1]:26379,b/mymaster/0"),
+)
+
+
+def hub_core() -> dict[str, bytes]:
+    """Decisions: the dice; then steps, as `hub_core.STEPS` counts them."""
+    begin = b"\x00\x04\x00\x00\x00\x05\x06\x07\x08"
+    publish = b"\x00\x00\x00\x01\x00\x02\x03\x01"
+    lost = b"\x00\x00\x00\x0f"
+    return {
+        "delivered": begin + 3 * publish,
+        "repaired": begin + lost + publish + b"\x06\x07\x02\x03\x05",
+        "forked": begin + 3 * publish + b"\x12\x00\x02" + 3 * publish + b"\x06\x07",
+        "restarted": begin + publish + b"\x10\x13\x00\x11\x06\x07" + publish,
+        "slow": begin + b"\x0a\x00\x00" + 9 * publish + b"\x0a\x00\x01\x06\x07",
+        "trimmed": begin + b"\x0a\x00\x00" + 9 * publish + b"\x14\x00\x03\x0a\x00\x01",
+    }
+
+
+def hub_stored() -> dict[str, bytes]:
+    """Decisions: the reader."""
+    return {
+        f"{number:02}": bytes((reader,)) + value
+        for number, (reader, value) in enumerate(STORED)
+    }
+
+
 def twins() -> dict[str, bytes]:
     """Decisions: the target."""
     makers = (kernels, frames, protocol, deflate, session)
@@ -373,7 +416,8 @@ def rpc() -> dict[str, bytes]:
 
 MAKERS = (
     *(kernels, frames, protocol, deflate, session, twins),
-    *(requests, responses, fields, negotiation, rpc),
+    *(requests, responses, fields, negotiation),
+    *(rpc, hub_core, hub_stored),
 )
 assert tuple(maker.__name__ for maker in MAKERS) == targets.NAMES
 

@@ -25,7 +25,7 @@ const banner = { js: `/*! ${name} ${version}, ${license} */` };
 const common = { absWorkingDir: here, bundle: true, target: "es2022", charset: "utf8", banner };
 
 /** Modules with public types, in the order in which they need each other. */
-const MODULES = ["errors", "emitter", "client", "stream", "settings", "routes", "rpc", "wsrpc"];
+const MODULES = ["errors", "emitter", "client", "stream", "settings", "routes", "rpc", "follower", "subscription", "hub", "wsrpc"];
 // What only makes sense in one of many files, or says the same a second time.
 const SUPERFLUOUS = [
   /^import .*;\n/gm,

@@ -55,6 +55,8 @@ ARROWS: dict[str, set[str]] = {
     # Public names of longwire, at the moment they are needed: no front end by its name.
     "rpc": VALUES
     | {"Server", "broadcast", "connect", "escaping", "http", "retrying", "serve"},
+    # A broker's client library is another matter: it is no part of longwire.
+    "hub": VALUES | {"connection", "forms", "rpc"},
 }
 # The front doors: anything public.
 FREE = {"__init__", "__main__", "cli", "websockets"}
@@ -69,6 +71,16 @@ SANS_IO |= {
         *("budget", "calls", "codecs", "construction", "costly", "describing"),
         *("envelope", "errors", "foreign", "kinds", "limits", "memory", "routes"),
         *("signatures", "texts", "typescript", "wsrpc"),
+    )
+}
+# The core of the hub; its driver, brokers and clients carry it out.
+SANS_IO |= {
+    f"hub/{name}.py"
+    for name in (
+        *("answering", "broker", "budgets", "core", "effects", "entries", "errors"),
+        *("expiries", "fanout", "feeds", "following", "lagging", "limits", "node"),
+        *("payloads", "permissions", "presence", "reading", "subscriptions", "tails"),
+        *("tokens", "topics", "wire", "redis/keys", "redis/scripts"),
     )
 }
 BANNED = {"asyncio", "socket", "ssl", "threading", "time", "random", "logging"}

@@ -3,7 +3,7 @@
 ``check`` raises AssertionError where the contract is broken and lets no other exception
 pass, for none is allowed but those it expects. It returns a trace of what happened,
 which is the same on every build; ``twins`` compares them. What there is only one of
-(the layer of HTTP, RPC) takes no ``build``.
+(the layer of HTTP, RPC, the hub) takes no ``build``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from fuzz import builds
 
 CORE = ("kernels", "frames", "protocol", "deflate", "session")
 HTTP = ("requests", "responses", "fields", "negotiation")
-NAMES = (*CORE, "twins", *HTTP, "rpc")
+HUB = ("hub_core", "hub_stored")
+NAMES = (*CORE, "twins", *HTTP, "rpc", *HUB)
 
 Trace = list[Any]
 

@@ -79,6 +79,16 @@ export class Emitter {
   }
 
   /**
+   * Whether anybody listens to `event`.
+   *
+   * @protected
+   * @param {string} event
+   */
+  listens(event) {
+    return [...this.#listeners.values()].some(([name]) => name === event);
+  }
+
+  /**
    * @protected
    * @param {string} event
    * @param {...unknown} details

@@ -108,7 +108,7 @@ const said = (value) => (typeof value === "string" ? value : attempt(() => JSON.
  * @param {any} error
  * @returns {Failure}
  */
-function told(error) {
+export function told(error) {
   if (!isObject(error)) return { message: said(error) };
   const { message = "", data } = error;
   const isOurs = isObject(data) && typeof data.type === "string"

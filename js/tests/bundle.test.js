@@ -52,6 +52,7 @@ const BUNDLERS = {
 };
 
 const RPC = /jsonrpc|\$\/ping|StreamMismatch|maxPending/;
+const HUB = /unsubscribe|GapError/;
 const RECONNECTS = /bufferedAmount/;
 
 for (const [name, bundle] of Object.entries(BUNDLERS)) {
@@ -68,6 +69,16 @@ for (const [name, bundle] of Object.entries(BUNDLERS)) {
         assert.match(code, RECONNECTS);
         assert.doesNotMatch(code, RPC);
         assert.ok(gzipSync(code).length < 3500);
+      });
+
+      test(`Rpc of ${where} comes without topics`, async (t) => {
+        const file = makeProject(t, `import { Rpc } from ${JSON.stringify(from)};\nglobalThis.made = new Rpc("ws://x/");`);
+
+        const code = await bundle(file);
+
+        assert.match(code, RPC);
+        assert.doesNotMatch(code, HUB);
+        assert.ok(gzipSync(code).length < 10_500, `${gzipSync(code).length} bytes`);
       });
 
       test(`errors of ${where} come without connections`, async (t) => {

@@ -1,7 +1,7 @@
 /** What the types of dist/longwire.d.ts let a user write, checked by tsc; never run. */
 
 import {
-  Client, Code, DisconnectedError, RemoteError, Rpc, RpcStream, WSRPC,
+  Client, Code, DisconnectedError, GapError, Hub, HubCode, RemoteError, Rpc, RpcStream, Subscription, WSRPC,
   type CallOptions, type CloseReport, type RpcOptions, type State,
 } from "longwire";
 
@@ -50,6 +50,17 @@ export function explain(error: unknown): string | undefined {
   if (error instanceof RemoteError && error.code === Code.NOT_AUTHORISED) return error.traceback;
   return undefined;
 }
+
+const hub: Hub = new Hub(rpc);
+const chat: Subscription = hub.subscribe("chat:42", { last: 50, token: async () => "t", presence: "watch" });
+chat.on("message", (data, { offset }) => offset);
+chat.on("gap", (gap: GapError) => gap.missed);
+for await (const { data, position } of chat) position.at(data);
+const stored: { offset: number } = await chat.publish({ text: "hi" }, { id: "x" });
+const recent: string[] = (await chat.history({ limit: 5 })).map(({ position }) => position);
+const missing: boolean = chat.error?.name === String(HubCode.UNKNOWN_TOPIC);
+// @ts-expect-error: no such option
+hub.subscribe("chat:42", { presence: "yes" });
 
 const typed = new Rpc<Routes>("/rpc").connect();
 const three: number = await typed.call("math.add", [1, 2]);

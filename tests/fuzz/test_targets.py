@@ -27,6 +27,8 @@ MUTANTS = {
     "fields": 15_000,
     "negotiation": 10_000,
     "rpc": 300,
+    "hub_core": 60,
+    "hub_stored": 15_000,
 }
 
 

@@ -134,6 +134,13 @@ declare namespace longwire {
        */
       onEvent(event: string): Promise<any>;
       /**
+       * Whether anybody listens to `event`.
+       *
+       * @protected
+       * @param {string} event
+       */
+      protected listens(event: string): boolean;
+      /**
        * @protected
        * @param {string} event
        * @param {...unknown} details
@@ -608,6 +615,266 @@ declare namespace longwire {
   }
 
   /**
+   * Follower: a subscriber's half of the promise.
+   *
+   * Knows up to where it has the topic, drops what it has already, sees what does not follow.
+   * What came while the answer to a subscribe was on its way is looked at after it.
+   */
+  export type Item = {
+      /**
+       * where the topic stands after it
+       */
+      position: string;
+      entry?: any;
+      gap?: {
+          reason: string;
+          missed: number | null;
+      };
+      skipped?: number | null;
+  };
+  /** What came does not follow: subscribe again from the position. */
+  class Broken extends Error {
+  }
+  /** Where a subscriber is in a topic. `position` is what to subscribe from. */
+  class Follower {
+      #private;
+      position: string | null;
+      isAnswered: boolean;
+      /** @param {string | null} since */
+      constructor(since: string | null);
+      /** A subscribe is on its way. */
+      asked(): void;
+      /**
+       * Take the answer; return what is new, with what came meanwhile. Throws `Broken`.
+       *
+       * @param {any} answer
+       */
+      answered({ recovered, reason, missed, position, entries }: any): Item[];
+      /**
+       * Take a message; return what is new in it. Throws `Broken`.
+       *
+       * @param {any} message
+       * @returns {Item[]}
+       */
+      message(message: any): Item[];
+      /**
+       * Take word of a gap.
+       *
+       * @param {any} gap
+       * @returns {Item[]}
+       */
+      gap(gap: any): Item[];
+  }
+
+  /**
+   * Subscription: one topic, message by message, through all connections.
+   *
+   * What a loop is too slow for is not kept without end: the subscription is left, and taken
+   * up again from its position when the loop has caught up.
+   */
+  export type SubscribeOptions = {
+      /**
+       * a position to go on from
+       */
+      since?: string | null | undefined;
+      /**
+       * without `since`: how many of the newest to begin with
+       */
+      last?: number | null | undefined;
+      /**
+       * a function is asked
+       * before each subscribe
+       */
+      token?: string | (() => string | Promise<string>) | null | undefined;
+      /**
+       * be present and be told of the others, or
+       * only be told of them
+       */
+      presence?: boolean | "watch" | null | undefined;
+      /**
+       * messages that wait for a `for await`; 1000
+       */
+      maxQueue?: number | null | undefined;
+  };
+  export type Message = {
+      data: any;
+      offset: number;
+      /**
+       * what to give as `since` to have all that comes after it
+       */
+      position: string;
+      /**
+       * when it was stored, in seconds since 1970
+       */
+      at?: number;
+      /**
+       * the user who published it; not there for the server itself
+       */
+      from?: string;
+      headers?: Record<string, string>;
+      key?: string;
+      /**
+       * how many before it were left out, null if that is not known
+       */
+      skipped: number | null;
+  };
+  /** Messages are missing; the subscription goes on after them. */
+  class GapError extends Error {
+      topic: string;
+      /** Why: "epoch", "trimmed", "ahead", "fork", "slow", "lost", "no-history". */
+      reason: string;
+      /** How many are missing, null if that is not known. */
+      missed: number | null;
+      /** Where the topic stands after them. */
+      position: string;
+      /**
+       * @param {string} topic
+       * @param {string} reason
+       * @param {number | null} missed
+       * @param {string} position
+       */
+      constructor(topic: string, reason: string, missed: number | null, position: string);
+  }
+  /**
+   * A topic as this page follows it; made by `Hub.subscribe`. Events:
+   *
+   * - `message` (data, `Message`): each of them, once and in order;
+   * - `gap` (`GapError`): messages are missing here;
+   * - `subscribed` (answer): after each subscribe, that of a reconnect too; `answer.recovered` is true
+   *   where nothing was missed, false after a gap, null without a position;
+   * - `presence` ({ joined, left, members, clients, users });
+   * - `unsubscribed` (error): it is over, by the server or for want of a connection.
+   *
+   * `for await (const message of chat)` is the other way to read it: a gap is thrown there, unless
+   * somebody listens to `gap`; another loop goes on after it.
+   */
+  class Subscription extends Emitter {
+      #private;
+      topic: string;
+      /** What the server gave in the place of what was missed, the last time. @type {any} */
+      snapshot: any;
+      /** Why it is over. @type {Error | null} */
+      error: Error | null;
+      /**
+       * Up to where messages were dealt with: keep this. It moves when the listeners of a message
+       * have returned, or the loop asks for the next one.
+       */
+      get position(): string | null;
+      /**
+       * @param {string} event
+       * @param {Listener} listener
+       */
+      addEventListener(event: string, listener: Listener): number;
+      /** End it; who iterates gets to the end. */
+      unsubscribe(): void;
+      /** @returns {AsyncGenerator<Message, void, void>} */
+      [Symbol.asyncIterator](): AsyncGenerator<Message, void, void>;
+      /**
+       * Publish a message on this topic.
+       *
+       * @param {unknown} data
+       * @param {PublishOptions} [options]
+       */
+      publish(data: unknown, options?: PublishOptions): Promise<{
+          offset: number;
+          position: string;
+          duplicate?: boolean;
+      }>;
+      /**
+       * Stored messages after a position, or before it, the newest first; throws `GapError` where
+       * `since` is no place to go on from.
+       *
+       * @param {{ since?: string, limit?: number, reverse?: boolean }} [options]
+       * @returns {Promise<Message[]>}
+       */
+      history(options?: {
+          since?: string;
+          limit?: number;
+          reverse?: boolean;
+      }): Promise<Message[]>;
+      /**
+       * Who is present.
+       *
+       * @param {{ limit?: number }} [options]
+       * @returns {Promise<{ members: any[], clients: number, users: number, you?: string }>}
+       */
+      presence(options?: {
+          limit?: number;
+      }): Promise<{
+          members: any[];
+          clients: number;
+          users: number;
+          you?: string;
+      }>;
+  }
+
+  /**
+   * Hub: topics of a server, followed through all connections.
+   *
+   *     const rpc = new Rpc("/rpc").connect();
+   *     const chat = new Hub(rpc).subscribe("chat:42", { since: localStorage.at, last: 50 });
+   *     chat.on("message", (data) => show(data));
+   *     chat.on("gap", () => reload());
+   *
+   * After a reconnect all topics are subscribed to in one call, each from its position.
+   */
+  export type PublishOptions = {
+      /**
+       * a message with the same one is stored once: so it may be tried again
+       */
+      id?: string | null | undefined;
+      /**
+       * for topics that keep the latest of each
+       */
+      key?: string | null | undefined;
+  };
+  /** Codes of the hub's errors, beside those of `Code`. */
+  const HubCode: Readonly<{
+      UNKNOWN_TOPIC: -32010;
+      NOT_SUBSCRIBED: -32011;
+      TOO_LARGE: -32012;
+      BROKER_UNAVAILABLE: -32013;
+      TOKEN_EXPIRED: -32014;
+      TOO_MANY_SUBSCRIPTIONS: -32015;
+      OPTION_OFF: -32016;
+  }>;
+  /** The hub of a server, as a page sees it. */
+  class Hub {
+      #private;
+      /** Who this page is where it is present: the same through all connections. */
+      name: string;
+      /**
+       * @param {Rpc<any>} rpc
+       * @param {{ prefix?: string | null | undefined }} [options] `prefix`: that of the server's hub; "hub"
+       */
+      constructor(rpc: Rpc<any>, options?: {
+          prefix?: string | null | undefined;
+      });
+      /**
+       * Follow a topic, from now on or from a position.
+       *
+       * @param {string} topic
+       * @param {SubscribeOptions | null} [options]
+       */
+      subscribe(topic: string, options?: SubscribeOptions | null): Subscription;
+      /**
+       * Publish a message; tells its `offset` and `position` when it is stored.
+       *
+       * @param {string} topic
+       * @param {unknown} data
+       * @param {PublishOptions} [options]
+       * @returns {Promise<{ offset: number, position: string, duplicate?: boolean }>}
+       */
+      publish(topic: string, data: unknown, options?: PublishOptions): Promise<{
+          offset: number;
+          position: string;
+          duplicate?: boolean;
+      }>;
+      /** End all subscriptions; the connection remains. */
+      close(): void;
+  }
+
+  /**
    * WSRPC: the client object of the wsrpc family, with or without `new`.
    *
    *     RPC = WSRPC("/ws/", 5000);
@@ -642,7 +909,7 @@ declare namespace longwire {
     new (...args: Parameters<typeof make>): ClassicRPC;
   } & typeof Rpc;
 
-  export { Client, Code, DisconnectedError, RemoteError, RpcError, TimeoutError, Rpc, RpcStream, WSRPC };
+  export { Client, Code, DisconnectedError, RemoteError, RpcError, TimeoutError, Hub, HubCode, Rpc, RpcStream, GapError, Subscription, WSRPC };
 }
 declare var WSRPC: longwire.ClassicWSRPC;
 declare var RPC: longwire.ClassicRPC;

@@ -70,6 +70,15 @@ var Emitter = class {
     });
   }
   /**
+   * Whether anybody listens to `event`.
+   *
+   * @protected
+   * @param {string} event
+   */
+  listens(event) {
+    return [...this.#listeners.values()].some(([name]) => name === event);
+  }
+  /**
    * @protected
    * @param {string} event
    * @param {...unknown} details
@@ -112,8 +121,8 @@ var RpcError = class extends Error {
    * @param {string} message
    * @param {Details} [details]
    */
-  constructor(message, details = {}) {
-    super(message);
+  constructor(message2, details = {}) {
+    super(message2);
     this.name = "RpcError";
     this.code = details.code ?? Code.APPLICATION;
     this.type = details.type;
@@ -125,8 +134,8 @@ var RemoteError = class extends RpcError {
    * @param {string} message
    * @param {Details} [details]
    */
-  constructor(message, details = {}) {
-    super(message, details);
+  constructor(message2, details = {}) {
+    super(message2, details);
     this.name = "RemoteError";
     this.id = details.id;
     this.traceback = details.traceback;
@@ -134,8 +143,8 @@ var RemoteError = class extends RpcError {
 };
 var TimeoutError = class extends RpcError {
   /** @param {string} message */
-  constructor(message) {
-    super(message, { code: Code.DEADLINE, type: "TimeoutError" });
+  constructor(message2) {
+    super(message2, { code: Code.DEADLINE, type: "TimeoutError" });
     this.name = "TimeoutError";
   }
 };
@@ -144,8 +153,8 @@ var DisconnectedError = class extends RpcError {
    * @param {string} message
    * @param {CloseReport} [report]
    */
-  constructor(message, report) {
-    super(message, { code: Code.DISCONNECTED, type: "DisconnectedError" });
+  constructor(message2, report) {
+    super(message2, { code: Code.DISCONNECTED, type: "DisconnectedError" });
     this.name = "DisconnectedError";
     this.report = report;
   }
@@ -243,7 +252,7 @@ function failureOf(error, tracebacks) {
     traceback: attempt(() => tracebacks && error.stack ? said(error.stack, MAX_TRACEBACK) : void 0)
   };
 }
-var shortened = ({ code, message, type }) => ({ code, message: said(message, MAX_EXCERPT), type });
+var shortened = ({ code, message: message2, type }) => ({ code, message: said(message2, MAX_EXCERPT), type });
 
 // src/client.js
 var STATES = /* @__PURE__ */ Object.freeze(
@@ -612,6 +621,770 @@ function isSendable(code) {
   return code === 1e3 || code >= 3e3 && code < 5e3 && Number.isInteger(code);
 }
 
+// src/wires.js
+var isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+var MAX_ID = 256;
+var isId = (id) => typeof id === "number" || typeof id === "string" && id.length <= MAX_ID;
+var textOrNothing = (value) => typeof value === "string" ? value : void 0;
+var isCount = (value) => Number.isInteger(value) && /** @type {number} */
+value > 0;
+var MAX_WINDOW = 1024;
+var invalidRequest = (message2) => ({ code: Code.INVALID_REQUEST, message: message2, type: "InvalidRequest" });
+var invalid = (id, message2) => ({ kind: "invalid", id, failure: invalidRequest(message2) });
+var joined = (head, name, value) => value === void 0 ? JSON.stringify(head) : `${JSON.stringify(head).slice(0, -1)},"${name}":${value}}`;
+var ENVELOPE = ["type", "data", "id", "traceback"];
+var said2 = (value) => typeof value === "string" ? value : attempt(() => JSON.stringify(value)) ?? "";
+function told(error) {
+  if (!isObject(error)) return { message: said2(error) };
+  const { message: message2 = "", data } = error;
+  const isOurs = isObject(data) && typeof data.type === "string" && Object.keys(data).every((key) => ENVELOPE.includes(key));
+  return {
+    message: said2(message2),
+    code: integer(error.code),
+    type: textOrNothing(error.type) ?? textOrNothing(data?.type),
+    data: isOurs ? data.data : data,
+    id: isOurs ? textOrNothing(data.id) : void 0,
+    traceback: textOrNothing((isOurs ? data : error).traceback)
+  };
+}
+var PROTOCOL = {
+  "$/item": ({ id, value }) => ({ kind: "item", id, value }),
+  "$/more": ({ id, count }) => isCount(count) && { kind: "more", id, count },
+  "$/cancel": ({ id }) => ({ kind: "cancel", id }),
+  "$/cancelRequest": ({ id }) => ({ kind: "cancel", id }),
+  // the Language Server Protocol's name
+  "$/limits": ({ message: message2 }) => isCount(message2) && { kind: "limits", count: message2 }
+};
+var jsonrpc = {
+  name: "longwire.jsonrpc",
+  extended: true,
+  first: 0,
+  step: 1,
+  ping: "$/ping",
+  call: (id, method, params, window) => joined({ jsonrpc: "2.0", id, method, stream: window }, "params", params),
+  result: (id, value) => joined({ jsonrpc: "2.0", id }, "result", value),
+  error: (id, { code = Code.APPLICATION, message: message2, ...data }) => JSON.stringify({ jsonrpc: "2.0", id, error: { code, message: message2, data } }),
+  read(message2) {
+    if (!isObject(message2)) return invalid(null, "a message must be an object");
+    const { id, method, params, stream, error } = message2;
+    const answerTo = isId(id) ? id : null;
+    if (message2.jsonrpc !== "2.0") return invalid(answerTo, 'jsonrpc must be "2.0"');
+    if (method === void 0) {
+      const isResult = "result" in message2;
+      if (isResult ? error ?? false : "error" in message2) return { kind: "error", id, failure: told(error) };
+      if (isResult) return { kind: "result", id, value: message2.result };
+      return invalid(answerTo, "there is neither method nor result nor error");
+    }
+    if (typeof method !== "string") return invalid(answerTo, "method must be a string");
+    if (id !== void 0 && !isId(id)) return invalid(null, "id must be a number or a short string");
+    if (params !== void 0 && typeof params !== "object") {
+      return invalid(answerTo, "params must be an array or an object");
+    }
+    if (stream !== void 0 && !(isCount(stream) && stream <= MAX_WINDOW && id !== void 0)) {
+      return invalid(answerTo, `stream must be an integer from 1 to ${MAX_WINDOW}, of a call with an id`);
+    }
+    if (id === void 0 && method.startsWith("$/")) {
+      const known = Object.hasOwn(PROTOCOL, method) && isObject(params);
+      return known && PROTOCOL[method](params) || { kind: "nothing" };
+    }
+    return { kind: "call", id, method, params, window: stream };
+  }
+};
+var wsrpc = {
+  name: "wsrpc",
+  extended: false,
+  first: 1,
+  step: 2,
+  ping: "ping",
+  call: (id, method, params = "null") => joined({ id, method }, "params", params),
+  result: (id, value) => joined({ id }, "result", value),
+  error: (id, { type = "Error", message: message2, traceback }) => JSON.stringify({ id, error: { type, message: message2, traceback } }),
+  read(message2) {
+    if (!isObject(message2)) return invalid(null, "a message must be an object");
+    const { id, method, params } = message2;
+    if (id === void 0) return { kind: "event", value: message2 };
+    if (id !== null && !isId(id)) return invalid(null, "id must be a number or a short string");
+    if (method !== void 0) {
+      if (typeof method !== "string") return invalid(id, "method must be a string");
+      return { kind: "call", id, method, params };
+    }
+    if (message2.error !== void 0 && message2.error !== null) {
+      return { kind: "error", id, failure: told(message2.error) };
+    }
+    return { kind: "result", id, value: message2.result ?? null };
+  }
+};
+var wsrpc1 = {
+  name: "wsrpc.1",
+  extended: false,
+  first: 1,
+  step: 2,
+  ping: "ping",
+  call: (id, method, params = "null") => joined({ serial: id, type: "call", call: method }, "arguments", params),
+  result: (id, value) => joined({ serial: id, type: "callback" }, "data", value),
+  // A text, as servers of that time expect it; with a traceback it is worth an object.
+  error: (id, { type, message: message2, traceback }) => JSON.stringify({
+    serial: id,
+    type: "error",
+    data: traceback ? { type, message: message2, traceback } : message2
+  }),
+  read(message2) {
+    const { serial: id, type = "call" } = isObject(message2) ? message2 : {};
+    if (typeof id !== "number" || id < 0) return { kind: "nothing" };
+    if (type === "callback") return { kind: "result", id, value: message2.data ?? null };
+    if (type === "error") return { kind: "error", id, failure: told(message2.data) };
+    if (type !== "call" || typeof message2.call !== "string") {
+      return invalid(id, "type must be call, callback or error, and call a string");
+    }
+    return { kind: "call", id, method: message2.call, params: message2.arguments };
+  }
+};
+var WIRES = { "longwire.jsonrpc": jsonrpc, wsrpc, "wsrpc.1": wsrpc1 };
+function positional(params) {
+  if (Array.isArray(params)) return params;
+  return params === void 0 || params === null ? [] : [params];
+}
+
+// src/settings.js
+var RULES2 = {
+  wire: /* @__PURE__ */ oneOf(WIRES),
+  timeout: TIME,
+  offline: /* @__PURE__ */ oneOf({ queue: 1, keep: 1, reject: 1 }),
+  maxQueue: COUNT,
+  maxPending: COUNT,
+  maxCalls: COUNT,
+  maxMessage: COUNT,
+  errors: OBJECT,
+  onFrame: FUNCTION
+};
+var SIGNAL = ["an AbortSignal", (value) => typeof value.addEventListener === "function", "object"];
+var CALL = { signal: SIGNAL, timeout: TIME };
+var STREAM = {
+  signal: SIGNAL,
+  window: [
+    `an integer from 1 to ${MAX_WINDOW}`,
+    (value) => Number.isInteger(value) && value >= 1 && value <= MAX_WINDOW,
+    "number"
+  ]
+};
+var NAME = ["text that is not empty", (value) => value && json(value), "string"];
+
+// src/follower.js
+var MAX_WAITING = 1e3;
+var Broken = class extends Error {
+};
+function parsed(position) {
+  const [, epoch, offset] = /^([\w-]{1,16})\.(\d{1,16})\.[\da-f]{1,12}$/.exec(position ?? "") ?? [];
+  return epoch ? { epoch, offset: Number(offset) } : null;
+}
+var Follower = class {
+  isAnswered = false;
+  /** @type {(() => Item[])[]} */
+  #waiting = [];
+  /** @param {string | null} since */
+  constructor(since) {
+    this.position = since;
+  }
+  /** A subscribe is on its way. */
+  asked() {
+    this.isAnswered = false;
+    this.#waiting = [];
+  }
+  /**
+   * Take the answer; return what is new, with what came meanwhile. Throws `Broken`.
+   *
+   * @param {any} answer
+   */
+  answered({ recovered = null, reason = "unknown", missed = null, position, entries = [] }) {
+    this.isAnswered = true;
+    const items = recovered === false ? [{ position, gap: { reason, missed } }] : [];
+    if (!recovered) this.position = null;
+    items.push(...this.#entries(entries, position, this.position));
+    const [found, kept] = [parsed(position), parsed(this.position)];
+    const isOld = found && kept && found.epoch === kept.epoch && found.offset < kept.offset;
+    if (!isOld) this.position = position;
+    for (const read of this.#waiting.splice(0)) items.push(...read());
+    return items;
+  }
+  /**
+   * Take a message; return what is new in it. Throws `Broken`.
+   *
+   * @param {any} message
+   * @returns {Item[]}
+   */
+  message(message2) {
+    if (!this.isAnswered) return this.#wait(() => this.message(message2));
+    const { entries = [], position, skipped = 0 } = message2;
+    const items = this.#entries(entries, position, skipped === 0 ? this.position : null);
+    if (items.length) items[0].skipped = skipped;
+    if (items.length || !entries.length) this.position = position;
+    return items;
+  }
+  /**
+   * Take word of a gap.
+   *
+   * @param {any} gap
+   * @returns {Item[]}
+   */
+  gap(gap) {
+    if (!this.isAnswered) return this.#wait(() => this.gap(gap));
+    const { position, reason = "unknown", missed = null } = gap;
+    this.position = position;
+    return [{ position, gap: { reason, missed } }];
+  }
+  /** @param {() => Item[]} read */
+  #wait(read) {
+    if (this.#waiting.length >= MAX_WAITING) {
+      throw new Broken("too much came before the answer to a subscribe");
+    }
+    this.#waiting.push(read);
+    return [];
+  }
+  /**
+   * The entries after the position `before`, null for before anything.
+   *
+   * @param {any[]} entries
+   * @param {string} last
+   * @param {string | null} before
+   */
+  #entries(entries, last, before) {
+    const [place, end] = [parsed(before), parsed(last)];
+    const items = [];
+    for (const entry of entries) {
+      const { offset, prev = offset - 1, position = last } = entry;
+      if (place && end && place.epoch === end.epoch) {
+        if (offset <= place.offset) continue;
+        if (!items.length && prev !== place.offset) throw new Broken(`${offset} does not follow ${place.offset}`);
+      } else if (place) {
+        throw new Broken("another history, without word of it");
+      }
+      items.push({ position, entry });
+    }
+    return items;
+  }
+};
+
+// src/subscription.js
+var SUBSCRIBE = {
+  since: ["a position", () => true, "string"],
+  last: COUNT,
+  maxQueue: COUNT
+};
+var TOKEN = [
+  FUNCTION,
+  /** @type {Rule} */
+  ["a text or a function", () => true, "string"]
+];
+var PRESENCE = /* @__PURE__ */ oneOf({ watch: 1 });
+var GapError = class extends Error {
+  /**
+   * @param {string} topic
+   * @param {string} reason
+   * @param {number | null} missed
+   * @param {string} position
+   */
+  constructor(topic, reason, missed, position) {
+    super(`${topic}: ${missed ?? "some"} messages are missing: ${reason}`);
+    this.name = "GapError";
+    this.topic = topic;
+    this.reason = reason;
+    this.missed = missed;
+    this.position = position;
+  }
+};
+var Subscription = class extends Emitter {
+  /** What the server gave in the place of what was missed, the last time. @type {any} */
+  snapshot = void 0;
+  /** Why it is over. @type {Error | null} */
+  error = null;
+  /** @internal */
+  follower;
+  /** @internal */
+  attempt = 0;
+  /** @internal */
+  failures = 0;
+  #hub;
+  #options;
+  /** @type {string | null} */
+  #position;
+  /** @type {string | null} */
+  #taken = null;
+  /** @type {Item[]} */
+  #queue = [];
+  /** @type {(() => void)[]} */
+  #readers = [];
+  #isRead = false;
+  // by a loop, some time
+  #isPaused = false;
+  #isOver = false;
+  #isWarned = false;
+  /**
+   * @internal
+   * @param {Hub} hub
+   * @param {string} topic
+   * @param {Given<SubscribeOptions>} options
+   */
+  constructor(hub, topic, options) {
+    super();
+    const { since = null, token, presence } = options;
+    if (token !== void 0 && !TOKEN.some(([, , type]) => typeof token === type)) {
+      throw new TypeError(`token must be a text or a function, not ${typeof token}`);
+    }
+    if (typeof presence === "string" && !PRESENCE[1](presence)) {
+      throw new TypeError(`presence must be true, false or "watch", not ${JSON.stringify(presence)}`);
+    }
+    this.topic = topic;
+    this.#hub = hub;
+    this.#options = options;
+    this.#position = since;
+    this.follower = new Follower(since);
+  }
+  /**
+   * Up to where messages were dealt with: keep this. It moves when the listeners of a message
+   * have returned, or the loop asks for the next one.
+   */
+  get position() {
+    return this.#position;
+  }
+  /** Whether the server should send. @internal */
+  get isWanted() {
+    return !this.#isOver && !this.#isPaused;
+  }
+  // --- subscribing -------------------------------------------------------------
+  /** The token to show now. @internal */
+  async token() {
+    const { token } = this.#options;
+    return typeof token === "function" ? token() : token;
+  }
+  /** Whether a new token may help. @internal */
+  get hasTokens() {
+    return typeof this.#options.token === "function";
+  }
+  /** What to ask the server for. @internal */
+  async wanted() {
+    const { last, presence } = this.#options;
+    const since = this.follower.position;
+    return {
+      topic: this.topic,
+      token: await this.token(),
+      since: since ?? void 0,
+      last: since === null ? last : void 0,
+      presence: presence ? { client: this.#hub.name, watch: presence === "watch" } : void 0
+    };
+  }
+  /** @internal @param {any} answer */
+  answered(answer) {
+    this.failures = 0;
+    if ("snapshot" in answer) this.snapshot = answer.snapshot;
+    const { entries, ...rest } = answer;
+    this.take(() => this.follower.answered(answer), () => this.emit("subscribed", rest));
+  }
+  /**
+   * Take what came, or subscribe anew if it does not follow.
+   *
+   * @internal
+   * @param {() => Item[]} read
+   * @param {() => void} [first]
+   */
+  take(read, first) {
+    if (!this.isWanted) return;
+    let items;
+    try {
+      items = read();
+    } catch (error) {
+      if (!(error instanceof Broken)) throw error;
+      console.warn(`longwire: ${this.topic} is subscribed to anew: ${error.message}`);
+      this.#hub.renew(this);
+      return;
+    }
+    first?.();
+    this.#keep(items);
+  }
+  /** Whether messages are for listeners, not for a loop that there is or will be. */
+  get #isHeard() {
+    return !this.#isRead && (this.listens("message") || this.listens("presence"));
+  }
+  /**
+   * @param {string} event
+   * @param {Listener} listener
+   */
+  addEventListener(event, listener) {
+    const id = super.addEventListener(event, listener);
+    if (this.#queue.length) queueMicrotask(() => this.#keep([]));
+    return id;
+  }
+  /** @param {Item[]} items */
+  #keep(items) {
+    for (const item of items) this.#queue.push(item);
+    if (this.#isHeard) {
+      for (const item of this.#queue.splice(0)) this.#tell(item);
+      this.#resume();
+    } else if (this.#queue.length > (this.#options.maxQueue ?? 1e3) && !this.#isPaused) {
+      this.#isPaused = true;
+      this.#hub.leave(this);
+    }
+    if (items.length) this.#wake();
+  }
+  /** @param {Item} item */
+  #tell(item) {
+    if (this.#isOver) return;
+    const { position, entry, gap } = item;
+    if (gap) this.#gap(new GapError(this.topic, gap.reason, gap.missed, position));
+    else if (entry) this.emit("message", entry.data, message(item));
+    this.#position = position;
+  }
+  /** @param {GapError} error */
+  #gap(error) {
+    if (!this.listens("gap") && !this.#isWarned) {
+      this.#isWarned = true;
+      console.warn(`longwire: nobody listens to "gap": ${error.message}`);
+    }
+    this.emit("gap", error);
+  }
+  /** @internal @param {any} diff */
+  present(diff) {
+    if (!this.#isOver) this.emit("presence", diff);
+  }
+  /** Nothing more will come. @internal @param {Error} error */
+  fail(error) {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.error = error;
+    this.#wake();
+    this.emit("unsubscribed", error);
+  }
+  /** End it; who iterates gets to the end. */
+  unsubscribe() {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#wake();
+    this.#hub.leave(this, true);
+  }
+  // --- reading -----------------------------------------------------------------
+  #wake() {
+    for (const resolve of this.#readers.splice(0)) resolve();
+  }
+  #resume() {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    if (this.isWanted) this.#hub.renew(this);
+  }
+  /** @returns {AsyncGenerator<Message, void, void>} */
+  async *[Symbol.asyncIterator]() {
+    this.#isRead = true;
+    for (; ; ) {
+      if (this.#taken !== null) [this.#position, this.#taken] = [this.#taken, null];
+      while (!this.#queue.length) {
+        this.#resume();
+        if (this.error) throw this.error;
+        if (this.#isOver) return;
+        await new Promise((resolve) => void this.#readers.push(() => resolve(void 0)));
+      }
+      const item = (
+        /** @type {Item} */
+        this.#queue.shift()
+      );
+      if (this.#queue.length <= (this.#options.maxQueue ?? 1e3) / 2) this.#resume();
+      const { position, gap } = item;
+      if (gap) {
+        this.#position = position;
+        const error = new GapError(this.topic, gap.reason, gap.missed, position);
+        if (!this.listens("gap")) throw error;
+        this.emit("gap", error);
+        continue;
+      }
+      this.#taken = position;
+      yield message(item);
+    }
+  }
+  // --- calls -------------------------------------------------------------------
+  /**
+   * Publish a message on this topic.
+   *
+   * @param {unknown} data
+   * @param {PublishOptions} [options]
+   */
+  publish(data, options) {
+    return this.#hub.publish(this.topic, data, options);
+  }
+  /**
+   * Stored messages after a position, or before it, the newest first; throws `GapError` where
+   * `since` is no place to go on from.
+   *
+   * @param {{ since?: string, limit?: number, reverse?: boolean }} [options]
+   * @returns {Promise<Message[]>}
+   */
+  async history(options) {
+    const found = await this.#hub.call("history", { ...options, topic: this.topic });
+    if (found.reason) throw new GapError(this.topic, found.reason, null, found.position);
+    return found.entries.map((entry) => message({ position: entry.position ?? found.position, entry }));
+  }
+  /**
+   * Who is present.
+   *
+   * @param {{ limit?: number }} [options]
+   * @returns {Promise<{ members: any[], clients: number, users: number, you?: string }>}
+   */
+  presence(options) {
+    return this.#hub.call("presence", { ...options, topic: this.topic });
+  }
+};
+function message({ entry: { prev, ...entry }, position, skipped = 0 }) {
+  return { data: null, ...entry, position, skipped };
+}
+
+// src/hub.js
+var HubCode = /* @__PURE__ */ Object.freeze({
+  UNKNOWN_TOPIC: -32010,
+  NOT_SUBSCRIBED: -32011,
+  TOO_LARGE: -32012,
+  BROKER_UNAVAILABLE: -32013,
+  TOKEN_EXPIRED: -32014,
+  TOO_MANY_SUBSCRIPTIONS: -32015,
+  OPTION_OFF: -32016
+});
+var TOPICS_PER_CALL = 512;
+var TEXT_PER_CALL = 1e5;
+var MAX_DELAY = 3e4;
+var Hub = class {
+  /** Who this page is where it is present: the same through all connections. */
+  name = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  #rpc;
+  #prefix;
+  /** @type {Map<string, Subscription>} */
+  #subs = /* @__PURE__ */ new Map();
+  /** @type {Set<Subscription>} */
+  #waiting = /* @__PURE__ */ new Set();
+  #isSubscribing = false;
+  /** @type {(() => void)[]} */
+  #ends = [];
+  /**
+   * @param {Rpc<any>} rpc
+   * @param {{ prefix?: string | null | undefined }} [options] `prefix`: that of the server's hub; "hub"
+   */
+  constructor(rpc, options) {
+    check("rpc", rpc, OBJECT);
+    check("rpc.addRoute", rpc.addRoute, FUNCTION);
+    const { prefix = "hub" } = checked(options, { prefix: NAME });
+    this.#rpc = rpc;
+    this.#prefix = prefix;
+    const routes = {
+      message: (params) => this.#take(params, (sub) => sub.take(() => sub.follower.message(params))),
+      gap: (params) => this.#take(params, (sub) => sub.take(() => sub.follower.gap(params))),
+      presence: (params) => this.#take(params, (sub) => sub.present(params)),
+      unsubscribed: (params) => this.#take(params, (sub) => this.#ended(sub, params)),
+      expiring: (params) => this.#take(params, (sub) => this.#refresh(sub))
+    };
+    for (const [name, run] of Object.entries(routes)) {
+      rpc.addRoute(`${prefix}.${name}`, run);
+      this.#ends.push(() => rpc.deleteRoute(`${prefix}.${name}`));
+    }
+    this.#ends.push(
+      rpc.on("connect", () => {
+        for (const sub of this.#subs.values()) this.renew(sub);
+      }),
+      rpc.on("close", ({ retryAfter }) => {
+        for (const sub of [...this.#subs.values()]) {
+          sub.attempt++;
+          sub.follower.asked();
+          if (retryAfter === null) this.#fail(sub, new RemoteError("the connection is closed", { code: Code.DISCONNECTED }));
+        }
+      })
+    );
+  }
+  /**
+   * Follow a topic, from now on or from a position.
+   *
+   * @param {string} topic
+   * @param {SubscribeOptions | null} [options]
+   */
+  subscribe(topic, options) {
+    check("topic", topic, NAME);
+    if (this.#subs.has(topic)) throw new Error(`${topic} is subscribed to already: use that one`);
+    const sub = new Subscription(this, topic, checked(options, SUBSCRIBE));
+    this.#subs.set(topic, sub);
+    this.renew(sub);
+    return sub;
+  }
+  /**
+   * Publish a message; tells its `offset` and `position` when it is stored.
+   *
+   * @param {string} topic
+   * @param {unknown} data
+   * @param {PublishOptions} [options]
+   * @returns {Promise<{ offset: number, position: string, duplicate?: boolean }>}
+   */
+  publish(topic, data, options) {
+    const { id, key } = options ?? {};
+    return this.call("publish", { topic, data: data ?? null, id: id ?? void 0, key: key ?? void 0 });
+  }
+  /** End all subscriptions; the connection remains. */
+  close() {
+    for (const sub of [...this.#subs.values()]) sub.unsubscribe();
+    for (const end of this.#ends.splice(0)) end();
+  }
+  /**
+   * Call one of the hub's methods.
+   *
+   * @internal
+   * @param {string} method
+   * @param {object} params
+   */
+  call(method, params) {
+    return this.#rpc.call(`${this.#prefix}.${method}`, params);
+  }
+  // --- subscribing -------------------------------------------------------------
+  /**
+   * Subscribe to a topic, together with all others that wait for that.
+   *
+   * @internal
+   * @param {Subscription} sub
+   */
+  renew(sub) {
+    sub.attempt++;
+    sub.follower.asked();
+    this.#waiting.add(sub);
+    if (this.#isSubscribing) return;
+    this.#isSubscribing = true;
+    queueMicrotask(async () => {
+      try {
+        while (this.#waiting.size && this.#rpc.state() === "OPEN") await this.#subscribe();
+      } finally {
+        this.#isSubscribing = false;
+      }
+    });
+  }
+  /** Subscribe to as many of those that wait as one call takes. */
+  async #subscribe() {
+    const subs = [...this.#waiting].slice(0, TOPICS_PER_CALL);
+    for (const sub of subs) this.#waiting.delete(sub);
+    const found = await Promise.all(subs.map((sub) => this.#wanted(sub)));
+    let size = 0;
+    const asked = [];
+    for (const each of found) {
+      if (!each || each.sub.attempt !== each.attempt) continue;
+      size += JSON.stringify(each.params).length;
+      if (asked.length && size > TEXT_PER_CALL) this.#waiting.add(each.sub);
+      else asked.push(each);
+    }
+    if (!asked.length || this.#rpc.state() !== "OPEN") return;
+    this.call("subscribe", { topics: asked.map(({ params }) => params) }).then(
+      (answers) => asked.forEach(({ sub, attempt: attempt2 }, index) => this.#answered(sub, attempt2, answers?.[index])),
+      (error) => asked.forEach(({ sub, attempt: attempt2 }) => this.#refused(sub, attempt2, error))
+    );
+  }
+  /** @param {Subscription} sub */
+  async #wanted(sub) {
+    if (!sub.isWanted) return null;
+    const { attempt: attempt2 } = sub;
+    try {
+      return { sub, attempt: attempt2, params: await sub.wanted() };
+    } catch (error) {
+      if (sub.attempt === attempt2) this.#fail(sub, error);
+      return null;
+    }
+  }
+  /**
+   * @param {Subscription} sub
+   * @param {number} attempt
+   * @param {any} answer
+   */
+  #answered(sub, attempt2, answer) {
+    if (answer?.error) {
+      const failure = told(answer.error);
+      return this.#refused(sub, attempt2, new RemoteError(failure.message, failure));
+    }
+    if (typeof answer?.position !== "string") {
+      return this.#refused(sub, attempt2, new RemoteError("the answer to a subscribe has no position"));
+    }
+    if (sub.attempt === attempt2 && sub.isWanted) sub.answered(answer);
+    else if (!this.#subs.get(sub.topic)?.isWanted) this.#unsubscribe(sub.topic);
+  }
+  /**
+   * A subscribe failed: try again where that may help, or end.
+   *
+   * @param {Subscription} sub
+   * @param {number} attempt
+   * @param {any} error
+   */
+  #refused(sub, attempt2, error) {
+    if (sub.attempt !== attempt2 || error?.code === Code.DISCONNECTED) return;
+    const { code, data } = error ?? {};
+    const isBusy = code === HubCode.BROKER_UNAVAILABLE || code === Code.TOO_BUSY || code === Code.DEADLINE;
+    if (!isBusy && !(code === HubCode.TOKEN_EXPIRED && sub.hasTokens)) return this.#fail(sub, error);
+    const least = data?.retry > 0 ? data.retry : 1e3;
+    this.#later(sub, Math.min(least * 2 ** Math.min(sub.failures++, 10), MAX_DELAY) * (0.75 + Math.random() / 2));
+  }
+  /**
+   * @param {Subscription} sub
+   * @param {number} delay
+   */
+  #later(sub, delay) {
+    const { attempt: attempt2 } = sub;
+    const timer = setTimeout(() => {
+      if (sub.attempt === attempt2 && this.#subs.get(sub.topic) === sub && sub.isWanted) this.renew(sub);
+    }, delay);
+    timer.unref?.();
+  }
+  /**
+   * Leave a topic, for good or for a while.
+   *
+   * @internal
+   * @param {Subscription} sub
+   * @param {boolean} [forGood]
+   */
+  leave(sub, forGood = false) {
+    sub.attempt++;
+    sub.follower.asked();
+    this.#waiting.delete(sub);
+    if (forGood && this.#subs.get(sub.topic) === sub) this.#subs.delete(sub.topic);
+    this.#unsubscribe(sub.topic);
+  }
+  /** @param {string} topic */
+  #unsubscribe(topic) {
+    if (this.#rpc.state() === "OPEN") this.call("unsubscribe", { topic }).catch(() => {
+    });
+  }
+  /**
+   * @param {Subscription} sub
+   * @param {any} error
+   */
+  #fail(sub, error) {
+    this.#waiting.delete(sub);
+    if (this.#subs.get(sub.topic) === sub) this.#subs.delete(sub.topic);
+    sub.fail(error);
+  }
+  // --- what the server tells ---------------------------------------------------
+  /**
+   * @param {any} params
+   * @param {(sub: Subscription) => void} act
+   */
+  #take(params, act) {
+    queueMicrotask(() => {
+      const sub = this.#subs.get(params?.topic);
+      if (sub) act(sub);
+    });
+  }
+  /**
+   * @param {Subscription} sub
+   * @param {any} params
+   */
+  #ended(sub, { code = "", reason = "", again = false }) {
+    sub.attempt++;
+    sub.follower.asked();
+    if (again) this.#later(sub, Math.random() * 1e3);
+    else this.#fail(sub, new RemoteError(`${sub.topic}: ${reason || code}`, { code: HubCode.NOT_SUBSCRIBED, data: { code } }));
+  }
+  /** @param {Subscription} sub */
+  async #refresh(sub) {
+    if (!sub.hasTokens) return;
+    try {
+      await this.call("refresh", { topic: sub.topic, token: await sub.token() });
+    } catch {
+    }
+  }
+};
+
 // src/incoming.js
 var Incoming = class {
   #controller = new AbortController();
@@ -702,130 +1475,6 @@ var isStream = (value) => Boolean(
   value?.[Symbol.asyncIterator] || value?.[Symbol.iterator] && typeof value.next === "function"
 );
 
-// src/wires.js
-var isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
-var MAX_ID = 256;
-var isId = (id) => typeof id === "number" || typeof id === "string" && id.length <= MAX_ID;
-var textOrNothing = (value) => typeof value === "string" ? value : void 0;
-var isCount = (value) => Number.isInteger(value) && /** @type {number} */
-value > 0;
-var MAX_WINDOW = 1024;
-var invalidRequest = (message) => ({ code: Code.INVALID_REQUEST, message, type: "InvalidRequest" });
-var invalid = (id, message) => ({ kind: "invalid", id, failure: invalidRequest(message) });
-var joined = (head, name, value) => value === void 0 ? JSON.stringify(head) : `${JSON.stringify(head).slice(0, -1)},"${name}":${value}}`;
-var ENVELOPE = ["type", "data", "id", "traceback"];
-var said2 = (value) => typeof value === "string" ? value : attempt(() => JSON.stringify(value)) ?? "";
-function told(error) {
-  if (!isObject(error)) return { message: said2(error) };
-  const { message = "", data } = error;
-  const isOurs = isObject(data) && typeof data.type === "string" && Object.keys(data).every((key) => ENVELOPE.includes(key));
-  return {
-    message: said2(message),
-    code: integer(error.code),
-    type: textOrNothing(error.type) ?? textOrNothing(data?.type),
-    data: isOurs ? data.data : data,
-    id: isOurs ? textOrNothing(data.id) : void 0,
-    traceback: textOrNothing((isOurs ? data : error).traceback)
-  };
-}
-var PROTOCOL = {
-  "$/item": ({ id, value }) => ({ kind: "item", id, value }),
-  "$/more": ({ id, count }) => isCount(count) && { kind: "more", id, count },
-  "$/cancel": ({ id }) => ({ kind: "cancel", id }),
-  "$/cancelRequest": ({ id }) => ({ kind: "cancel", id }),
-  // the Language Server Protocol's name
-  "$/limits": ({ message }) => isCount(message) && { kind: "limits", count: message }
-};
-var jsonrpc = {
-  name: "longwire.jsonrpc",
-  extended: true,
-  first: 0,
-  step: 1,
-  ping: "$/ping",
-  call: (id, method, params, window) => joined({ jsonrpc: "2.0", id, method, stream: window }, "params", params),
-  result: (id, value) => joined({ jsonrpc: "2.0", id }, "result", value),
-  error: (id, { code = Code.APPLICATION, message, ...data }) => JSON.stringify({ jsonrpc: "2.0", id, error: { code, message, data } }),
-  read(message) {
-    if (!isObject(message)) return invalid(null, "a message must be an object");
-    const { id, method, params, stream, error } = message;
-    const answerTo = isId(id) ? id : null;
-    if (message.jsonrpc !== "2.0") return invalid(answerTo, 'jsonrpc must be "2.0"');
-    if (method === void 0) {
-      const isResult = "result" in message;
-      if (isResult ? error ?? false : "error" in message) return { kind: "error", id, failure: told(error) };
-      if (isResult) return { kind: "result", id, value: message.result };
-      return invalid(answerTo, "there is neither method nor result nor error");
-    }
-    if (typeof method !== "string") return invalid(answerTo, "method must be a string");
-    if (id !== void 0 && !isId(id)) return invalid(null, "id must be a number or a short string");
-    if (params !== void 0 && typeof params !== "object") {
-      return invalid(answerTo, "params must be an array or an object");
-    }
-    if (stream !== void 0 && !(isCount(stream) && stream <= MAX_WINDOW && id !== void 0)) {
-      return invalid(answerTo, `stream must be an integer from 1 to ${MAX_WINDOW}, of a call with an id`);
-    }
-    if (id === void 0 && method.startsWith("$/")) {
-      const known = Object.hasOwn(PROTOCOL, method) && isObject(params);
-      return known && PROTOCOL[method](params) || { kind: "nothing" };
-    }
-    return { kind: "call", id, method, params, window: stream };
-  }
-};
-var wsrpc = {
-  name: "wsrpc",
-  extended: false,
-  first: 1,
-  step: 2,
-  ping: "ping",
-  call: (id, method, params = "null") => joined({ id, method }, "params", params),
-  result: (id, value) => joined({ id }, "result", value),
-  error: (id, { type = "Error", message, traceback }) => JSON.stringify({ id, error: { type, message, traceback } }),
-  read(message) {
-    if (!isObject(message)) return invalid(null, "a message must be an object");
-    const { id, method, params } = message;
-    if (id === void 0) return { kind: "event", value: message };
-    if (id !== null && !isId(id)) return invalid(null, "id must be a number or a short string");
-    if (method !== void 0) {
-      if (typeof method !== "string") return invalid(id, "method must be a string");
-      return { kind: "call", id, method, params };
-    }
-    if (message.error !== void 0 && message.error !== null) {
-      return { kind: "error", id, failure: told(message.error) };
-    }
-    return { kind: "result", id, value: message.result ?? null };
-  }
-};
-var wsrpc1 = {
-  name: "wsrpc.1",
-  extended: false,
-  first: 1,
-  step: 2,
-  ping: "ping",
-  call: (id, method, params = "null") => joined({ serial: id, type: "call", call: method }, "arguments", params),
-  result: (id, value) => joined({ serial: id, type: "callback" }, "data", value),
-  // A text, as servers of that time expect it; with a traceback it is worth an object.
-  error: (id, { type, message, traceback }) => JSON.stringify({
-    serial: id,
-    type: "error",
-    data: traceback ? { type, message, traceback } : message
-  }),
-  read(message) {
-    const { serial: id, type = "call" } = isObject(message) ? message : {};
-    if (typeof id !== "number" || id < 0) return { kind: "nothing" };
-    if (type === "callback") return { kind: "result", id, value: message.data ?? null };
-    if (type === "error") return { kind: "error", id, failure: told(message.data) };
-    if (type !== "call" || typeof message.call !== "string") {
-      return invalid(id, "type must be call, callback or error, and call a string");
-    }
-    return { kind: "call", id, method: message.call, params: message.arguments };
-  }
-};
-var WIRES = { "longwire.jsonrpc": jsonrpc, wsrpc, "wsrpc.1": wsrpc1 };
-function positional(params) {
-  if (Array.isArray(params)) return params;
-  return params === void 0 || params === null ? [] : [params];
-}
-
 // src/link.js
 var MAX_STRAYS = 1e3;
 var MAX_IN_BATCH = 1e3;
@@ -834,7 +1483,7 @@ var ID_FIRST = /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"(?:id|serial)"\s*:\s
 var ID_LAST = /,\s*"(?:id|serial)"\s*:\s*(0|[1-9]\d*|"[^"\\\x00-\x1f]{0,256}")\s*\}\s*$/;
 var MAX_TAIL = 400;
 var PING = "$/ping";
-var internalError = (message) => ({ code: Code.INTERNAL_ERROR, message, type: "InternalError" });
+var internalError = (message2) => ({ code: Code.INTERNAL_ERROR, message: message2, type: "InternalError" });
 var Link = class {
   /** @type {Wire} */
   #wire;
@@ -946,14 +1595,14 @@ var Link = class {
   /** @param {unknown} data of a message */
   receive(data) {
     if (typeof data !== "string") return this.#owner.fault("messages must be text");
-    let message;
+    let message2;
     try {
-      message = JSON.parse(data);
+      message2 = JSON.parse(data);
     } catch (error) {
       return this.#unreadable(data, `not JSON: ${messageOf(error)}`);
     }
-    if (Array.isArray(message) && this.#wire.extended) return this.#takeBatch(message);
-    this.#take(message)?.then(({ text }) => this.#post(text));
+    if (Array.isArray(message2) && this.#wire.extended) return this.#takeBatch(message2);
+    this.#take(message2)?.then(({ text }) => this.#post(text));
   }
   /**
    * Whatever it was, who waits for it is told, where the message shows who that is: some
@@ -962,11 +1611,11 @@ var Link = class {
    * @param {string} data
    * @param {string} message
    */
-  #unreadable(data, message) {
+  #unreadable(data, message2) {
     const found = ID_FIRST.exec(data) ?? ID_LAST.exec(data.slice(-MAX_TAIL));
     const id = found ? JSON.parse(found[1]) : null;
     const isCall = /"(method|call|result|callback|error)"/.exec(data)?.[1].match(/method|call$/);
-    const failure = { code: Code.PARSE_ERROR, message, type: "ParseError" };
+    const failure = { code: Code.PARSE_ERROR, message: message2, type: "ParseError" };
     const call = isCall ? void 0 : this.#taken(id);
     if (call) call.fail(this.#owner.raise(failure));
     else this.#post(this.#error(isCall ? id : null, failure));
@@ -978,8 +1627,8 @@ var Link = class {
       return this.#post(this.#error(null, invalidRequest(found)));
     }
     const answers = [];
-    for (const message of batch) {
-      const answer = this.#take(message, true);
+    for (const message2 of batch) {
+      const answer = this.#take(message2, true);
       if (answer) answers.push(answer);
     }
     Promise.all(answers).then((found) => {
@@ -996,18 +1645,18 @@ var Link = class {
    * @param {boolean} [inBatch]
    * @returns {Promise<Reply> | undefined}
    */
-  #take(message, inBatch = false) {
-    const read = this.#wire.read(message);
+  #take(message2, inBatch = false) {
+    const read = this.#wire.read(message2);
     const { kind, id, failure } = read;
     switch (kind) {
       case "call":
-        return this.#called(read, message, inBatch);
+        return this.#called(read, message2, inBatch);
       case "invalid": {
         const why = (
           /** @type {Failure} */
           failure
         );
-        const isCall = message?.method !== void 0;
+        const isCall = message2?.method !== void 0;
         if (!isCall) this.#taken(id)?.fail(this.#owner.raise(why));
         const named = isCall || !this.#wire.extended ? id : null;
         return Promise.resolve({ id: named, text: this.#error(named, why) });
@@ -1220,30 +1869,6 @@ var Link = class {
     }
   }
 };
-
-// src/settings.js
-var RULES2 = {
-  wire: /* @__PURE__ */ oneOf(WIRES),
-  timeout: TIME,
-  offline: /* @__PURE__ */ oneOf({ queue: 1, keep: 1, reject: 1 }),
-  maxQueue: COUNT,
-  maxPending: COUNT,
-  maxCalls: COUNT,
-  maxMessage: COUNT,
-  errors: OBJECT,
-  onFrame: FUNCTION
-};
-var SIGNAL = ["an AbortSignal", (value) => typeof value.addEventListener === "function", "object"];
-var CALL = { signal: SIGNAL, timeout: TIME };
-var STREAM = {
-  signal: SIGNAL,
-  window: [
-    `an integer from 1 to ${MAX_WINDOW}`,
-    (value) => Number.isInteger(value) && value >= 1 && value <= MAX_WINDOW,
-    "number"
-  ]
-};
-var NAME = ["text that is not empty", (value) => value && json(value), "string"];
 
 // src/stream.js
 var RpcStream = class {
@@ -1805,7 +2430,7 @@ var Rpc = class extends Emitter {
     );
   }
 };
-var busy = (message) => new RpcError(message, { code: Code.TOO_BUSY });
+var busy = (message2) => new RpcError(message2, { code: Code.TOO_BUSY });
 function path(rpc, name) {
   return new Proxy(() => {
   }, {
@@ -1834,10 +2459,14 @@ export {
   Client,
   Code,
   DisconnectedError,
+  GapError,
+  Hub,
+  HubCode,
   RemoteError,
   Rpc,
   RpcError,
   RpcStream,
+  Subscription,
   TimeoutError,
   WSRPC
 };
