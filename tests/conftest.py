@@ -17,6 +17,8 @@ from tests.support.loops import new_loop
 from tests.support.running import SECONDS, run_async
 
 PURE_RUN = os.environ.get("LONGWIRE_PURE", "0") not in ("", "0")
+Reporting = Generator[None, pytest.TestReport, pytest.TestReport]
+
 OTHER_LOOP = os.environ.get("LONGWIRE_TEST_LOOP", "asyncio") not in ("", "asyncio")
 
 
@@ -59,7 +61,7 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport() -> Reporting:
     """Let what was logged pass between processes, which takes no half a surrogate."""
     report = yield
     report.sections = [

@@ -7,11 +7,11 @@ import logging
 from typing import Any
 
 import pytest
+from tests.asyncio_.serving import listen, uri_of
 
 import longwire
 from longwire import budget
 from longwire.asyncio.server import ServerConnection
-from tests.asyncio_.serving import listen, uri_of
 
 MOST = 1 << 18
 LIMITS = longwire.Limits(server_memory=MOST, queued_messages=None)
