@@ -102,6 +102,44 @@ def test_counting_stops_at_the_limit():
     assert 10_000 < memory.size_of(many, 10_000) < 10_000_000
 
 
+@pytest.mark.parametrize("slots", [5, property(), [7, "field"], None])
+def test_a_class_may_have_another_thing_named_slots(slots):
+    class Odd:
+        pass
+
+    Odd.__slots__ = slots  # type: ignore[attr-defined]
+    value = Odd()
+    value.field = "x" * 10_000  # type: ignore[attr-defined]
+
+    assert 10_000 < memory.size_of([value], MIB) < 20_000
+
+
+async def peer_first(peer: rpc.Peer, text: str) -> int:
+    return peer.table.read_size
+
+
+async def peer_by_name(text: str, *, peer: rpc.Peer) -> int:
+    return peer.table.read_size
+
+
+async def no_peer(text: str) -> int:
+    return rpc.current().peer.table.read_size
+
+
+@pytest.mark.parametrize("params", [["x" * 1000], {"text": "x" * 1000}])
+async def test_the_peer_is_not_counted_among_the_arguments(params):
+    found = {}
+    for route in (no_peer, peer_first, peer_by_name):
+        line = Line()
+        async with rpc.Peer(line, {"route": route}):
+            line.put({"jsonrpc": "2.0", "id": 1, "method": "route", "params": params})
+            answer = await line.sent()
+        found[route.__name__] = answer["result"]
+
+    assert set(found.values()) == {found["no_peer"]}
+    assert memory.CALL + 1000 < found["no_peer"] < memory.CALL + 2000
+
+
 # --- one connection is hostile -----------------------------------------------------
 
 

@@ -82,13 +82,17 @@ def _field_names(kind: type) -> tuple[str, ...]:
     if names is None and hasattr(kind, "__attrs_attrs__"):
         names = [field.name for field in kind.__attrs_attrs__]
     if names is None:
-        slots = [base.__dict__.get("__slots__", ()) for base in kind.__mro__]
-        names = [
-            name
-            for part in slots
-            for name in ((part,) if isinstance(part, str) else part)
-        ]
+        names = [name for base in kind.__mro__ for name in _slots_of(base)]
     return tuple(names)
+
+
+def _slots_of(kind: type) -> list[str]:
+    slots = kind.__dict__.get("__slots__", ())
+    if isinstance(slots, str):
+        return [slots]
+    # A class may have an attribute of this name that says nothing of its slots.
+    found = slots if isinstance(slots, Iterable) else ()
+    return [name for name in found if isinstance(name, str)]
 
 
 def _flat(items: Any, kinds: set[type]) -> int:

@@ -202,8 +202,10 @@ class Performer:
         call.params = ABSENT
         if was_small:
             return memory.CALL
-        limit = self.settings.limits.memory
-        return memory.CALL + memory.size_of([args, named], limit)
+        # The peer is no argument: what hangs on it is counted where it is made.
+        given: list[Any] = [arg for arg in args if arg is not self.peer]
+        given.append({name: arg for name, arg in named.items() if arg is not self.peer})
+        return memory.CALL + memory.size_of(given, self.settings.limits.memory)
 
     def _authorize(self, call: Call) -> Any:
         """Raise NotAuthorised; or return what has to be awaited to know, or None."""
