@@ -78,10 +78,14 @@ class Line:
         """The connection ends behind what was put."""
         self._in.put_nowait(None)
 
+    async def frame(self) -> str | bytes:
+        """The next frame that we sent, as it is."""
+        async with asyncio.timeout(5):
+            return await self._out.get()
+
     async def sent(self) -> Any:
         """The next frame that we sent, as a value."""
-        async with asyncio.timeout(5):
-            return json.loads(await self._out.get())
+        return json.loads(await self.frame())
 
     async def settled(self) -> list[Any]:
         """What we have sent and nobody looked at, once all that came is dealt with."""

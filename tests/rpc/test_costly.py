@@ -472,32 +472,6 @@ def test_what_is_no_id_is_an_invalid_request(id):
     assert bad.error.code == rpc.InvalidRequest.code
 
 
-HEADS = [
-    ("longwire.jsonrpc", '{"jsonrpc":"2.0","id":5,"result":"\\ud800"}', 5),
-    ("longwire.jsonrpc", ' { "jsonrpc" : "2.0" , "id" : 5 , "error" : {', 5),
-    ("longwire.jsonrpc", '{"jsonrpc":"2.0","id":5,"method":"x","params":[', None),
-    ("longwire.jsonrpc", '{"jsonrpc":"2.0","id":5,', None),
-    ("longwire.jsonrpc", '{"id":5,"jsonrpc":"2.0","result":[', None),
-    ("wsrpc", '{"id":5,"result":[1', 5),
-    ("wsrpc", '{"id":5,"method":"x","params":[1', None),
-    ("wsrpc.1", '{"serial":5,"type":"callback","data":[', 5),
-    ("wsrpc.1", '{"serial":5,"type":"error","data":[', 5),
-    ("wsrpc.1", '{"serial":5,"call":"x","arguments":[', None),
-]
-
-
-@pytest.mark.parametrize(("name", "frame", "id"), HEADS)
-def test_an_answer_that_is_not_json_ends_the_call_that_it_names(name, frame, id):
-    """A call that is not JSON is answered with id null, as the standard has it."""
-    (wire,) = [wire for wire in TEXT if wire.name == name]
-    (message,) = wire.read(frame)
-
-    assert message.id == id
-    assert isinstance(message, Bad) is (id is None)
-    error = message.error if id is None else wire.error_of(message)
-    assert error.code == rpc.ParseError.code
-
-
 # --- memory while reading ------------------------------------------------------------
 
 

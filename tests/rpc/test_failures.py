@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -511,26 +512,69 @@ async def test_a_log_that_fails_keeps_no_answer_back(how):
         logger.removeHandler(fails)
 
 
-async def test_the_words_of_a_peer_are_escaped_in_our_log(caplog):
+WORDS = "red\x1b[31m\u202e\x07\r\n2030-01-01 ERROR forged\u2028forged\x85forged"
+
+
+def failed_with(id: int, data: object, message: object = WORDS) -> Any:
+    error = {"code": -32000, "message": message, "data": data}
+    return {"jsonrpc": "2.0", "id": id, "error": error}
+
+
+ANSWERS: dict[str, Callable[[int], Any]] = {
+    "a message": lambda id: failed_with(id, None),
+    "a type": lambda id: failed_with(id, {"type": WORDS}, "x"),
+    "an id": lambda id: failed_with(id, {"type": "x", "id": WORDS}, "x"),
+    "a traceback": lambda id: failed_with(id, {"type": "x", "traceback": WORDS}, "x"),
+    "a class of ours": lambda id: failed_with(id, {"type": "ValueError"}),
+    "a class of ours with a traceback": lambda id: failed_with(
+        id, {"type": "Sold", "traceback": WORDS}
+    ),
+    "a result of another type": lambda id: {
+        "jsonrpc": "2.0",
+        "id": id,
+        "result": {WORDS: WORDS},
+    },
+    "a result of a wrong choice": lambda id: {
+        "jsonrpc": "2.0",
+        "id": id,
+        "result": WORDS,
+    },
+}
+
+
+class Sold(rpc.ApplicationError):
+    pass
+
+
+class Choice(enum.Enum):
+    ONE = "one"
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_the_words_of_a_peer_are_escaped_in_our_log(name, caplog):
     line = Line()
 
     async def ask(peer: rpc.Peer) -> None:
-        await peer.call("x")
+        try:
+            await peer.call_with("x", returns=dict[str, Choice] | Choice)
+        except ValueError as exc:  # declared: it would be the answer
+            raise RuntimeError("asking failed") from exc
 
-    async with rpc.Peer(line, {"ask": ask}, errors=[ValueError]):
-        for number, kind in enumerate(("Strange\x1b[31m", "ValueError"), 1):
-            line.put(called("", number, "ask"))
-            await line.sent()
-            data = {"type": kind, "traceback": "at \x1b]0;title\x07\r\nnext\u202e"}
-            message = "red\x1b[31m\r\nforged line"
-            error = {"code": -32000, "message": message, "data": data}
-            line.put({"jsonrpc": "2.0", "id": number, "error": error})
-            await line.sent()
+    async with rpc.Peer(line, {"ask": ask}, errors=[ValueError, Sold]):
+        line.put(called("", 1, "ask"))
+        asked = await line.sent()
+        line.put(ANSWERS[name](asked["id"]))
+        await line.sent()
 
-    assert "red\\x1b[31m" in caplog.text
-    assert "next\\u202e" in caplog.text
-    for character in "\x1b\x07\r\u202e":
+    lines = caplog.text.splitlines()
+    assert "call of ask failed" in caplog.text
+    for character in "\x1b\x07\r\u202e\u2028\x85":
         assert character not in caplog.text
+    # A line of a traceback may begin with it, but not a line of the log.
+    assert not [line for line in lines if line.startswith("2030")]
+    assert name.startswith("a result") or "red\\x1b[31m" in caplog.text
+    if "traceback" in name:
+        assert "  | 2030-01-01 ERROR forged\\u2028forged\\x85forged" in caplog.text
 
 
 # --- what we are told -----------------------------------------------------------------

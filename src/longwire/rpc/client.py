@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Literal, Self
 
+from ..escaping import one_line
 from ..messages import CloseReport
 from .callbacks import log
 from .calling import DEFAULT, Calling, as_params
@@ -190,7 +191,7 @@ class Client(Calling):
                 if self._final is not None:
                     return
         except Exception as exc:
-            log(logging.INFO, "the client gives up: %s", exc)
+            log(logging.INFO, "the client gives up: %s", one_line(exc))
             self._final = exc
         finally:
             self._refuse_waiting()

@@ -20,7 +20,7 @@ from msgspec import inspect
 
 from .kinds import parts_of
 
-__all__ = ["guarded_json", "guarded_msgpack", "has_extreme_number"]
+__all__ = ["guarded_json", "guarded_msgpack", "has_extreme_number", "skip_value"]
 
 Decode = Callable[[Any], Any]
 
@@ -184,14 +184,17 @@ def _check_keys(data: bytes) -> None:
                 f"More than {_MAX_KEYS} keys that are not texts"
             )
         left -= 1
-        pos, count, is_map = _step(data, pos, first)
+        pos, count, is_map = skip_value(data, pos)
         if count:
             outer.append((left, has_keys))
             left, has_keys = count, is_map and count > 2 * _MAX_KEYS
 
 
-def _step(data: bytes, pos: int, first: int) -> tuple[int, int, bool]:
-    """Return where the next value begins, and how many are inside of this one."""
+def skip_value(data: bytes, pos: int) -> tuple[int, int, bool]:
+    """Return where the next value of MessagePack begins, how many are inside of this
+    one, and whether it is a map. A map or an array ends where the first in it begins.
+    """
+    first = data[pos]
     if 0x80 <= first <= 0x9F:  # a short map, a short array
         is_map = first < 0x90
         return pos + 1, (first & 0x0F) * (1 + is_map), is_map

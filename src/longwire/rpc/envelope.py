@@ -10,12 +10,12 @@ before it is known that somebody wants them.
 from __future__ import annotations
 
 import abc
-import re
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from . import glimpse
 from .codecs import ABSENT, UNREADABLE, Codec
 from .errors import ErrorValue, InternalError, InvalidRequest, ParseError
 from .limits import MOST_WINDOW
@@ -46,7 +46,7 @@ Params = list[Any] | tuple[Any, ...] | dict[str, Any] | None
 PING = "$/ping"
 """A call that both sides answer with null: heartbeats of the JavaScript client."""
 
-_MAX_ID = 256
+_MAX_ID = glimpse.MAX_TEXT
 """Characters of an id: each call under way keeps its own, and its answer has it."""
 _INT64 = range(-(1 << 63), 1 << 64)
 _FAR = 1 << 53
@@ -208,33 +208,41 @@ class Wire(abc.ABC):
             # What is kept of it then takes one byte for each of its bytes, not four.
             data = frame.encode() if type(frame) is str else frame
             return self._read(data)  # type: ignore[arg-type]
-        except UNREADABLE:
-            return [self._unreadable(frame)]
+        except UNREADABLE as exc:
+            return [self._unreadable(frame, isinstance(exc, RecursionError))]
 
     @abc.abstractmethod
     def _read(self, data: bytes) -> list[Message]:
         """Return what a frame says, or raise one of `UNREADABLE`."""
 
-    _head: re.Pattern[str]
-    """The head of an answer to a call of ours, with its id."""
-
-    def _unreadable(self, frame: str | bytes) -> Message:
-        """Return the answer to what is not JSON, or not MessagePack.
-
-        Its id is null, as JSON-RPC has it ("If there was an error in detecting the id
-        [...] it MUST be Null", section 5). An answer of which the id can be seen ends
-        the call it was for, which would wait for ever.
+    def _glimpsed(self, seen: dict[str, Any]) -> tuple[CallId | None, bool]:
+        """Return whose message it is of which only some members can be seen: its id if
+        it is a call or an answer, and whether it is an answer.
         """
-        error = ErrorValue(ParseError.code, f"not valid {self.codec.name}", PARSE_ERROR)
-        if not self.codec.is_text:
-            return Bad(None, error)
-        start = frame[:_MAX_HEAD]
-        if isinstance(start, bytes):
-            start = start.decode("utf-8", "replace")
-        head = self._head.match(start)
-        if head is None:
-            return Bad(None, error)
-        return Failure(int(head[1]), error)
+        is_answer = "method" not in seen
+        if is_answer and not ("result" in seen or "error" in seen):
+            return None, False
+        return as_id(seen.get("id")), is_answer
+
+    def _unreadable(self, frame: str | bytes, is_deep: bool) -> Message:
+        """Return what to do about a frame that cannot be read.
+
+        A call or answer that is nested too deep is valid, and an answer ends the call
+        that it names in any case: it would wait for ever. For a call that is no JSON
+        the id is null: "If there was an error in detecting the id in the Request object
+        (e.g. Parse error/Invalid Request), it MUST be Null" (JSON-RPC 2.0, section 5).
+        """
+        name = self.codec.name
+        text = f"{name} nested too deep" if is_deep else f"not valid {name}"
+        error = ErrorValue(ParseError.code, text, PARSE_ERROR)
+        if self.codec.is_text or isinstance(frame, str):
+            seen = glimpse.in_json(frame)
+        else:
+            seen = glimpse.in_msgpack(frame, self.codec.decode)
+        id, is_answer = self._glimpsed(seen)
+        if id is not None and is_answer:
+            return Failure(id, error)
+        return Bad(id if is_deep else None, error)
 
     def error_of(self, failure: Failure) -> ErrorValue:
         """Return what the error of a failed call says, however little that is."""
@@ -301,21 +309,6 @@ class Wire(abc.ABC):
 PARSE_ERROR = "ParseError"
 LONG = object()
 """Stands for a value that was not looked at: it can be neither an id nor a name."""
-_MAX_HEAD = 200
-
-
-def head_of(*members: str, answer: str) -> re.Pattern[str]:
-    """Return what finds the id at the head of an answer that is not valid JSON.
-
-    ``members`` are patterns, the last one of the name of the id; ``answer`` is that of
-    the member after it.
-    """
-    comma = r"\s*,\s*"
-    begin = comma.join([*members[:-1], rf"{members[-1]}{COLON}(\d{{1,18}})"])
-    return re.compile(rf"\s*\{{\s*{begin}{comma}{answer}")
-
-
-COLON = r"\s*:\s*"
 
 
 def invalid(why: str, id: CallId | None = None) -> Bad:
@@ -428,12 +421,6 @@ class JsonRpc(Wire):
         self._decode = codec.struct_decoder(_Envelope)
         self._decode_odd = codec.struct_decoder(_Odd)
         self._reference = codec.struct_decoder(_Reference)
-
-    _head = head_of(
-        rf'"jsonrpc"{COLON}"2\.0"',
-        '"id"',
-        answer=rf'"(?:result|error)"{COLON}',
-    )
 
     # --- reading -----------------------------------------------------------------
 

@@ -33,7 +33,7 @@ import msgspec
 
 from ..errors import WebSocketException
 from ..messages import CloseReport
-from .texts import escaped, text_of, writable
+from .texts import escaped, indented, text_of
 
 __all__ = [
     "ApplicationError",
@@ -329,6 +329,5 @@ def _remote(kind: type[RemoteError], value: ErrorValue) -> RemoteError:
     )
     exc.arrived = True
     if value.traceback:
-        text = escaped(writable(value.traceback))
-        exc.add_note(f"traceback of the other side:\n{text}")
+        exc.add_note(f"traceback of the other side:\n{indented(value.traceback)}")
     return exc

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import InvalidHandshake
+from ..escaping import one_line
+from .callbacks import log
 from .calling import DEFAULT, as_params
 from .codecs import Codec
 from .envelope import Call, JsonRpc
@@ -197,7 +199,7 @@ class Server:
         try:
             check_origin(connection.request, self.origins)
         except InvalidHandshake as exc:
-            logger.info("connection refused: %s", exc)
+            logger.info("connection refused: %s", one_line(exc))
             return "origin not allowed"
         return None
 
@@ -292,7 +294,8 @@ class Server:
                 try:
                     frame = peer.notification(method, params)
                 except RpcError as exc:
-                    logger.warning("a notification left %r out: %s", peer, exc)
+                    text = "a notification left %r out: %s"
+                    log(logging.WARNING, text, peer, one_line(exc))
                 else:
                     broadcast([peer.connection], frame, text=codec.is_text)
                 continue

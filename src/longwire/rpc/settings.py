@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from ..once import MAKING
 from .budget import Budget
 from .codecs import Codec, Json, MessagePack
 from .describing import described
@@ -84,7 +84,6 @@ class Settings:
         self._wires: dict[tuple[str | None, bool], Wire] = {}
         self._thread_count = threads
         self._threads: Threads | None = None
-        self._making = threading.Lock()
         self._own: dict[str, Route] = {}
         if describe:
             self._own["rpc.describe"] = Route("rpc.describe", self._describe)
@@ -121,7 +120,7 @@ class Settings:
     def threads(self) -> Threads:
         """The threads that routes with ``threads=True`` run in."""
         if self._threads is None:
-            with self._making:  # event loops in several threads may share a server
+            with MAKING:  # event loops in several threads may share a server
                 if self._threads is None:
                     self._threads = Threads(self._thread_count)
         return self._threads

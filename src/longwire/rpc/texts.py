@@ -12,7 +12,7 @@ from typing import Any
 
 from ..escaping import escape
 
-__all__ = ["escaped", "quoted", "text_of", "what_is_wrong", "writable"]
+__all__ = ["escaped", "indented", "quoted", "text_of", "what_is_wrong", "writable"]
 
 _MAX_NAME = 64
 _MAX_DETAIL = 300
@@ -39,16 +39,23 @@ def writable(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    r"""Return ``text`` without what a terminal or a log would obey, as ``\x1b``.
+    r"""Return ``text`` in one line, without what a terminal or a log would obey.
 
-    The ends of lines remain, for texts of several lines.
+    What is obeyed, the ends of lines included, comes out as ``\x1b``, ``\n``.
     """
-    return "\n".join(escape(line, prose=True) for line in text.split("\n"))
+    return escape(text, prose=True)
+
+
+def indented(text: str) -> str:
+    """Return a text of several lines, escaped; none of them looks like a log record."""
+    lines = re.split(r"\r\n|\r|\n", text.strip("\r\n"))
+    return "\n".join(f"  | {escape(line, prose=True)}" for line in lines)
 
 
 def quoted(name: str) -> str:
     """Return a name as a peer sent it, in quotes and cut, fit for a message."""
-    return repr(name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 3]}...")
+    name = name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 3]}..."
+    return escape(repr(name))
 
 
 def what_is_wrong(exc: BaseException) -> str:
@@ -65,4 +72,4 @@ def what_is_wrong(exc: BaseException) -> str:
     where = ""
     if path and (path[1] or path[2]):
         where = f" at {path[1] or ''}{path[2]}" if path[2] else " at a key"
-    return f"{text[:1].lower()}{text[1:]}{where}"
+    return escaped(f"{text[:1].lower()}{text[1:]}{where}")

@@ -14,7 +14,6 @@ from msgspec import UNSET, Raw, UnsetType
 
 from .codecs import ABSENT, Codec
 from .envelope import (
-    COLON,
     Answer,
     Call,
     CallId,
@@ -24,7 +23,6 @@ from .envelope import (
     Params,
     Wire,
     as_id,
-    head_of,
     invalid,
     message_of,
     traceback_of,
@@ -113,8 +111,6 @@ class Wsrpc(_Family):
         super().__init__(codec, client=client)
         self._decode = codec.struct_decoder(_Envelope)
         self._decode_odd = codec.struct_decoder(_Odd)
-
-    _head = head_of('"id"', answer=rf'"(?:result|error)"{COLON}')
 
     def _read(self, data: bytes) -> list[Message]:
         try:
@@ -220,8 +216,6 @@ class Wsrpc1(_Family):
         self._decode = codec.struct_decoder(_Envelope1)
         self._decode_odd = codec.struct_decoder(_Odd1)
 
-    _head = head_of('"serial"', answer=rf'"type"{COLON}"(?:callback|error)"')
-
     def _read(self, data: bytes) -> list[Message]:
         """Return what a frame says; nothing for one without a serial number."""
         try:
@@ -242,6 +236,13 @@ class Wsrpc1(_Family):
         if kind == "error":
             return [Failure(serial, value)]
         return [invalid("type is none of call, callback, error", serial)]
+
+    def _glimpsed(self, seen: dict[str, Any]) -> tuple[CallId | None, bool]:
+        is_answer = seen.get("type") in ("callback", "error")
+        if not is_answer and "call" not in seen:
+            return None, False
+        serial = as_id(seen.get("serial"))
+        return serial if isinstance(serial, int) else None, is_answer
 
     def _read_odd(self, data: bytes) -> _Envelope1 | None:
         try:
