@@ -98,7 +98,7 @@ def test_pure_is_chosen_by_the_environment():
 
 def test_a_pure_process_loads_no_extension_of_ours():
     code = (
-        "import sys, longwire, longwire.session\n"
+        "import sys, longwire, longwire.session.session\n"
         "print([n for n, m in sys.modules.items() if n.startswith('longwire')"
         " and not str(m.__file__).endswith('.py')])"
     )

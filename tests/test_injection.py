@@ -12,9 +12,6 @@ import pytest
 
 import longwire
 from longwire import Headers, Request, Response, basic_auth
-from longwire.accepting import server_settings
-from longwire.client_settings import client_settings
-from longwire.connecting import connect_plan
 from longwire.errors import InvalidProxy, InvalidURI
 from longwire.http import handshake
 from longwire.http.headers import (
@@ -24,8 +21,11 @@ from longwire.http.headers import (
 )
 from longwire.http.proxy import Proxy, build_connect
 from longwire.http.uri import WebSocketURI, parse_uri
+from longwire.opening.client_plan import connect_plan
+from longwire.opening.client_settings import client_settings
+from longwire.opening.server_plan import server_settings
+from longwire.opening.steps import Write
 from longwire.options import Keepalive, Limits, Timeouts
-from longwire.steps import Write
 from tests.support.playing import OPEN, TUNNEL, Player
 
 pytestmark = pytest.mark.once

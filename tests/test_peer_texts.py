@@ -11,7 +11,7 @@ import logging
 
 import pytest
 
-from longwire import Close, CloseReport, errors, retrying
+from longwire import Close, CloseReport, errors
 from longwire.http import fields, handshake
 from longwire.http.extensions import confirm
 from longwire.http.headers import Headers, UnsafeHeader
@@ -19,6 +19,7 @@ from longwire.http.heads import Request, RequestReader, Response, ResponseReader
 from longwire.http.proxy import parse_proxy
 from longwire.http.uri import parse_uri
 from longwire.messages import Cause
+from longwire.opening import retry as retrying
 from longwire.websockets import exceptions as former
 
 # Controls of C0 and C1, a line break, marks that reverse and hide, a lone surrogate.

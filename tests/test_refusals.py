@@ -7,9 +7,9 @@ import ssl
 import pytest
 
 from longwire import errors
+from longwire.opening.retry import process_exception
+from longwire.opening.steps import Hangup, LimitReads, OpenTcp, Read
 from longwire.options import Limits
-from longwire.retrying import process_exception
-from longwire.steps import Hangup, LimitReads, OpenTcp, Read
 from tests.support.playing import OPEN, TUNNEL, Player, plan, redirect
 
 NO = b"HTTP/1.1 403 Forbidden\r\nX-Why: tired\r\n"

@@ -18,7 +18,7 @@ from .http.heads import Request, Response
 from .messages import CloseReport, Opcode, State
 from .once import MAKING
 from .options import Keepalive, Limits, Timeouts
-from .session import Session
+from .session.session import Session
 
 __all__ = [
     "BytesLike",

@@ -23,9 +23,9 @@ from tests.asyncio_.client_peers import (
 
 from longwire import errors
 from longwire.asyncio.client import ClientConnection, connect, unix_connect
-from longwire.client_settings import default_tls_context
 from longwire.http.handshake import accept_token
 from longwire.messages import State
+from longwire.opening.client_settings import default_tls_context
 from longwire.options import Compression, Limits
 
 

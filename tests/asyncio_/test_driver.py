@@ -12,7 +12,7 @@ from longwire import errors
 from longwire.asyncio.driver import Stream, run
 from longwire.asyncio.transport import Wire
 from longwire.http.proxy import parse_proxy
-from longwire.steps import (
+from longwire.opening.steps import (
     Call,
     Hangup,
     OpenSocks,

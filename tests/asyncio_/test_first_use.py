@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from tests.asyncio_.serving import UPGRADE, listen, raw
 
-from longwire import client_settings
 from longwire.asyncio.server import ServerConnection
 from longwire.http.headers import Headers
+from longwire.opening import client_settings
 
 THREADS = 6
 ROUNDS = 60

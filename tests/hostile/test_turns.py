@@ -16,10 +16,10 @@ import pytest
 
 import longwire
 from longwire.errors import LimitExceeded, ProtocolError
-from longwire.intake import FRAMES, INFLATED, INFLATED_AT_ONCE
 from longwire.messages import Deflate
 from longwire.options import Keepalive, Limits, Timeouts
-from longwire.session import CONTINUE, Session
+from longwire.session.intake import FRAMES, INFLATED, INFLATED_AT_ONCE
+from longwire.session.session import CONTINUE, Session
 from tests.support.rawpeer import request
 
 READ = 65536

@@ -14,8 +14,6 @@ import pytest
 
 import longwire
 from longwire import errors
-from longwire.accepting import server_settings
-from longwire.client_settings import client_settings
 from longwire.http import handshake
 from longwire.http.fields import is_valid_host, lower, split_host
 from longwire.http.headers import (
@@ -30,6 +28,8 @@ from longwire.http.headers import (
 from longwire.http.heads import Request, RequestReader, ResponseReader
 from longwire.http.proxy import parse_proxy
 from longwire.http.uri import parse_uri
+from longwire.opening.client_settings import client_settings
+from longwire.opening.server_plan import server_settings
 from longwire.options import Keepalive, Limits, Timeouts
 
 pytestmark = pytest.mark.once

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from longwire.options import Keepalive, Limits, Timeouts
-from longwire.session import Session
+from longwire.session.session import Session
 
 
 class Bench:

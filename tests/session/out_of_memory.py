@@ -18,10 +18,10 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from longwire.forms import Forms
 from longwire.messages import Cause, Deflate
 from longwire.options import Keepalive, Limits, Timeouts
-from longwire.session import Session
+from longwire.session.session import Session
+from longwire.session.shared_frames import Forms
 
 Setup = Callable[[], tuple[Callable[[], Any], Callable[[Any, bool], None]]]
 

@@ -12,7 +12,7 @@ from longwire.core.deflate import Codec
 from longwire.core.frames import encode
 from longwire.messages import Cause, Close, Deflate, Frame, State
 from longwire.options import Keepalive, Limits, Timeouts
-from longwire.session import CONTINUE, HANGUP
+from longwire.session.session import CONTINUE, HANGUP
 
 ZERO = b"\x00\x00\x00\x00"
 HELLO = b"\x81\x85" + ZERO + b"hello"

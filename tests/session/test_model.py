@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from longwire.messages import Cause, Deflate
 from longwire.options import Keepalive, Limits, Timeouts
-from longwire.session import (
+from longwire.session.session import (
     ABORT,
     CLOSE,
     HALF_CLOSE,

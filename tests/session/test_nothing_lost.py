@@ -19,7 +19,7 @@ from tests.session.conftest import Bench
 from longwire.errors import ConnectionClosedError, ConnectionClosedOK
 from longwire.messages import Cause, Deflate
 from longwire.options import Limits, Timeouts
-from longwire.session import (
+from longwire.session.session import (
     ABORT,
     CLOSE,
     CONTINUE,

@@ -21,7 +21,7 @@ from longwire.core.deflate import Codec
 from longwire.errors import ConnectionClosedError, ProtocolError
 from longwire.messages import Cause, Deflate
 from longwire.options import Keepalive, Limits, Timeouts
-from longwire.session import CONTINUE
+from longwire.session.session import CONTINUE
 
 pytestmark = pytest.mark.once
 
@@ -71,7 +71,7 @@ def fails_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, at: int) 
 
 
 def session(client: bool, **options: Any) -> Any:
-    return pure("session").Session(
+    return pure("session.session").Session(
         client,
         limits=Limits(**options.pop("limits", {})),
         timeouts=Timeouts(),
@@ -268,7 +268,7 @@ def test_a_ping_that_was_not_sent_is_not_waited_for(
 def test_a_keepalive_ping_that_was_not_sent_says_nothing_of_the_peer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    one = pure("session").Session(
+    one = pure("session.session").Session(
         False,
         limits=Limits(),
         timeouts=Timeouts(),
@@ -300,7 +300,7 @@ def test_a_waiting_message_that_cannot_be_sent_is_dropped_or_missed(
     """Where none may be missing, the connection ends: the client comes back."""
     one = session(False)
     one.write_paused(0.0)
-    forms = pure("forms")
+    forms = pure("session.shared_frames")
     for payload in (b"1", b"2", b"3"):
         one.offer(forms.Forms(2, payload, os.urandom), slow, None, 0, 0.0)
     fails_once(monkeypatch, forms.frames, "encode", 2)

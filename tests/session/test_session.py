@@ -18,7 +18,7 @@ from longwire.errors import (
 )
 from longwire.messages import Cause, Close, Side, State
 from longwire.options import Keepalive, Limits, Timeouts
-from longwire.session import (
+from longwire.session.session import (
     ABORT,
     CLOSE,
     DEADLINE,

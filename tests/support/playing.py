@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from longwire.client_settings import client_settings
-from longwire.connecting import connect_plan
+from longwire.opening.client_plan import connect_plan
+from longwire.opening.client_settings import client_settings
+from longwire.opening.steps import LimitReads, Read, Write
 from longwire.options import Keepalive, Limits, Timeouts
-from longwire.steps import LimitReads, Read, Write
 
 # The key is that of sixteen zero bytes, the token what section 4.2.2 makes of it.
 SWITCH = (

@@ -9,9 +9,9 @@ from collections.abc import Hashable, Iterable
 
 from ..connection import BytesLike, Data, opcode_for
 from ..errors import ConcurrencyError
-from ..forms import Forms
 from ..options import check_slow
-from ..outbox import DROPPED, REFUSED, SENT, WAITS
+from ..session.backlog import DROPPED, REFUSED, SENT, WAITS
+from ..session.shared_frames import Forms
 from .connection import Connection
 from .threads import Mailbox
 from .usage import elsewhere

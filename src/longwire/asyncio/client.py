@@ -1,7 +1,8 @@
 """The asyncio client: ``connect``, ``unix_connect`` and their connections.
 
-Decides nothing about the handshake, which is ``connecting.py``'s; sees to it that an
-attempt ends in time and that one which fails or is cancelled leaves no socket behind.
+Decides nothing about the handshake, which is the business of
+``opening/client_plan.py``; ends each attempt in time, and leaves no socket behind where
+one fails or is cancelled.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from collections.abc import (
 from types import TracebackType
 from typing import Any
 
-from .. import connecting, retrying
-from ..client_settings import ClientSettings, client_settings
 from ..errors import ConcurrencyError
 from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
-from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
-from ..settings import (
+from ..opening import client_plan as connecting
+from ..opening import retry as retrying
+from ..opening.client_settings import ClientSettings, client_settings
+from ..opening.settings import (
     CLOSE_TIMEOUT,
     MAX_QUEUE,
     MAX_SIZE,
@@ -39,7 +40,8 @@ from ..settings import (
     limits_from,
     timeouts_from,
 )
-from ..steps import Opened, Plan
+from ..opening.steps import Opened, Plan
+from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from .connection import Connection
 from .driver import Stream, run
 from .native import adopt

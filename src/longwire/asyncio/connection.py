@@ -29,9 +29,9 @@ from ..connection import (
     opcode_for,
 )
 from ..errors import InvalidState
-from ..leaving import Outcome, outcome_of
 from ..messages import Cause, Opcode, State
-from ..session import Session, check_close
+from ..session.leaving import Outcome, outcome_of
+from ..session.session import Session, check_close
 from .link import Link
 from .threads import ThreadSender
 from .usage import UNBROKEN, busy, check_loop, elsewhere, is_from_outside

@@ -1,4 +1,4 @@
-"""Runs a plan on asyncio: every step of ``steps.py`` carried out on a wire.
+"""Runs a plan on asyncio: every step of ``opening/steps.py`` carried out on a wire.
 
 Decides nothing. A server's stream has its wire from the start; a client's makes one
 each time the plan opens a connection. A step that fails throws its exception into
@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .. import errors
-from ..client_settings import default_tls_context
 from ..escaping import excerpt, one_line
-from ..steps import (
+from ..opening.client_settings import default_tls_context
+from ..opening.steps import (
     Call,
     Hangup,
     LimitReads,
@@ -103,7 +103,7 @@ class Stream:
         self._make_wire = make_wire
 
     async def carry_out(self, step: Step) -> Any:
-        """Return the result of ``step``, as ``steps.py`` defines it."""
+        """Return the result of ``step``, as ``opening/steps.py`` defines it."""
         match step:
             case Read():
                 self.doing = "waiting for the peer"

@@ -15,7 +15,9 @@ from typing import Any
 
 from .. import connection
 from ..errors import LimitExceeded
-from ..session import (
+from ..opening.settings import MAX_QUEUE, WRITE_LIMIT, Default, limits_from
+from ..opening.steps import Opened
+from ..session.session import (
     ABORT,
     CLOSE,
     CONTINUE,
@@ -27,8 +29,6 @@ from ..session import (
     STATE,
     Session,
 )
-from ..settings import MAX_QUEUE, WRITE_LIMIT, Default, limits_from
-from ..steps import Opened
 from .messaging import Messaging
 from .timers import Timers
 from .turns import Turns

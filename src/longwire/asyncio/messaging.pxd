@@ -1,6 +1,6 @@
 from longwire.asyncio.reactor cimport Reactor, Receiver
 from longwire.asyncio.sockets cimport Socket
-from longwire.session cimport Session
+from longwire.session.session cimport Session
 
 cdef enum:
     # What an operation is doing.

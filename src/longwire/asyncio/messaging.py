@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 from ..connection import BytesLike, Data, as_wanted
 from ..errors import ConnectionClosedOK, InvalidState
 from ..messages import Opcode
-from ..session import MESSAGE, OUTPUT, Session
+from ..session.session import MESSAGE, OUTPUT, Session
 from .usage import UNBROKEN, busy, elsewhere
 
 __all__ = ["Messaging"]

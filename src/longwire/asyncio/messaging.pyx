@@ -23,11 +23,11 @@ from longwire.asyncio.waiting cimport (
     warn_unawaited,
 )
 from longwire.core.protocol cimport Protocol
-from longwire.session cimport Session
+from longwire.session.session cimport Session
 
 from ..connection import BytesLike, as_wanted
 from ..errors import ConnectionClosedOK, InvalidState
-from ..session import CORK
+from ..session.session import CORK
 from .standing import frame_of, recv, send, serving
 from .usage import UNBROKEN, busy, elsewhere
 

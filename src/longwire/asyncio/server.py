@@ -24,18 +24,16 @@ from collections.abc import (
 )
 from typing import Any, Self, TypeVar, cast
 
-from ..accepting import (
+from ..admission import Admission
+from ..http.extensions import ServerExtensionFactory
+from ..http.heads import Request, Response
+from ..opening.server_plan import (
     CLOSING,
     Origins,
     ServerSettings,
     server_settings,
 )
-from ..admission import Admission
-from ..http.extensions import ServerExtensionFactory
-from ..http.heads import Request, Response
-from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
-from ..session import check_close
-from ..settings import (
+from ..opening.settings import (
     CLOSE_TIMEOUT,
     MAX_QUEUE,
     MAX_SIZE,
@@ -47,6 +45,8 @@ from ..settings import (
     limits_from,
     timeouts_from,
 )
+from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
+from ..session.session import check_close
 from . import native, transport
 from .listening import Listening, listen
 from .network import Tls, take_tls

@@ -1,7 +1,7 @@
 """One connection of a server, from the accepted socket to the end of its handler.
 
-Carries out what ``accepting.py`` decides, runs the handler, and makes sure that a
-peer's fault is one line in the log while a handler's is a traceback.
+Carries out what ``opening/server_plan.py`` decides, runs the handler, and makes sure
+that a peer's fault is one line in the log while a handler's is a traceback.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..accepting import (
+from ..escaping import excerpt, one_line
+from ..http import handshake
+from ..http.heads import Response
+from ..opening.server_plan import (
     CLOSING,
     CROWDED,
     LEFT,
@@ -24,12 +27,9 @@ from ..accepting import (
     Refused,
     ServerSettings,
 )
-from ..escaping import excerpt, one_line
-from ..http import handshake
-from ..http.heads import Response
-from ..leaving import Outcome, outcome_of
-from ..settings import MAX_QUEUE, WRITE_LIMIT
-from ..steps import Opened
+from ..opening.settings import MAX_QUEUE, WRITE_LIMIT
+from ..opening.steps import Opened
+from ..session.leaving import Outcome, outcome_of
 from .connection import Connection
 from .driver import Stream, run
 from .link import CLOSING as CLOSE_TIMEOUT

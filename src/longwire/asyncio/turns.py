@@ -1,7 +1,8 @@
 """Turns: connections that go on parsing when the event loop has had its turn.
 
-A session does so much at a time and asks to go on (`longwire.intake`). However many
-ask, they take no more than ``SHARE`` seconds of each turn together, one after another.
+A session does so much at a time and asks to go on (`longwire.session.intake`).
+However many ask, they take no more than ``SHARE`` seconds of each turn together, one
+after another.
 """
 
 from __future__ import annotations

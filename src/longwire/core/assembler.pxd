@@ -2,7 +2,7 @@ cimport cython
 
 from longwire.core.deflate cimport Codec
 from longwire.core.frames cimport FrameReader
-from longwire.core.held cimport Held, decode_part
+from longwire.core.partial cimport Held, decode_part
 
 
 cdef int _CONT

@@ -11,7 +11,7 @@ from ..errors import PayloadTooBig, ProtocolError, TooManyFragments
 from ..messages import Opcode
 from .deflate import Codec
 from .frames import FrameReader
-from .held import Held, decode_part
+from .partial import Held, decode_part
 
 _CONT = int(Opcode.CONT)
 _TEXT = int(Opcode.TEXT)

@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from longwire.core.held cimport Held
+from longwire.core.partial cimport Held
 from longwire.core.masking cimport (
     apply_mask,
     build_frame,

@@ -7,7 +7,6 @@ it gives a frame's header as soon as that is complete, then the payload as it co
 from __future__ import annotations
 
 from ..errors import InvalidClose, ProtocolError
-from .held import Held
 from .masking import (
     apply_mask,
     build_frame,
@@ -17,6 +16,7 @@ from .masking import (
     unmask,
     unmask_text,
 )
+from .partial import Held
 
 # Header and payload of the largest control frame: what may be held unparsed.
 SMALL = 14 + 125

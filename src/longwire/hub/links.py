@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import LimitExceeded
-from ..forms import Forms
 from ..rpc.peer import Peer
+from ..session.shared_frames import Forms
 from .budgets import Budget
 from .permissions import EVERYBODY
 from .subscriptions import Missing, Push, Subscription

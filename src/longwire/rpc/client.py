@@ -92,7 +92,7 @@ class Client(Calling):
             kind = type(max_queued).__name__
             raise TypeError(f"max_queued must be an int, not {kind}")
         from .. import connect
-        from ..retrying import process_exception
+        from ..opening.retry import process_exception
 
         own = {name: options.pop(name) for name in OPTIONS if name in options}
         own.setdefault("describe", False)

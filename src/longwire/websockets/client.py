@@ -16,7 +16,7 @@ from ..http.extension_base import ClientExtensionFactory
 from ..http.extensions import confirm, offer
 from ..http.headers import validate_subprotocols
 from ..http.heads import Request, Response
-from ..retrying import process_exception
+from ..opening.retry import process_exception
 from .aliases import give_aliases
 from .connection import FormerRules, warn_renamed
 from .datastructures import Headers

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.frames import FrameReader
 from ..errors import WebSocketException
-from ..steps import Opened
+from ..opening.steps import Opened
 from .extensions.base import Extension
 from .frames import Frame
 from .negotiating import as_extensions, log_head

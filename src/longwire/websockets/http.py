@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import LimitExceeded
-from ..settings import PRODUCT
+from ..opening.settings import PRODUCT
 from .aliases import give_aliases
 from .datastructures import Headers, MultipleValuesError
 from .legacy import http as later

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..http.heads import Request, Response
-from ..settings import PRODUCT
+from ..opening.settings import PRODUCT
 from .aliases import give_aliases
 
 __all__ = ["SERVER", "USER_AGENT", "Request", "Response"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import cast
 
 from ..messages import State
-from ..steps import Opened
+from ..opening.steps import Opened
 from . import closed
 from .asyncio import client, connection, server
 from .datastructures import Headers

@@ -11,9 +11,9 @@ import os
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from ..accepting import ServerSettings
 from ..asyncio.timers import RESOLUTION
-from ..client_settings import ClientSettings
+from ..opening.client_settings import ClientSettings
+from ..opening.server_plan import ServerSettings
 from ..options import Limits
 
 __all__ = ["as_documented", "interval_of", "limits_of", "redirects_limited"]

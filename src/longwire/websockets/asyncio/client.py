@@ -16,21 +16,21 @@ import urllib.parse
 from collections.abc import AsyncIterator, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ... import retrying
 from ...asyncio import client as engine
 from ...asyncio import transport
 from ...asyncio.driver import Stream, run
 from ...asyncio.native import adopt
-from ...connecting import (
+from ...errors import InvalidHeader, InvalidStatus, InvalidURI, SecurityError
+from ...messages import Side, State
+from ...opening import retry as retrying
+from ...opening.client_plan import (
     REDIRECTS,
     Exchange,
     Target,
     open_stream,
     tell_of_leaving,
 )
-from ...errors import InvalidHeader, InvalidStatus, InvalidURI, SecurityError
-from ...messages import Side, State
-from ...steps import Plan
+from ...opening.steps import Plan
 from .. import variables
 from ..aliases import give_aliases
 from ..client import backoff, process_exception

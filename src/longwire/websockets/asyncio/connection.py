@@ -15,7 +15,7 @@ from ...asyncio import connection as engine
 from ...asyncio.broadcast import broadcast
 from ...errors import ConnectionClosed
 from ...messages import Side, State
-from ...steps import Opened
+from ...opening.steps import Opened
 from ..aliases import give_aliases
 from ..driving import METHODS, Driven
 from ..extensions.base import Extension

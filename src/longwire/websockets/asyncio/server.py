@@ -13,8 +13,6 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, Self
 
-from ... import accepting
-from ...accepting import LEFT, ServerSettings
 from ...asyncio import server as engine
 from ...asyncio import server_connection, transport
 from ...asyncio.auth import basic_auth
@@ -22,9 +20,11 @@ from ...asyncio.broadcast import broadcast
 from ...asyncio.listening import Listening
 from ...errors import ConnectionClosedError
 from ...http.heads import Request, RequestReader, Response
-from ...leaving import Outcome
 from ...messages import Side
-from ...steps import Plan
+from ...opening import server_plan as accepting
+from ...opening.server_plan import LEFT, ServerSettings
+from ...opening.steps import Plan
+from ...session.leaving import Outcome
 from .. import variables
 from ..aliases import give_aliases
 from ..datastructures import Headers

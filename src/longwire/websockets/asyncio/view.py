@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.frames import serialize_close
 from ...errors import ConnectionClosed, InvalidState, ProtocolError
 from ...messages import Opcode, Side, State
-from ...session import HALF_CLOSE
+from ...session.session import HALF_CLOSE
 from ..extensions.base import Extension
 from ..frames import Close
 from ..typing import BytesLike

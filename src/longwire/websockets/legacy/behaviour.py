@@ -8,8 +8,8 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from ...opening.settings import limits_from
 from ...options import Keepalive, Limits, Timeouts
-from ...settings import limits_from
 from ..variables import interval_of, limits_of
 from .adapting import Running, check_keywords, timeout_from
 

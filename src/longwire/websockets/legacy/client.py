@@ -14,9 +14,9 @@ from typing import Any, cast
 
 from ...asyncio import client as engine
 from ...asyncio.driver import Stream, run
-from ...connecting import Target, open_stream, tell_of_leaving
 from ...errors import InvalidHeader, InvalidURI, SecurityError
 from ...http.extensions import ClientExtensionFactory
+from ...opening.client_plan import Target, open_stream, tell_of_leaving
 from ..aliases import give_aliases
 from ..asyncio.client import each_of, hang_up, wire_of
 from ..client import (

@@ -14,13 +14,13 @@ from typing import Any, cast
 from ...asyncio import transport
 from ...asyncio.driver import Stream
 from ...asyncio.native import adopt
-from ...client_settings import ClientSettings
-from ...connecting import Target
 from ...errors import InvalidState
 from ...http.extensions import ClientExtensionFactory, confirm
 from ...http.handshake import confirm_subprotocol
 from ...http.headers import validate_subprotocols
 from ...http.uri import WebSocketURI as EngineURI
+from ...opening.client_plan import Target
+from ...opening.client_settings import ClientSettings
 from ..datastructures import Headers, HeadersLike, OldHeaders
 from ..http11 import USER_AGENT
 from ..loggers import CLIENT

@@ -13,18 +13,18 @@ import dataclasses
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from ... import accepting
 from ... import connection as contract
-from ...accepting import Refused
 from ...asyncio import server_connection
 from ...asyncio.driver import Stream, run
 from ...errors import InvalidHandshake
 from ...http.extensions import split
 from ...http.headers import Headers
 from ...http.heads import Request, Response
-from ...leaving import Outcome
 from ...messages import Cause, Close, Opcode
-from ...steps import Opened
+from ...opening import server_plan as accepting
+from ...opening.server_plan import Refused
+from ...opening.steps import Opened
+from ...session.leaving import Outcome
 from .. import closed
 from ..asyncio.client import ClientConnection
 from ..asyncio.connection import Connection

@@ -13,13 +13,14 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from ... import accepting, connecting
-from ...accepting import Refused
 from ...asyncio.driver import Stream, run
 from ...errors import InvalidHandshake, InvalidHeader, InvalidStatus, LimitExceeded
 from ...http.handshake import refusal_for
 from ...http.heads import Request, RequestReader, Response
-from ...steps import Call, Opened, Plan
+from ...opening import client_plan as connecting
+from ...opening import server_plan as accepting
+from ...opening.server_plan import Refused
+from ...opening.steps import Call, Opened, Plan
 from ..asyncio import server as today
 from ..datastructures import Headers, HeadersLike, OldHeaders
 from .adapting import warn_in

@@ -13,11 +13,11 @@ import os
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from typing import Any, NoReturn, Self
 
-from ...accepting import ServerSettings
 from ...asyncio import server as engine
 from ...asyncio import server_connection
 from ...asyncio.listening import Listening
 from ...http.extensions import ServerExtensionFactory
+from ...opening.server_plan import ServerSettings
 from ..aliases import give_aliases
 from ..asyncio import server as today
 from ..datastructures import Headers

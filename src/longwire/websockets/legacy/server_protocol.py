@@ -14,13 +14,13 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from ...accepting import Origins, ServerSettings, server_settings
 from ...asyncio import server as engine
 from ...asyncio.driver import Stream, run
 from ...errors import InvalidHandshake, InvalidState
 from ...http.extensions import ServerExtensionFactory, grant
 from ...http.handshake import check_origin, offered_subprotocols
 from ...http.heads import Request, Response
+from ...opening.server_plan import Origins, ServerSettings, server_settings
 from ..datastructures import Headers, HeadersLike, OldHeaders
 from ..http11 import SERVER as SERVER_HEADER
 from ..loggers import SERVER

@@ -12,10 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from . import overdue
-from .core.deflate import Codec
-from .core.frames import serialize_close
-from .ending import (
+from ..core.deflate import Codec
+from ..core.frames import serialize_close
+from ..errors import ConnectionClosed, LimitExceeded, ProtocolError
+from ..messages import Cause, CloseReport, Deflate, State
+from ..options import Keepalive, Limits, Timeouts
+from . import deadlines as overdue
+from .backlog import Message, Outbox, is_too_much, slow_consumer
+from .intake import DRY, FULL, SPENT, Intake, or_unlimited, protocol_within
+from .keepalive import NEVER, Heartbeat
+from .progress import Progress
+from .report import (
     CLOSED,
     cut_reason,
     describe_loss,
@@ -25,13 +32,6 @@ from .ending import (
     text_of,
     whose_fault,
 )
-from .errors import ConnectionClosed, LimitExceeded, ProtocolError
-from .heartbeat import NEVER, Heartbeat
-from .intake import DRY, FULL, SPENT, Intake, or_unlimited, protocol_within
-from .messages import Cause, CloseReport, Deflate, State
-from .options import Keepalive, Limits, Timeouts
-from .outbox import Message, Outbox, is_too_much, slow_consumer
-from .progress import Progress
 
 # What a call changed, and what the front end does about it.
 MESSAGE = 1  # wake recv(): the inbox grew, or the end has come

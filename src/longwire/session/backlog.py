@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from typing import Any, Protocol
 
-from .errors import PayloadTooBig
+from ..errors import PayloadTooBig
 
 __all__ = [
     "DROPPED",
@@ -32,12 +32,12 @@ DROPPED = 4
 
 # Bytes of memory that a waiting message takes beside its payload: the message's object
 # with the head of one frame (560), its place here (250). Measured by
-# tests/session/test_outbox.py on both builds.
+# tests/session/test_backlog.py on both builds.
 _PLACE = 850
 
 
 class Message(Protocol):
-    """What waits: a :class:`longwire.forms.Forms`."""
+    """What waits: a :class:`longwire.session.shared_frames.Forms`."""
 
     opcode: int
     payload: bytes
@@ -48,7 +48,7 @@ class Message(Protocol):
     def offer_to(
         self, session: Any, slow: str, key: Hashable, unsent: int, now: float
     ) -> int:
-        """Send it, or let it wait; see :meth:`longwire.session.Session.offer`."""
+        """Send it, or let it wait; see :meth:`.Session.offer`."""
 
 
 class Outbox:
@@ -184,7 +184,7 @@ def offer_to_slow(
 ) -> int:
     """Let a message wait for a session, or do with it what ``slow`` says.
 
-    Returns what :meth:`longwire.session.Session.offer` does.
+    Returns what :meth:`longwire.session.session.Session.offer` does.
     """
     limits = session.limits
     outbox: Outbox = session.outbox or Outbox(limits.unsent_messages)

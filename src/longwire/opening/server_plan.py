@@ -13,20 +13,20 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, Protocol
 
-from .errors import InvalidHandshake, InvalidMessage, LimitExceeded, WebSocketException
-from .escaping import excerpt
-from .http import handshake
-from .http.extensions import (
+from ..errors import InvalidHandshake, InvalidMessage, LimitExceeded, WebSocketException
+from ..escaping import excerpt
+from ..http import handshake
+from ..http.extensions import (
     ServerExtensionFactory,
     ServerPerMessageDeflateFactory,
     check_factories,
     grant,
     split,
 )
-from .http.headers import Headers, validate_subprotocols
-from .http.heads import Request, RequestReader, Response
-from .messages import Deflate
-from .options import Compression, Keepalive, Limits, LoggerLike, Timeouts
+from ..http.headers import Headers, validate_subprotocols
+from ..http.heads import Request, RequestReader, Response
+from ..messages import Deflate
+from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from .steps import Call, Opened, Plan, Read, Write
 
 __all__ = [

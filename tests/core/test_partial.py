@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from longwire.core.masking import apply_mask
 from tests.support.twins import builds, compiled
 
-BUILDS = builds("core.held")
+BUILDS = builds("core.partial")
 KEY = b"\x37\xfa\x21\x3d"
 
 pytestmark = pytest.mark.once
@@ -128,7 +128,7 @@ def test_a_text_sent_byte_by_byte_holds_little(held, character):
 
 @pytest.mark.parametrize("place", [(-1, 2), (0, -1), (0, 4), (4, 0), (2, 2)])
 def test_the_kernel_reads_nothing_outside_of_its_input(place):
-    whole = compiled("core.held").Held(False)
+    whole = compiled("core.partial").Held(False)
 
     with pytest.raises(IndexError):
         whole.add(b"abc", *place, b"", 0, 0)

@@ -12,8 +12,8 @@ from longwire.http.extensions import (
     ClientPerMessageDeflateFactory,
 )
 from longwire.messages import Deflate
+from longwire.opening.steps import OpenTcp, OpenUnix, StartTls
 from longwire.options import PROFILES
-from longwire.steps import OpenTcp, OpenUnix, StartTls
 from tests.support.playing import OPEN, SWITCH, Player, plan
 
 # --- the handshake ---------------------------------------------------------------

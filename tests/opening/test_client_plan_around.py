@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from longwire import errors
-from longwire.steps import Hangup, OpenSocks, OpenTcp, Read, StartTls, Write
+from longwire.opening.steps import Hangup, OpenSocks, OpenTcp, Read, StartTls, Write
 from tests.support.playing import OPEN, SWITCH, TUNNEL, Player, plan, redirect
 
 # --- redirects -------------------------------------------------------------------

@@ -12,8 +12,7 @@ import os
 import urllib.parse
 from collections.abc import Callable, Sequence
 
-from .client_settings import ClientSettings
-from .errors import (
+from ..errors import (
     InvalidHandshake,
     InvalidHeader,
     InvalidMessage,
@@ -23,15 +22,16 @@ from .errors import (
     InvalidURI,
     SecurityError,
 )
-from .escaping import excerpt
-from .http import handshake
-from .http.extensions import Agreed, confirm, offer, split
-from .http.fields import lower
-from .http.headers import Headers, MultipleValuesError
-from .http.heads import Request, Response, ResponseReader
-from .http.proxy import Proxy, build_connect, get_proxy, parse_proxy
-from .http.uri import WebSocketURI, parse_uri
-from .options import Limits
+from ..escaping import excerpt
+from ..http import handshake
+from ..http.extensions import Agreed, confirm, offer, split
+from ..http.fields import lower
+from ..http.headers import Headers, MultipleValuesError
+from ..http.heads import Request, Response, ResponseReader
+from ..http.proxy import Proxy, build_connect, get_proxy, parse_proxy
+from ..http.uri import WebSocketURI, parse_uri
+from ..options import Limits
+from .client_settings import ClientSettings
 from .steps import (
     Hangup,
     LimitReads,

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longwire.core.protocol import Protocol
-from longwire.forms import MAX_STREAMS, Forms
 from longwire.messages import Deflate
 from longwire.options import Keepalive, Limits, Timeouts
-from longwire.session import Session
+from longwire.session.session import Session
+from longwire.session.shared_frames import MAX_STREAMS, Forms
 
 NO_TAKEOVER = Deflate(server_no_context_takeover=True)
 JSON = b'{"user": "grace", "text": "message number %d", "tags": ["new", "red"]}'

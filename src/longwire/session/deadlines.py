@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .ending import first_cause
-from .heartbeat import NEVER, Verdict
-from .messages import Cause
+from ..messages import Cause
+from .keepalive import NEVER, Verdict
+from .report import first_cause
 
 __all__ = ["STATE", "check_pong", "check_write", "date", "give_up_closing", "patience"]
 

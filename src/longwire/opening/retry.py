@@ -11,16 +11,16 @@ import math
 import random as _random
 from collections.abc import Callable, Iterable, Iterator
 
-from .errors import (
+from ..errors import (
     ConnectionClosed,
     InvalidMessage,
     InvalidProxyMessage,
     InvalidProxyStatus,
     InvalidStatus,
 )
-from .escaping import one_line
-from .messages import Cause, CloseReport
-from .options import LoggerLike
+from ..escaping import one_line
+from ..messages import Cause, CloseReport
+from ..options import LoggerLike
 
 __all__ = ["Retries", "backoff", "process_exception"]
 

@@ -14,8 +14,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import __version__
-from .options import PROFILES, Compression, Limits, Timeouts
+from .. import __version__
+from ..options import PROFILES, Compression, Limits, Timeouts
 
 __all__ = [
     "CLOSE_TIMEOUT",

@@ -2,9 +2,9 @@ cimport cython
 
 from longwire.core.inbox cimport Inbox
 from longwire.core.protocol cimport Protocol
-from longwire.heartbeat cimport Heartbeat
-from longwire.intake cimport Intake
-from longwire.progress cimport Progress
+from longwire.session.keepalive cimport Heartbeat
+from longwire.session.intake cimport Intake
+from longwire.session.progress cimport Progress
 
 
 cdef int _MESSAGE

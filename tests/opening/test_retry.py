@@ -12,7 +12,7 @@ from longwire import errors
 from longwire.http.headers import Headers
 from longwire.http.heads import Response
 from longwire.messages import Cause, Close, CloseReport
-from longwire.retrying import Retries, backoff, process_exception
+from longwire.opening.retry import Retries, backoff, process_exception
 
 
 def status(code):

@@ -1,5 +1,5 @@
 # cython: language_level=3, binding=False
-"""The kernel of ``held.py``: same class, same results, each byte written once.
+"""The kernel of ``partial.py``: same class, same results, each byte written once.
 
 Bytes and ASCII go straight to the object that will be the message. The first other
 character turns a text into a list of texts, each decoded from one read, to be joined.

@@ -9,14 +9,20 @@ from typing import Any
 
 import pytest
 
-from longwire import accepting, errors
-from longwire.accepting import Acceptor, Refused, ServerSettings, server_settings
+from longwire import errors
 from longwire.http import handshake
 from longwire.http.extensions import ServerExtensionFactory
 from longwire.http.headers import Headers
 from longwire.http.heads import Response
+from longwire.opening import server_plan as accepting
+from longwire.opening.server_plan import (
+    Acceptor,
+    Refused,
+    ServerSettings,
+    server_settings,
+)
+from longwire.opening.steps import Call, Opened, Read, Write
 from longwire.options import Compression, Keepalive, Limits, Timeouts
-from longwire.steps import Call, Opened, Read, Write
 
 REQUEST = (
     b"GET /chat?room=1 HTTP/1.1\r\n"

@@ -1,6 +1,6 @@
 """Held: the payload of a frame that arrives in more than one read.
 
-The reference for the kernel of the same name in ``held.pyx``, which is used instead
+The reference for the kernel of the same name in ``partial.pyx``, which is used instead
 when it is built and writes each byte once, where the message will have it. Knows
 nothing of limits, of fragments, or of what the payload is for.
 """

@@ -2,7 +2,7 @@ cimport cython
 
 from longwire.core.deflate cimport Codec, Stream
 from longwire.core.protocol cimport Protocol
-from longwire.session cimport Session
+from longwire.session.session cimport Session
 
 
 cdef class _Part:

@@ -10,8 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from .errors import ConcurrencyError, TooManyPings
-from .options import Keepalive
+from ..errors import ConcurrencyError, TooManyPings
+from ..options import Keepalive
 
 __all__ = ["NEVER", "Heartbeat", "Verdict"]
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import enum
 
-from .errors import ConnectionClosed
+from ..errors import ConnectionClosed
 from .session import Session
 
 __all__ = ["Outcome", "outcome_of"]

@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from longwire import options, settings
+from longwire import options
+from longwire.opening import settings
 
 
 def test_without_keywords_the_limits_are_the_defaults():

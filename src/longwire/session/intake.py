@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .core.deflate import Codec
-from .core.frames import serialize_close
-from .core.inbox import Inbox
-from .core.protocol import Protocol
-from .options import Limits
+from ..core.deflate import Codec
+from ..core.frames import serialize_close
+from ..core.inbox import Inbox
+from ..core.protocol import Protocol
+from ..options import Limits
 
 __all__ = [
     "DRY",

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import (
+from ..errors import (
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
     LimitExceeded,
     ProtocolError,
 )
-from .messages import Cause, Close, CloseReport, Side
+from ..messages import Cause, Close, CloseReport, Side
 
 __all__ = [
     "CLOSED",

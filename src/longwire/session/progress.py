@@ -5,7 +5,7 @@ Part of the session, with its rules: no I/O, and time is an argument in seconds.
 
 from __future__ import annotations
 
-from .heartbeat import NEVER
+from .keepalive import NEVER
 
 __all__ = ["Progress"]
 

@@ -1,6 +1,6 @@
-"""The things a plan can ask for: what connecting and accepting are made of.
+"""The steps that an opening handshake is made of: what a plan can ask for.
 
-A plan is a generator in ``connecting.py`` or ``accepting.py``. It decides everything
+A plan is a generator in ``client_plan.py`` or ``server_plan.py``. It decides everything
 and does nothing: it yields one of these steps and is resumed with the step's result, or
 has the step's exception thrown in. A driver (one for each front end) carries them out.
 """
@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from . import messages
+from .. import messages
 
 __all__ = [
     "Call",

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from .core import frames
-from .core.deflate import Codec, Stream
-from .outbox import GIVEN_UP, SENT, offer_to_slow
+from ..core import frames
+from ..core.deflate import Codec, Stream
+from .backlog import GIVEN_UP, SENT, offer_to_slow
 from .session import Session
 
 __all__ = ["Forms"]

@@ -1,7 +1,7 @@
 """What one ``connect`` asks for, checked: the client's settings.
 
 Refuses what cannot be used at once, by the name of the keyword, so that the plan in
-``connecting.py`` need not doubt it. Makes no connection and knows no front end.
+``client_plan.py`` need not doubt it. Makes no connection and knows no front end.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .http.extensions import (
+from ..http.extensions import (
     ClientExtensionFactory,
     ClientPerMessageDeflateFactory,
     check_factories,
 )
-from .http.handshake import build_request
-from .http.headers import Headers, HeadersLike, validate_subprotocols
-from .http.proxy import Proxy, parse_proxy
-from .http.uri import WebSocketURI, parse_uri
-from .once import MAKING
-from .options import Compression, Keepalive, Limits, LoggerLike, Timeouts
+from ..http.handshake import build_request
+from ..http.headers import Headers, HeadersLike, validate_subprotocols
+from ..http.proxy import Proxy, parse_proxy
+from ..http.uri import WebSocketURI, parse_uri
+from ..once import MAKING
+from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 
 __all__ = [
     "Address",

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from tests.session.conftest import Bench
 
-from longwire.forms import Forms
 from longwire.messages import Cause, Deflate
 from longwire.options import Limits
-from longwire.outbox import DROPPED, GIVEN_UP, REFUSED, SENT, WAITS
-from longwire.session import OUTPUT
+from longwire.session.backlog import DROPPED, GIVEN_UP, REFUSED, SENT, WAITS
+from longwire.session.session import OUTPUT
+from longwire.session.shared_frames import Forms
 
 PING_1 = b"\x89\x80\x00\x00\x00\x00"  # from a client, masked with zeros
 CLOSE_1000 = b"\x88\x82\x00\x00\x00\x00\x03\xe8"
