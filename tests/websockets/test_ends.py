@@ -55,7 +55,7 @@ class Peer:
 
 
 @contextlib.asynccontextmanager
-async def a_client(kind):
+async def a_client(kind, **options):
     """A connection of ``connect`` and its raw server."""
     there = asyncio.get_running_loop().create_future()
 
@@ -72,7 +72,8 @@ async def a_client(kind):
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     async with server:
         uri = f"ws://127.0.0.1:{port_of(server)}"
-        websocket = await CONNECTS[kind](uri, compression=None, proxy=None)
+        fixed = {"compression": None, "proxy": None}
+        websocket = await CONNECTS[kind](uri, **fixed, **options)
         peer = await there
         try:
             yield websocket, peer
@@ -342,3 +343,85 @@ async def test_a_connection_that_was_refused_is_closed(kind):
         await until(lambda: made[0].state is State.CLOSED)
 
     assert is_closed(made[0], 1006)
+
+
+# --- messages under way ------------------------------------------------------------
+
+
+async def never_ending(item, ready):
+    yield item
+    ready.set()
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("kind", ["today's", "top level"])
+async def test_closing_in_the_middle_of_a_message_is_a_failure(side, kind):
+    async with SIDES[side](kind) as (websocket, peer):
+        ready = asyncio.Event()
+        sending = asyncio.ensure_future(websocket.send(never_ending("half", ready)))
+        await ready.wait()
+        closing = asyncio.ensure_future(websocket.close(1000, "bye"))
+
+        assert (await frame_of(peer))[:1] == b"\x01"
+        opcode, payload = split(await frame_of(peer))
+        assert opcode == 0x88
+        assert payload == b"\x03\xf3close during fragmented message"
+
+        await peer.end()
+        await asyncio.wait_for(closing, 10)
+        sending.cancel()
+        await asyncio.wait({sending})
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_an_old_connection_fails_without_words_where_an_iterable_does(side):
+    async with SIDES[side]("old") as (websocket, peer):
+        with pytest.raises(TypeError):
+            await websocket.send(["text", b"bytes"])
+
+        assert (await frame_of(peer))[:1] == b"\x01"
+        assert split(await frame_of(peer)) == (0x88, b"\x03\xf3")
+        assert websocket.state is not State.OPEN
+
+
+@each
+async def test_a_ping_is_answered_after_the_own_close_frame(side, kind):
+    async with SIDES[side](kind) as (websocket, peer):
+        closing = asyncio.ensure_future(websocket.close())
+        assert split(await frame_of(peer)) == (0x88, b"\x03\xe8")
+
+        peer.frame(0x89, b"still there?")
+        assert split(await frame_of(peer)) == (0x8A, b"still there?")
+
+        peer.close_frame()
+        await peer.end()
+        await asyncio.wait_for(closing, 10)
+
+
+async def test_an_old_connection_reads_a_message_to_its_end_that_nobody_waits_for():
+    async with a_client("old", max_queue=1) as (websocket, peer):
+        peer.frame(0x01, b"a" * 100)
+        peer.frame(0x00, b"b" * 100)
+        peer.frame(0x89, b"first")
+        assert split(await frame_of(peer)) == (0x8A, b"first")
+        peer.frame(0x80, b"c")
+
+        assert (
+            await asyncio.wait_for(websocket.recv(), 10) == "a" * 100 + "b" * 100 + "c"
+        )
+
+
+async def frame_of(peer):
+    """Read a frame of at most 125 bytes; return it without its mask."""
+    head = await asyncio.wait_for(peer.reader.readexactly(2), 10)
+    size = head[1] & 0x7F
+    if not head[1] & 0x80:
+        return head + await peer.reader.readexactly(size)
+    mask = await peer.reader.readexactly(4)
+    payload = await peer.reader.readexactly(size)
+    return head + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+
+
+def split(frame):
+    return frame[0], frame[2:]

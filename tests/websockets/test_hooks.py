@@ -7,9 +7,11 @@ made; a method that is in neither list would be found here.
 from __future__ import annotations
 
 import asyncio
+import gc
 import http
 import inspect
 import logging
+import warnings
 
 import pytest
 from websockets.asyncio.server import serve as peer_serve
@@ -725,3 +727,42 @@ async def test_a_server_answers_while_its_hooks_are_all_overridden():
 
     assert answer.startswith(b"HTTP/1.1 403 ")
     assert "connection_open" not in calls
+
+
+# --- objects that are made, and not used -------------------------------------------
+
+
+@pytest.mark.parametrize("base", [websockets.connect, today_client.connect])
+def test_where_a_redirect_leads_can_be_asked_before_connecting(base):
+    class Careful(base):
+        def process_redirect(self, exc):
+            return super().process_redirect(exc)
+
+    connecting = Careful("ws://here.example/a")
+    headers = websockets.Headers(Location="/b")
+    response = websockets.http11.Response(302, "Found", headers)
+
+    moved = connecting.process_redirect(websockets.InvalidStatus(response))
+
+    assert moved == "ws://here.example/b"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: websockets.connect("ws://here.example"),
+        lambda: websockets.asyncio.client.connect("ws://here.example"),
+        lambda: websockets.legacy.client.connect("ws://here.example"),
+        lambda: websockets.serve(print, "localhost", 0),
+        lambda: websockets.asyncio.server.serve(print, "localhost", 0),
+        lambda: websockets.legacy.server.serve(print, "localhost", 0),
+    ],
+)
+def test_what_is_made_and_never_used_says_nothing(make):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = make()
+        del made
+        gc.collect()
+
+    assert [each for each in caught if each.category is RuntimeWarning] == []

@@ -167,6 +167,8 @@ class connect(engine.connect):
             "logger": settings.logger,
         }
         vars(self).update(self._built)
+        self._target = Target(settings)
+        self._unused = False  # of which no warning is documented
 
     def _rebuild(self) -> None:
         """Take over what was set since the last attempt."""
@@ -272,8 +274,7 @@ class connect(engine.connect):
     @property
     def ws_uri(self) -> WebSocketURI:
         """The parts of the URI of the server that is asked now."""
-        target = vars(self).get("_target") or Target(self._settings)
-        return WebSocketURI(*dataclasses.astuple(target.uri))
+        return WebSocketURI(*dataclasses.astuple(self._target.uri))
 
     # --- redirects ---------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import socket
+import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, Self
 
@@ -99,6 +100,9 @@ class ServerConnection(Connection, server_connection.ServerConnection):
 
 class Server(engine.Server):
     __doc__ = engine.Server.__doc__
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        """No warning is documented of a server that was never started."""
 
     @property
     def server(self) -> Listening | None:

@@ -127,6 +127,7 @@ class connect(engine.connect):
             self._settings, max_redirects=self.MAX_REDIRECTS_ALLOWED
         )
         self._first = self._target = Target(self._settings)
+        self._unused = False  # of which no warning is documented
         self.logger, self.open_timeout = call.logger, open_timeout
         there = self._settings.uri
         self._old_keywords: dict[str, Any] = {

@@ -68,6 +68,7 @@ class InnerConnection(Connection):
     _unanswered: tuple[int, str] | None = None
     """The peer's close frame, while a step is answering it."""
     _failed = False
+    _fails_halves = False
 
     @property
     def _driven(self) -> Any:
@@ -109,6 +110,7 @@ class InnerConnection(Connection):
         super().opened(agreed)
         self._live.kinds = closed.KINDS
         self._live.intake.raw_control = by_frames
+        self._live.intake.finishes = True
         if agreed.request is _UNKNOWN[0]:
             self.request = self.response = None
 
@@ -137,6 +139,9 @@ class InnerConnection(Connection):
         super().lost(exc)
         self._tell_of_failure()
         self._outer.abort_pings()
+
+    def _fail_fragmented(self, exc: BaseException) -> None:
+        self._outer.fail_connection(1011)
 
     async def close(self, code: int | None = 1000, reason: str = "") -> None:
         """Close the connection, as its program does."""
