@@ -32,6 +32,8 @@ __all__ = ["HubClient", "Message", "Subscription"]
 logger = logging.getLogger("longwire.hub")
 
 TOPICS_PER_CALL = 512
+TEXT_PER_CALL = 100_000
+"""Characters of a subscribe, tokens and all: servers of RPC take messages of 256 KiB."""
 
 
 class HubClient:
@@ -210,15 +212,22 @@ class HubClient:
             self._task = None
 
     async def _subscribe_to(self, subs: list[Subscription]) -> None:
-        wanted = []
-        ready = []
+        wanted: list[dict[str, Any]] = []
+        ready: list[Subscription] = []
+        size = 0
         for sub in subs:
+            if size > TEXT_PER_CALL:
+                self._waiting[sub] = None
+                continue
             try:
-                wanted.append(await sub.wanted())
-                ready.append(sub)
+                found = await sub.wanted()
             except Exception as exc:
                 logger.warning("no token for %r: %s", sub.topic, exc)
                 sub.fail(exc)
+                continue
+            wanted.append(found)
+            ready.append(sub)
+            size += 100 + sum(len(str(value)) for value in found.values())
         if not ready:
             return
         for sub in ready:
@@ -227,13 +236,13 @@ class HubClient:
             answers = await self.call("subscribe", topics=wanted)
         except Disconnected:
             return  # the next connection subscribes to everything
-        except (TooBusy, HubError, RemoteError, TimeoutError) as exc:
+        except Exception as exc:
             for sub in ready:
                 self._refused(sub, exc)
             return
         try:
-            found = msgspec.convert(answers, list[dict[str, Any]])
-            for sub, answer in zip(ready, found, strict=True):
+            several = msgspec.convert(answers, list[dict[str, Any]])
+            for sub, answer in zip(ready, several, strict=True):
                 if answer.get("error") is not None:
                     self._refused(sub, _error_of(answer["error"]))
                 elif sub.is_wanted:
