@@ -39,7 +39,7 @@ async def wide_ids(broker, storage, count):
 
 
 async def one_topic(broker, storage, count):
-    for n in range(count):
+    for _ in range(count):
         await broker.publish("chat:1", b"j" + b"1" * 5000, new_tag(), storage)
 
 
