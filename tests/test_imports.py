@@ -56,7 +56,7 @@ ARROWS: dict[str, set[str]] = {
     "rpc": VALUES
     | {"Server", "broadcast", "connect", "escaping", "http", "retrying", "serve"},
     # A broker's client library is another matter: it is no part of longwire.
-    "hub": VALUES | {"connection", "forms", "rpc"},
+    "hub": VALUES | {"connection", "forms", "once", "rpc"},
 }
 # The front doors: anything public.
 FREE = {"__init__", "__main__", "cli", "websockets"}
