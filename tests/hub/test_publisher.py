@@ -1,4 +1,4 @@
-"""Publishing without an event loop: from threads, and from processes that were forked."""
+"""Publishing without an event loop: from threads, and from forked processes."""
 
 import asyncio
 import concurrent.futures
