@@ -342,7 +342,7 @@ async def test_a_subscribe_that_cannot_be_sent_is_an_error_and_no_end_of_others(
         hub = await it.client(limits=rpc.RpcLimits(message=1000))
 
         async with asyncio.timeout(10), hub.subscribe("chat:1") as chat:
-            with pytest.raises(ValueError, match="takes .* bytes"):
+            with pytest.raises(ValueError, match=r"takes .* bytes"):
                 await hub.subscribe("chat:2", token="x" * 2000).__aenter__()
             await it.hub.publish("chat:1", "on")
             assert await take(chat, 1) == ["on"]

@@ -33,7 +33,7 @@ logger = logging.getLogger("longwire.hub")
 
 TOPICS_PER_CALL = 512
 TEXT_PER_CALL = 100_000
-"""Characters of a subscribe, tokens and all: servers of RPC take messages of 256 KiB."""
+"""Characters of a subscribe, tokens and all: servers of RPC take 256 KiB at once."""
 
 
 class HubClient:

@@ -67,6 +67,8 @@ class Driver:
         self._waiters: dict[Request, asyncio.Future[None]] = {}
         self._wishes: dict[str, Feed | None] = {}
         self._wished = asyncio.Event()
+        # Topics that the broker was asked to feed, perhaps in vain.
+        self._told: set[str] = set()
         self._reads: asyncio.Semaphore = asyncio.Semaphore(READS_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -178,8 +180,10 @@ class Driver:
 
     def _carry_detach(self, effect: Detach) -> None:
         self._wishes.pop(effect.name, None)
-        self._wishes[effect.name] = None
-        self._wished.set()
+        # A broker that does not answer must not leave a wish for each name there was.
+        if effect.name in self._told:
+            self._wishes[effect.name] = None
+            self._wished.set()
 
     def _carry_read(self, effect: Read) -> None:
         self.spawn(self._read(effect))
@@ -297,7 +301,11 @@ class Driver:
             try:
                 if left:
                     await self.broker.detach(left)
+                    self._told.difference_update(left)
+                    for name in left:
+                        del wishes[name]
                 if feeds:
+                    self._told.update(feed.name for feed in feeds)
                     await self.broker.attach([feed.name for feed in feeds])
             except Exception as exc:
                 self._wish_again(wishes)
