@@ -348,6 +348,32 @@ async def test_a_subscribe_that_cannot_be_sent_is_an_error_and_no_end_of_others(
             assert await take(chat, 1) == ["on"]
 
 
+async def test_a_server_that_says_things_a_thousand_times_is_asked_once():
+    asked = []
+
+    def token():
+        asked.append(1)
+        return
+
+    async with serving() as it:
+        hub = await it.client()
+        async with hub.subscribe("chat:1", token=token) as chat:
+            (peer,) = it.server.peers
+            for _ in range(1000):
+                for method, params in (
+                    ("hub.expiring", {"topic": "chat:1", "in": 30}),
+                    ("hub.unsubscribed", {"topic": "chat:1", "again": True}),
+                ):
+                    peer.post(peer.wire.notification(method, params))
+            await it.hub.publish("chat:1", "on")
+            await eventually(lambda: len(asked) >= 3)
+            assert len(hub._tasks) < 5
+            await it.hub.publish("chat:1", "and on")
+
+            assert await take(chat, 2) == ["on", "and on"]
+        assert len(asked) <= 4
+
+
 async def test_history_and_presence_are_asked_for():
     async with serving(options={"presence": True}, identify=user_of_path) as it:
         hub = await it.client("ann")

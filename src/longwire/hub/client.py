@@ -274,12 +274,16 @@ class HubClient:
             if sub.is_wanted and self._is_connected:
                 self._subscribe_soon(sub)
 
-        self._spawn(subscribe())
+        # A server that says so a thousand times makes one task of it.
+        if sub.retrying is not None:
+            sub.retrying.cancel()
+        sub.retrying = self._spawn(subscribe())
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -339,8 +343,10 @@ class HubClient:
     def _take_expiring(self, topic: str, **rest: Any) -> None:
         """A notification of the hub: a permission is about to end."""
         sub = self._subs.get(topic)
-        if sub is not None and callable(sub.token):
-            self._spawn(self._refresh(sub))
+        if sub is None or not callable(sub.token):
+            return
+        if sub.refreshing is None or sub.refreshing.done():
+            sub.refreshing = self._spawn(self._refresh(sub))
 
     async def _refresh(self, sub: Subscription) -> None:
         try:
