@@ -15,7 +15,7 @@ BENCH ?= .venv-bench
 .DEFAULT_GOAL := all
 # The words of `make` build upon each other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: all demo build pure js test types style bench conform test-all fuzz soak chaos sanitize docs clean help
+.PHONY: all demo build pure js test types style bench conform dependents test-all fuzz soak chaos sanitize docs clean help
 
 all: build style types test  ## what a contributor runs before a commit
 
@@ -50,6 +50,7 @@ js:  ## build js/ and the copies of it that the Python package has
 
 test: build  ## all tests on both builds, JavaScript, documents, Autobahn's quick cases
 	@tools/peers.sh
+	@$(PY) -m tests.differential.editions
 	@$(PY) tools/test.py $(ARGS)
 
 types: $(STAMP)  ## mypy --strict
@@ -67,6 +68,11 @@ bench: $(BENCH)/.made  ## longwire, its peers and a server in C; ONLY=echo-64x1 
 
 conform: build  ## Autobahn, all cases and both roles; BUILD=pure for the other build
 	@$(PY) conformance/run.py --role both --build $(BUILD) --cases all
+
+dependents: build  ## other packages' tests on longwire.websockets; ONLY=uvicorn for one
+	@$(PY) -m tests.differential.editions
+	@$(PY) -m conformance.dependents.run $(ONLY) $(ARGS)
+	@$(if $(ONLY),,$(PY) -m tests.differential.explore --programs $(or $(PROGRAMS),1000))
 
 test-all: $(STAMP)  ## the tests on every Python from 3.11 up that is found here
 	@$(PY) tools/test_all.py $(ARGS)

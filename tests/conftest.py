@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,17 @@ def pytest_collection_finish() -> None:
     # What was imported stays; a collection after each test then takes no time.
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let what was logged pass between processes, which takes no half a surrogate."""
+    report = yield
+    report.sections = [
+        (title, text.encode(errors="backslashreplace").decode())
+        for title, text in report.sections
+    ]
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

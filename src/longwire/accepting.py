@@ -19,7 +19,9 @@ from .http import handshake
 from .http.extensions import (
     ServerExtensionFactory,
     ServerPerMessageDeflateFactory,
+    check_factories,
     grant,
+    split,
 )
 from .http.headers import Headers, validate_subprotocols
 from .http.heads import Request, RequestReader, Response
@@ -190,10 +192,7 @@ def _factories(
 ) -> tuple[ServerExtensionFactory, ...]:
     """Return the factories in order, permessage-deflate last unless it is there."""
     factories = tuple(extensions or ())
-    for factory in factories:
-        if not isinstance(factory, ServerExtensionFactory):
-            kind = type(factory).__name__
-            raise TypeError(f"extensions has a {kind}; ServerExtensionFactory expected")
+    check_factories(factories, ServerExtensionFactory)
     names = [factory.name for factory in factories]
     if compression is None or ServerPerMessageDeflateFactory.name in names:
         return factories
@@ -366,9 +365,7 @@ class Acceptor:
         response = handshake.build_response(
             key, subprotocol=subprotocol, extensions_header=granted
         )
-        deflate = next((x for x in extensions if isinstance(x, Deflate)), None)
-        others = tuple(x for x in extensions if not isinstance(x, Deflate))
-        return response, _Agreed(subprotocol, deflate, others)
+        return response, _Agreed(subprotocol, *split(extensions))
 
     def _select_subprotocol(self, request: Request) -> Plan[str | None]:
         offered = handshake.offered_subprotocols(request.headers)

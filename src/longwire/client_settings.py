@@ -14,7 +14,11 @@ import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .http.extensions import ClientExtensionFactory, ClientPerMessageDeflateFactory
+from .http.extensions import (
+    ClientExtensionFactory,
+    ClientPerMessageDeflateFactory,
+    check_factories,
+)
 from .http.handshake import build_request
 from .http.headers import Headers, HeadersLike, validate_subprotocols
 from .http.proxy import Proxy, parse_proxy
@@ -192,10 +196,7 @@ def _factories(
 ) -> tuple[ClientExtensionFactory, ...]:
     """Return the factories in order, permessage-deflate last unless it is there."""
     factories = tuple(extensions or ())
-    for factory in factories:
-        if not isinstance(factory, ClientExtensionFactory):
-            kind = type(factory).__name__
-            raise TypeError(f"extensions has a {kind}; ClientExtensionFactory expected")
+    check_factories(factories, ClientExtensionFactory)
     names = [factory.name for factory in factories]
     if compression is None or ClientPerMessageDeflateFactory.name in names:
         return factories

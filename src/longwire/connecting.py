@@ -25,13 +25,12 @@ from .errors import (
 )
 from .escaping import excerpt
 from .http import handshake
-from .http.extensions import Agreed, confirm, offer
+from .http.extensions import Agreed, confirm, offer, split
 from .http.fields import lower
 from .http.headers import Headers, MultipleValuesError
 from .http.heads import Request, Response, ResponseReader
 from .http.proxy import Proxy, build_connect, get_proxy, parse_proxy
 from .http.uri import WebSocketURI, parse_uri
-from .messages import Deflate
 from .options import Limits
 from .steps import (
     Hangup,
@@ -46,7 +45,7 @@ from .steps import (
     Write,
 )
 
-__all__ = ["Exchange", "Target", "connect_plan"]
+__all__ = ["Exchange", "Target", "connect_plan", "open_stream", "tell_of_leaving"]
 
 BODY_SECONDS = 2.0
 """How long the body of a response that opens nothing is waited for."""
@@ -88,19 +87,19 @@ def connect_plan(
     target = target or Target(settings)
     make_exchange = make_exchange or Exchange
     for _ in range(settings.max_redirects + 1):
-        yield from _open_stream(target)
+        yield from open_stream(target)
         exchange = make_exchange(target, random_bytes)
         yield from exchange.plan()
         if exchange.response.status_code == 101:
             return exchange.opened()
         came_from, target = target, (yield from exchange.redirect())
         if target.foreign and not came_from.foreign:
-            _tell_of_leaving(target)
+            tell_of_leaving(target)
         yield Hangup()
     raise SecurityError(f"more than {settings.max_redirects} redirects")
 
 
-def _tell_of_leaving(target: Target) -> None:
+def tell_of_leaving(target: Target) -> None:
     """Log what is not sent any more: a server may refuse us for the want of it."""
     settings = target.settings
     left = Target.left_behind(settings.additional_headers)
@@ -244,7 +243,7 @@ def _resolve(base: WebSocketURI, location: str) -> WebSocketURI:
 # --- reaching the server ---------------------------------------------------------
 
 
-def _open_stream(target: Target) -> Plan[None]:
+def open_stream(target: Target) -> Plan[None]:
     """Connect to the server of ``target``, through a proxy if need be, up to TLS."""
     address, uri = target.settings.address, target.uri
     if address.unix:
@@ -376,8 +375,7 @@ class Exchange:
             self.request,
             self.response,
             subprotocol,
-            next((x for x in extensions if isinstance(x, Deflate)), None),
-            tuple(x for x in extensions if not isinstance(x, Deflate)),
+            *split(extensions),
             self.rest,
         )
 

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import MutableMapping
 from typing import Any
 
+from .errors import ProtocolError
 from .http.heads import Request, Response
 from .messages import CloseReport, Opcode, State
 from .once import MAKING
@@ -75,6 +76,7 @@ class Connection:
     _id: uuid.UUID | None = None
     _session: Session | None = None
     _never_opened = False
+    _left_early = False  # the peer, during the opening handshake
 
     def __init__(
         self,
@@ -119,7 +121,8 @@ class Connection:
     def state(self) -> State:
         """Where the connection is in its life; ``State.OPEN`` is the one to use."""
         if self._session is None:
-            return State.CLOSED if self._never_opened else State.CONNECTING
+            gone = self._never_opened or self._left_early
+            return State.CLOSED if gone else State.CONNECTING
         return self._session.state
 
     @property
@@ -227,5 +230,12 @@ def control_payload(data: str | bytes) -> bytes:
     else:
         raise TypeError(f"data must be str or bytes-like, not {type(data).__name__}")
     if len(data) > 125:
-        raise ValueError(f"data is {len(data)} bytes long; at most 125 are allowed")
+        raise _TooLong(f"data is {len(data)} bytes long; at most 125 are allowed")
     return data
+
+
+class _TooLong(ProtocolError, ValueError):
+    """A ping or pong may not carry so much.
+
+    Also a ProtocolError, which is what the documented API raises.
+    """

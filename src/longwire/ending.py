@@ -12,6 +12,7 @@ from .errors import (
     ConnectionClosedError,
     ConnectionClosedOK,
     LimitExceeded,
+    ProtocolError,
 )
 from .messages import Cause, Close, CloseReport, Side
 
@@ -23,6 +24,7 @@ __all__ = [
     "first_cause",
     "report_of",
     "text_of",
+    "whose_fault",
 ]
 
 # Close codes of an ordinary end. 1005 is a close frame without a code, as browsers
@@ -103,6 +105,15 @@ def exception_of(session: Any) -> ConnectionClosed:
         exc = kind(rcvd, sent, session.closing_cause is None, report)
     exc.__cause__ = session.loss if report is None else report.error
     return exc
+
+
+def whose_fault(error: BaseException) -> tuple[int, Cause]:
+    """Return the close code that ``error`` calls for, and what it makes of the end."""
+    if isinstance(error, LimitExceeded):
+        return error.code, Cause.LIMIT
+    if isinstance(error, ProtocolError):
+        return error.code, Cause.PEER_ERROR
+    return 1011, Cause.HANDLER
 
 
 def describe_loss(error: BaseException | None) -> str:

@@ -132,7 +132,8 @@ class ConnectionClosed(WebSocketException):
         self.sent = sent
         self.rcvd_then_sent = rcvd_then_sent
         self.report = report
-        super().__init__(rcvd, sent, rcvd_then_sent, report)
+        known = (rcvd, sent, rcvd_then_sent)
+        super().__init__(*known if report is None else (*known, report))
 
     def __str__(self) -> str:
         if self.rcvd is None:

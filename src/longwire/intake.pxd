@@ -17,6 +17,7 @@ cdef class Intake:
     cdef readonly int waits
     cdef public bint reader_waiting
     cdef public bint streaming
+    cdef public bint raw_control
     cdef public bint held
     cdef public bint ended
     cdef public bint leaving
@@ -36,5 +37,7 @@ cdef class Intake:
     @cython.locals(most=Py_ssize_t)
     cdef bint _is_heavy(self) except -1
     cdef _add(self, tuple event)
+    cdef _add_control(self, tuple event)
     cpdef stop(self)
+    cpdef forget(self)
     cpdef Py_ssize_t memory(self) except -1

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .core.deflate import Codec
+from .core.frames import serialize_close
 from .core.inbox import Inbox
 from .core.protocol import Protocol
 from .options import Limits
@@ -50,6 +51,7 @@ class Intake:
     piece of one; ``held`` that no more input is wanted for now; ``ended`` that no more
     will come; ``leaving`` that nobody will read on, though the peer's close frame is
     still wanted. ``dropped`` counts whole messages that were received for nobody.
+    With ``raw_control`` control frames are put between the messages for the reader.
     ``frames`` and ``inflated`` are what one turn of the event loop may do.
     """
 
@@ -64,6 +66,7 @@ class Intake:
         self.waits = _DRY
         self.reader_waiting = False
         self.streaming = False
+        self.raw_control = False
         self.held = False
         self.ended = False
         self.leaving = False
@@ -105,9 +108,12 @@ class Intake:
                 return None
             self._left -= 1
             kind = event[0]
-            if kind > 2:
+            if kind <= 2:
+                self._add(event)
+            elif self.raw_control:
+                self._add_control(event)
+            else:
                 return event
-            self._add(event)
 
     def must_wait(self) -> bool:
         """Return whether input has to wait for the reader."""
@@ -145,10 +151,23 @@ class Intake:
         if event[2] or self.streaming:
             self.grew = True
 
+    def _add_control(self, event: tuple[int, Any, bool]) -> None:
+        """Put a control frame between the messages, with the payload that it had."""
+        kind, payload, _ = event
+        if kind == 8:
+            code, reason = payload
+            payload = serialize_close(None if code == 1005 else code, reason)
+        self.inbox.add((kind, payload, True))
+        self.grew = True
+
     def stop(self) -> None:
         """Parse nothing more: what waits is dropped, and its messages are counted."""
         self.dropped += self.protocol.end_input()
         self.waits = _DRY
+
+    def forget(self) -> None:
+        """Drop what the reader has not taken, and count its messages."""
+        self.dropped += self.inbox.clear()
 
     def memory(self) -> int:
         """Return the bytes of memory that it takes, output included."""

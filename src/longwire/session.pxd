@@ -29,6 +29,7 @@ cdef class Session:
     cdef public int flags
     cdef readonly int ending
     cdef readonly object ended
+    cdef public bint ends_with_tcp
     cdef public tuple kinds
     cdef readonly bint tcp_lost
     cdef public bint forsaken
@@ -55,13 +56,13 @@ cdef class Session:
     cdef readonly object loss
     cdef readonly object mistake
 
+    cpdef bint end_is_known(self)
     cpdef int take_flags(self)
     @cython.locals(intake=Intake)
     cpdef receive(self, bytes data, double now)
     @cython.locals(intake=Intake, event=tuple)
     cdef _pump(self, double now)
-    @cython.locals(kind=int)
-    cdef _handle(self, tuple event, double now)
+    cpdef take_control(self, int kind, payload, double now)
     cpdef tuple take(self)
     cpdef take_piece(self)
     cpdef wait(self, double now)

@@ -23,6 +23,7 @@ from .ending import (
     first_cause,
     report_of,
     text_of,
+    whose_fault,
 )
 from .errors import ConnectionClosed, LimitExceeded, ProtocolError
 from .heartbeat import NEVER, Heartbeat
@@ -47,11 +48,10 @@ CONTINUE = 128  # call go_on() in the next turn of the event loop
 STAY, HALF_CLOSE, CLOSE, ABORT = 0, 1, 2, 3
 
 # The same where it is compiled: C numbers.
-_MESSAGE, _OUTPUT, _STATE, _READING = MESSAGE, OUTPUT, STATE, READING
-_CONTINUE = CONTINUE
+_MESSAGE, _OUTPUT, _STATE = MESSAGE, OUTPUT, STATE
+_READING, _CONTINUE = READING, CONTINUE
 _DRY, _FULL, _SPENT = DRY, FULL, SPENT
 _NEVER = NEVER
-
 check_close = serialize_close
 """Raises InvalidClose if a close frame cannot say this (section 7.4)."""
 
@@ -90,6 +90,7 @@ class Session:
         self.flags = 0
         self.ending = STAY
         self.ended: CloseReport | None = None
+        self.ends_with_tcp = False  # no end is told of before TCP has ended
         self.kinds = CLOSED
         self.got_eof = self.tcp_lost = self.forsaken = False
         self.wants_reading = self.writable = True
@@ -100,9 +101,8 @@ class Session:
         self.dropped = 0
         self.progress = Progress(timeouts.write)
         self.pending_pong: bytes | None = None
-
-        self.opened_at = self.last_receive = now
-        self.told = now  # the last time that we were told the time
+        # ``told`` is the last time that we were told the time.
+        self.opened_at = self.last_receive = self.told = now
         self.undated = False  # a deadline counts from the next tick
         self.grace_by = self.close_by = NEVER
         self.fault: BaseException | None = None
@@ -116,12 +116,10 @@ class Session:
 
     @property
     def state(self) -> State:
-        """Where the connection is, in the words of RFC 6455."""
+        """Where the connection is, in the words of RFC 6455: OPEN while it can send."""
         if self.is_gone:
             return State.CLOSED
-        if self.is_over:
-            return State.CLOSING
-        return State(self.protocol.state)
+        return State.OPEN if self.is_open else State.CLOSING
 
     @property
     def is_open(self) -> bool:
@@ -140,7 +138,15 @@ class Session:
     @property
     def is_gone(self) -> bool:
         """Whether TCP has ended, and nothing is to be waited for."""
-        return self.tcp_lost and (self.ended is not None or self.forsaken)
+        sure = self.ended is not None or self.forsaken or self.ends_with_tcp
+        return self.tcp_lost and sure
+
+    def end_is_known(self) -> bool:
+        """Return whether whoever receives is to be told of the end.
+
+        Whoever sends is told of lost TCP, too, though messages are still unread.
+        """
+        return self.ended is not None and (self.tcp_lost or not self.ends_with_tcp)
 
     @property
     def has_message(self) -> bool:
@@ -151,11 +157,6 @@ class Session:
     def holding(self) -> bool:
         """Whether input waits unparsed."""
         return self.intake.waits != _DRY
-
-    @property
-    def held(self) -> bool:
-        """Whether ``hold()`` was called, and not ``release()``."""
-        return self.intake.held
 
     @property
     def dropping(self) -> bool:
@@ -268,7 +269,7 @@ class Session:
         if self.ended is None and self.fault is None:
             try:
                 while (event := intake.advance()) is not None:
-                    self._handle(event, now)
+                    self.take_control(event[0], event[1], now)
                     if self.peer_close is not None:
                         break
             except (ProtocolError, LimitExceeded) as exc:
@@ -295,15 +296,18 @@ class Session:
         self.fault = error
         self.fail(error, now)
 
-    def _handle(self, event: tuple[int, Any, bool], now: float) -> None:
-        kind = event[0]
+    def take_control(self, kind: int, payload: Any, now: float) -> None:
+        """Do what a control frame asks for: ping, pong, or close (code, reason).
+
+        The front end calls it for those it reads itself: ``Intake.raw_control``.
+        """
         if kind == 9:
-            self._got_ping(event[1], now)
+            self._got_ping(payload, now)
         elif kind == 10:
-            if self.heartbeat.answered(event[1], now):
+            if self.heartbeat.answered(payload, now):
                 self.flags |= PONGS
         else:
-            self.peer_close = event[1]
+            self.peer_close = payload
             self._defer(now)
 
     def _reach_end(self, now: float) -> None:
@@ -584,11 +588,7 @@ class Session:
         """
         if self.ended is not None:
             return
-        code, cause = 1011, Cause.HANDLER
-        if isinstance(error, LimitExceeded):
-            code, cause = error.code, Cause.LIMIT
-        elif isinstance(error, ProtocolError):
-            code, cause = error.code, Cause.PEER_ERROR
+        code, cause = whose_fault(error)
         text = text_of(error)
         if self.closing_cause is not Cause.HANDLER:
             self.error = error
@@ -616,10 +616,11 @@ class Session:
         An empty inbox has nothing to wait for; else the reader ends it by coming
         back for more, or the grace does.
         """
-        if len(self.inbox) == 0 or not self.is_open:
+        grace = self.timeouts.fault_grace
+        if len(self.inbox) == 0 or not self.is_open or not grace:
             self._settle(now)
         elif self.grace_by == NEVER:
-            self.grace_by = now + self.timeouts.fault_grace
+            self.grace_by = now + grace
             self.flags |= DEADLINE | MESSAGE
 
     def _settle(self, now: float) -> None:

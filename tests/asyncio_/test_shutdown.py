@@ -254,6 +254,25 @@ async def test_a_refused_connection_is_closed() -> None:
         assert kept[0].state is longwire.State.CLOSED
 
 
+async def test_a_client_that_leaves_before_its_answer_is_closed() -> None:
+    asked = asyncio.Event()
+    states: asyncio.Queue[longwire.State] = asyncio.Queue()
+
+    async def look(ws: ServerConnection, request: longwire.Request) -> None:
+        asked.set()
+        await ws.wait_closed()
+        states.put_nowait(ws.state)
+
+    async with listen(wait, process_request=look) as server:
+        async with asyncio.timeout(10):
+            port = server.sockets[0].getsockname()[1]
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(UPGRADE)
+            await asked.wait()
+            writer.close()
+            assert await states.get() is longwire.State.CLOSED
+
+
 async def test_drain_cuts_off_what_takes_too_long(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -463,7 +463,9 @@ class Reverse:
 
     def decode(self, frame, *, max_size=None):
         self.log.append(("decode", self.mark, max_size))
-        assert getattr(frame, self.mark)
+        if not getattr(frame, self.mark):
+            assert frame.opcode >= 8
+            return frame
         setattr(frame, self.mark, False)
         frame.data = bytes(frame.data)[::-1]
         return frame
@@ -485,13 +487,13 @@ def test_an_extension_sees_whole_frames(read):
     assert events == [(1, "Hel", False), (1, "lo", True)]
 
 
-def test_an_extension_encodes_data_frames():
+def test_an_extension_encodes_frames_of_all_kinds():
     protocol = server(extensions=[Reverse()])
     protocol.send_message(1, "Hel", False)
     protocol.send_ping(b"ab")
     protocol.send_message(0, b"lo")
 
-    assert protocol.take_output() == b"\x21\x03leH" + b"\x89\x02ab" + b"\xa0\x02ol"
+    assert protocol.take_output() == b"\x21\x03leH" + b"\xa9\x02ba" + b"\xa0\x02ol"
 
 
 def test_extensions_decode_in_the_reverse_order_of_encoding():
@@ -523,10 +525,31 @@ def test_reserved_bits_that_no_extension_took_are_refused(read, first):
     assert fault.code == 1002
 
 
-def test_control_frames_keep_their_reserved_bits_clear(read):
-    [fault] = read(server(extensions=[Reverse()]), frame(0xA9, b"", NO_MASK))
+def test_an_extension_decodes_control_frames_too(read):
+    close = frame(0xA8, b"ob\xe8\x03", NO_MASK)
+    wire = frame(0xA9, b"ba", NO_MASK) + close
 
-    assert fault.code == 1002
+    events = read(server(extensions=[Reverse()]), wire)
+
+    assert events == [(9, b"ab", True), (8, (1000, "bo"), True)]
+
+
+def test_reserved_bits_of_control_frames_have_to_be_an_extensions(read):
+    for extensions, deflate in (((), None), ((), Deflate()), ([Reverse()], Deflate())):
+        protocol = server(deflate, extensions=extensions)
+
+        [fault] = read(protocol, frame(0xC9, b"", NO_MASK))
+
+        assert fault.code == 1002
+
+
+def test_a_close_frame_goes_out_through_the_extensions():
+    protocol = server(extensions=[Reverse()])
+
+    protocol.send_close(1000, "bo")
+
+    assert protocol.take_output() == b"\xa8\x04ob\xe8\x03"
+    assert protocol.close_sent == (1000, "bo")
 
 
 def test_an_extension_and_compression_work_together(read):

@@ -222,7 +222,7 @@ class Reader(Bench):
     def finish(self) -> None:
         """Read to the end, as a handler does that iterates."""
         for _ in range(10_000):
-            if self.session.held:
+            if self.session.intake.held:
                 self.act("release", None)
             self.turn()
             self.feed(READ)

@@ -21,6 +21,7 @@ from longwire.core.deflate import Codec
 from longwire.errors import ConnectionClosedError, ProtocolError
 from longwire.messages import Cause, Deflate
 from longwire.options import Keepalive, Limits, Timeouts
+from longwire.session import CONTINUE
 
 pytestmark = pytest.mark.once
 
@@ -82,6 +83,8 @@ def session(client: bool, **options: Any) -> Any:
 
 
 def received(one: Any) -> list[Any]:
+    while one.take_flags() & CONTINUE:
+        one.go_on(0.0)
     return [one.take()[1] for _ in range(one.inbox.whole)]
 
 

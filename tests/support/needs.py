@@ -68,6 +68,12 @@ def _json_rpc() -> str | None:
     return str(JS_MODULES) if found else None
 
 
+def _editions() -> str | None:
+    """The real library's editions, each in a folder of its own."""
+    folder = ROOT / ".tools" / "editions"
+    return str(folder) if len(list(folder.glob("*/websockets"))) == 5 else None
+
+
 NEEDS = {
     "chromium": Need(
         _program("chromium", "chromium-browser", "google-chrome"),
@@ -84,6 +90,7 @@ NEEDS = {
     "curl-websocket": Need(
         _curl_with_websocket, "a curl of 8.11 or newer that lists ws in curl --version"
     ),
+    "editions": Need(_editions, "python -m tests.differential.editions"),
     "cc": Need(_program("cc", "gcc", "clang"), "apt install gcc"),
     "openssl": Need(_program("openssl"), "apt install openssl"),
     "nginx": Need(_unpacked("nginx", "nginx/usr/sbin/nginx"), "apt install nginx"),

@@ -167,7 +167,7 @@ async def test_redirects_are_followed_as_often_as_allowed():
             await Once(uri_of(server))
 
 
-@pytest.mark.filterwarnings("ignore:legacy_recv= is deprecated")
+@pytest.mark.filterwarnings("ignore:remove legacy_recv")
 async def test_legacy_recv_returns_none_at_the_end():
     async def handler(websocket):
         await websocket.send("one")
@@ -258,7 +258,7 @@ def test_an_unknown_keyword_says_which_is_meant(wrong, meant):
 
 def test_another_loop_than_the_running_one_is_an_error():
     other = asyncio.new_event_loop()
-    with pytest.warns(DeprecationWarning, match="loop= is deprecated"):
+    with pytest.warns(DeprecationWarning, match="remove loop argument"):
         connecting = connect("ws://127.0.0.1:1", loop=other)
 
     with pytest.raises(ValueError, match="not the running event loop"):

@@ -57,19 +57,6 @@ async def test_handler_is_the_whole_life_of_a_connection():
     assert events == ["CONNECTING", "CLOSED"]
 
 
-async def test_a_handler_that_serves_one_message_is_told_of_by_its_name(caplog):
-    async def one_shot(websocket):
-        await websocket.send(await websocket.recv())
-
-    async with listen(WebSocketServerProtocol, one_shot) as server:
-        async with peer(server) as client:
-            await client.send("hello")
-            await client.wait_closed()
-
-    (text,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert "one_shot returned after one message" in text
-
-
 # --- server: reading the request -------------------------------------------------
 
 

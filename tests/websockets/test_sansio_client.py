@@ -130,7 +130,7 @@ def test_another_response_is_an_event_and_the_end(wire, exc_type):
     protocol.receive_eof()
 
     assert protocol.state is State.CLOSED
-    assert protocol.close_exc.__cause__ is protocol.handshake_exc
+    assert protocol.close_exc.__cause__ is None
 
 
 def test_a_refusal_has_its_body():

@@ -222,8 +222,9 @@ def test_data_after_the_end_is_an_eof_error():
 
     with pytest.raises(EOFError):
         protocol.receive_data(b"")
-    with pytest.raises(EOFError):
-        protocol.receive_eof()
+    protocol.receive_eof()  # comes once
+
+    assert protocol.data_to_send() == [SEND_EOF]
 
 
 # --- sending ---------------------------------------------------------------------
@@ -482,15 +483,15 @@ def test_frames_pass_through_the_extensions_and_back(feed):
     ]
 
 
-def test_control_frames_do_not_pass_through_the_extensions(feed):
+def test_control_frames_pass_through_the_extensions_too(feed):
     protocol = server()
     protocol.extensions = [Reversed()]
 
-    feed(protocol, masked(b"\x89\x02ab"))
+    feed(protocol, masked(b"\xa9\x02ba"))
     protocol.send_close(1000)
 
     assert protocol.events_received() == [Frame(Opcode.PING, b"ab")]
-    assert protocol.data_to_send() == [b"\x8a\x02ab", b"\x88\x02\x03\xe8"]
+    assert protocol.data_to_send() == [b"\xaa\x02ba", b"\xa8\x02\xe8\x03"]
 
 
 def test_a_compressed_message_over_the_limit_fails_it_with_1009(feed):
@@ -516,7 +517,7 @@ def test_an_extension_that_breaks_fails_the_connection_with_1011(caplog):
 
     protocol.receive_data(masked(b"\x81\x01a"))
 
-    assert Close.parse(protocol.data_to_send()[0][2:]).code == 1011
+    assert protocol.close_sent == Close(1011, "broken")
     assert isinstance(protocol.parser_exc, LookupError)
     assert caplog.messages == ["parser failed"]
 
@@ -532,6 +533,7 @@ def test_frames_are_logged_at_debug(caplog):
     protocol.send_close(1000)
 
     assert caplog.messages == [
+        "= connection is OPEN",
         "< TEXT 'hi' [2 bytes]",
         "> CLOSE 1000 (OK) [2 bytes]",
         "= connection is CLOSING",

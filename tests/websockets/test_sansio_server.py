@@ -149,7 +149,7 @@ def test_after_a_rejection_the_end_of_tcp_is_the_end():
     assert protocol.events_received() == []
     assert protocol.state is State.CLOSED
     assert protocol.close_code == 1006
-    assert protocol.close_exc.__cause__ is protocol.handshake_exc
+    assert protocol.close_exc.__cause__ is None
 
 
 def test_a_connection_can_be_rejected_by_hand():
@@ -178,7 +178,6 @@ def test_there_is_one_response():
         (b"GET /" + b"x" * 10_000, b"414", RequestLineTooLong),
         (b"GET / HTTP/1.1\r\nA: " + b"x" * 10_000, b"431", HeaderLineTooLong),
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200, b"431", TooManyHeaders),
-        (b"nonsense\r\n\r\n", b"400", InvalidMessage),
     ],
 )
 def test_what_is_no_request_is_refused_at_once(wire, status, exc_type):
@@ -191,6 +190,31 @@ def test_what_is_no_request_is_refused_at_once(wire, status, exc_type):
     assert end == SEND_EOF
     assert isinstance(protocol.handshake_exc, exc_type)
     assert protocol.events_received() == []
+
+
+@pytest.mark.parametrize(
+    ("wire", "cause"),
+    [
+        (b"nonsense\r\n\r\n", "invalid request line: 'nonsense'"),
+        (b"\x16\x03\x01\x02\x00", "a request begins with a method"),
+        (b"GET / HTTP/1.1\r\nno field\r\n\r\n", "invalid header line: 'no field'"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", "with a body of"),
+    ],
+)
+def test_what_is_no_http_gets_no_answer(wire, cause, caplog):
+    caplog.set_level(logging.DEBUG, "websockets.server")
+    protocol = ServerProtocol()
+
+    protocol.receive_data(wire)
+
+    assert protocol.data_to_send() == [SEND_EOF]
+    assert isinstance(protocol.handshake_exc, InvalidMessage)
+    assert str(protocol.handshake_exc) == "did not receive a valid HTTP request"
+    assert isinstance(protocol.handshake_exc.__cause__, ValueError)
+    assert cause in str(protocol.handshake_exc.__cause__)
+    assert protocol.events_received() == []
+    assert caplog.messages[1] == "! no valid HTTP request"
+    assert caplog.records[1].exc_info[1] is protocol.handshake_exc.__cause__
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HT"])
@@ -323,9 +347,39 @@ def test_requests_and_responses_are_logged_at_debug(caplog):
 
     protocol.send_response(protocol.accept(request))
 
-    assert caplog.messages[:2] == [
+    assert caplog.messages[:3] == [
+        "= connection is CONNECTING",
         "< GET /chat?room=1 HTTP/1.1",
         "< Host: example.com",
     ]
     assert "> HTTP/1.1 101 Switching Protocols" in caplog.messages
-    assert caplog.messages[-1] == "= connection is OPEN"
+    assert caplog.messages[-2:] == ["= connection is OPEN", "connection open"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "status", "kind"),
+    [
+        (b"Upgrade", "426 Upgrade Required", "invalid upgrade"),
+        (b"Sec-WebSocket-Key", "400 Bad Request", "invalid handshake"),
+    ],
+)
+def test_a_refusal_is_logged_with_its_reason(lost, status, kind, caplog):
+    caplog.set_level(logging.DEBUG, "websockets.server")
+    protocol, request = received(without(lost))
+
+    protocol.send_response(protocol.accept(request))
+    protocol.receive_eof()
+
+    told = [r for r in caplog.records if r.message == f"! {kind}"]
+    assert [r.exc_info[1] for r in told] == [protocol.handshake_exc]
+    infos = [r.message for r in caplog.records if r.levelno == logging.INFO]
+    assert infos == [f"connection rejected ({status})", "connection closed"]
+
+
+def test_an_answer_of_the_programs_is_logged_as_one(caplog):
+    caplog.set_level(logging.INFO, "websockets.server")
+    protocol, _ = received()
+
+    protocol.send_response(protocol.reject(404, "no\n"))
+
+    assert caplog.messages == ["HTTP response sent (404 Not Found)"]

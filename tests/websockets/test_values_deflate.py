@@ -112,10 +112,24 @@ def test_without_context_takeover_messages_are_alike():
     assert first.data == second.data == HELLO
 
 
-@pytest.mark.parametrize("bits", [(7, 15), (16, 15), (15, 8), (15, 16)])
-def test_windows_have_bits_that_zlib_can_make(bits):
+@pytest.mark.parametrize("bits", [(7, 15), (16, 15), (15, 7), (15, 16)])
+def test_windows_have_the_bits_that_the_rfc_allows(bits):
     with pytest.raises(ValueError):
         PerMessageDeflate(False, False, *bits)
+
+
+def test_what_a_window_of_8_bits_cannot_hold_is_not_referred_to():
+    """RFC 7692 section 7.1.2.1: 8 bits are 256 bytes, less than zlib itself makes."""
+    extension = PerMessageDeflate(False, False, 15, 8)
+    text = bytes(range(255)) + b"again" + bytes(range(255))
+
+    first, second = (extension.encode(Frame(Opcode.TEXT, text)) for _ in range(2))
+
+    window = zlib.decompressobj(-15)
+    assert window.decompress(first.data + b"\0\0\xff\xff") == text
+    # From here on, all that a reader with such a window knows.
+    window = zlib.decompressobj(-15, text[-256:])
+    assert window.decompress(second.data + b"\0\0\xff\xff") == text
 
 
 def test_further_settings_go_to_the_compressor():

@@ -65,7 +65,7 @@ class Connection(Link):
                     self._react()
                 if session.has_message or (streaming and len(session.inbox)):
                     return
-                if session.ended is not None:
+                if session.end_is_known():
                     raise session.exception()
                 self._reader = self._loop.create_future()
                 await self._reader
@@ -213,7 +213,7 @@ class Connection(Link):
             lost = not session.writable
         if lost:
             # The peer will not get it: better said than left to the next send().
-            raise session.exception()
+            await self._raise_closed(session)
 
     @contextlib.contextmanager
     def _in_line(self, session: Session) -> Iterator[None]:
@@ -228,7 +228,7 @@ class Connection(Link):
 
     async def _raise_closed(self, session: Session) -> None:
         """Raise ConnectionClosed, once it is known how the connection ends."""
-        while not session.is_over:
+        while not (session.tcp_lost or session.end_is_known()):
             await self._wait_for_state()
         raise session.exception()
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import connection
+from ..errors import LimitExceeded
 from ..session import (
     ABORT,
     CLOSE,
@@ -266,6 +267,13 @@ class Link(Messaging, connection.Connection):
         self._live.release(self._now())
         self._react()
 
+    def _shed(self, error: LimitExceeded) -> None:
+        """End the connection, and drop what its reader has not taken."""
+        session = self._live
+        session.intake.forget()
+        session.fail(error, self._now())
+        self._react()
+
     def _hang_up(self, ending: int) -> None:
         self._flush()
         wire = self._wire
@@ -282,7 +290,7 @@ class Link(Messaging, connection.Connection):
         for future, latency in session.take_pongs():
             if not future.done():
                 future.set_result(latency)
-        if session.is_over:
+        if session.tcp_lost or session.end_is_known():
             for future in session.heartbeat.take_waiters():
                 if not future.done():
                     future.set_exception(session.exception())

@@ -457,7 +457,7 @@ cdef class Receiving(Operation):
         if session.inbox.whole > 0:
             stop_waiting(owner)
             return self.take(session)
-        if session.ended is not None:
+        if session.end_is_known():
             self.finish()
             return self.over(session.exception())
         owner._unbroken = 0

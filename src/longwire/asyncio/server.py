@@ -52,6 +52,7 @@ from .listening import Listening, listen
 from .network import Tls, take_tls
 from .server_connection import ServerConnection
 from .usage import check_loop, check_thread
+from .watch import Watch
 
 __all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
 
@@ -108,6 +109,8 @@ class Server:
         self._tasks: dict[ServerConnection, asyncio.Task[None]] = {}
         self._open: set[ServerConnection] = set()
         self._admission = Admission(self._settings.limits)
+        most = self._settings.limits.server_memory
+        self._watch = Watch(self._open, most, self.logger)
         # Handlers whose author was told that they serve one message only.
         self._told: set[str] = set()
         self._closed: asyncio.Event = asyncio.Event()
@@ -231,8 +234,12 @@ class Server:
                 ws._interrupt(CLOSING)
         if close_connections:
             for ws in self.connections:
-                ws._start_close(code, reason)
+                self._close_one(ws, code, reason)
         return _WaitClosed(self)
+
+    def _close_one(self, ws: ServerConnection, code: int, reason: str) -> None:
+        """Begin to close an open connection."""
+        ws._start_close(code, reason)
 
     async def wait_closed(self) -> None:
         """Wait until the server is closed and all its handlers have returned.
@@ -301,7 +308,7 @@ class Server:
             for ws in some:
                 if ws._live.is_open:
                     if ws.on_drain is None:
-                        ws._start_close(code, reason)
+                        self._close_one(ws, code, reason)
                     else:
                         ws.on_drain(code, reason)
             if left:
@@ -336,6 +343,14 @@ class Server:
         """Take in a connection that the reactor has accepted."""
         try:
             ws = self._make_connection()
+        except BaseException:
+            os.close(fd)
+            raise
+        self._attach(ws, fd, peername)
+
+    def _attach(self, ws: ServerConnection, fd: int, peername: Any) -> None:
+        """Make the wire of an accepted connection, and begin."""
+        try:
             ws.wire = native.Wire(ws, asyncio.get_running_loop(), fd, peername)
         except BaseException:
             os.close(fd)
@@ -399,14 +414,17 @@ class Server:
 
     def _has_opened(self, ws: ServerConnection) -> None:
         self._open.add(ws)
+        self._watch.begin()
         if self.is_leaving:
             # Closed between the answer and now.
-            ws._start_close(1001, "")
+            self._close_one(ws, 1001, "")
 
     def _release(self, ws: ServerConnection, task: asyncio.Task[None]) -> None:
         """A connection's task has ended."""
         del self._tasks[ws]
         self._open.discard(ws)
+        if not self._open:
+            self._watch.end()
         if ws._crowded:
             self._admission.leave_crowded()
         else:
@@ -633,4 +651,5 @@ def _check_network(unix: bool, given: Mapping[str, Any]) -> None:
     known -= {"self", "protocol_factory", "kwargs", "handler"}
     if unix:
         known -= {"host", "port"}
-    check_keywords("unix_serve" if unix else "serve", given, known)
+    names = given.keys() - {"make_server"}
+    check_keywords("unix_serve" if unix else "serve", names, known)

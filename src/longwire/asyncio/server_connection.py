@@ -77,7 +77,6 @@ class ServerConnection(Connection):
     _address = ""
     _opening: asyncio.Timeout | None = None
     _interrupted = ""
-    _left_early = False
     # What decides on the opening handshake; longwire.websockets has it ask methods.
     _acceptor: Callable[..., Acceptor] = Acceptor
 
@@ -175,10 +174,11 @@ class ServerConnection(Connection):
         anything: if that is the end, it is woken, and all have to be done soon.
         """
         self._wake_for_the_end()
-        answering = self._opening is not None and self.request is not None
-        if answering and not self._left_early:
+        if self.request is not None and not self._left_early:
             self._left_early = True
-            asyncio.get_running_loop().call_later(_LEFT_GRACE, self._interrupt, LEFT)
+            if self._opening is not None:
+                loop = asyncio.get_running_loop()
+                loop.call_later(_LEFT_GRACE, self._interrupt, LEFT)
 
     # --- opening -----------------------------------------------------------------
 

@@ -6,11 +6,12 @@ the agreement says that they are not kept. Knows nothing of frames.
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from typing import Any
 
 from ..errors import PayloadTooBig, ProtocolError
-from ..messages import Deflate
+from ..messages import Deflate, Frame
 from .backends import ERRORS, Maker, makers
 
 # Section 7.2.1: an empty block without compression, which is not sent.
@@ -354,6 +355,51 @@ class Stream:
         """Let go of the context: nothing more is to be compressed."""
         self.open = False
         self._deflater = None
+
+
+class Deflating:
+    """permessage-deflate frame by frame, for where it is not the first extension."""
+
+    name = "permessage-deflate"
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        # Whether the message under way, in each direction, is compressed.
+        self._sending = False
+        self._receiving = False
+
+    def encode(self, frame: Frame) -> Frame:
+        """Return the frame with its payload compressed; control frames as they are."""
+        if frame.opcode >= 8:
+            return frame
+        codec = self._codec
+        if frame.opcode:
+            self._sending = not frame.fin or codec.should_compress(len(frame.data))
+        if not self._sending:
+            return frame
+        data = codec.compress(bytes(frame.data), frame.fin)
+        return dataclasses.replace(frame, data=data, rsv1=frame.opcode != 0)
+
+    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
+        """Return the frame with its payload decompressed; control frames as they are.
+
+        Raises PayloadTooBig as soon as it has more than ``max_size`` bytes, and
+        ProtocolError when the data is corrupt.
+        """
+        if frame.opcode >= 8:
+            return frame
+        if frame.opcode:
+            self._receiving = frame.rsv1
+        elif frame.rsv1:
+            raise ProtocolError("reserved bits must be 0 in a continuation frame")
+        if not self._receiving:
+            return frame
+        try:
+            limit = -1 if max_size is None else max_size
+            data = self._codec.decompress(bytes(frame.data), frame.fin, limit)
+        except PayloadTooBig:
+            raise PayloadTooBig(None, max_size) from None
+        return dataclasses.replace(frame, data=data, rsv1=False)
 
 
 def _take(kind: tuple[Any, ...]) -> Any:

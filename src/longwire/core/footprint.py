@@ -7,7 +7,7 @@ as its widest one needs: one emoji makes 1 MiB of ASCII 4 MiB.
 
 from __future__ import annotations
 
-import sys
+from sys import getsizeof
 
 # What CPython 3.11 adds to the characters or bytes of an object, at most.
 _OVERHEAD = 76
@@ -16,7 +16,7 @@ _OVERHEAD = 76
 def memory_of(payload: str | bytes) -> int:
     """Return the bytes of memory that ``payload`` takes, the object's own included."""
     try:
-        return sys.getsizeof(payload)
+        return getsizeof(payload)
     except TypeError:
         # PyPy does not tell: a text there is UTF-8, at most 4 bytes a character.
         width = 4 if isinstance(payload, str) and not payload.isascii() else 1

@@ -17,6 +17,7 @@ from longwire.core.masking cimport (
 cdef class FrameReader:
     cdef readonly bint client
     cdef readonly int allowed_rsv
+    cdef readonly int control_rsv
     cdef readonly int opcode
     cdef readonly bint fin
     cdef readonly int rsv

@@ -30,10 +30,11 @@ class FrameReader:
     is there.
     """
 
-    def __init__(self, client: bool, allowed_rsv: int) -> None:
-        """``client``: the side we are. ``allowed_rsv``: bits an extension uses."""
+    def __init__(self, client: bool, allowed_rsv: int, control_rsv: int = 0) -> None:
+        """``client``: the side we are; the others: bits that extensions may use."""
         self.client = client
         self.allowed_rsv = allowed_rsv
+        self.control_rsv = control_rsv
         self.opcode = 0
         self.fin = True
         self.rsv = 0
@@ -142,7 +143,7 @@ class FrameReader:
     def _check_first_bytes(
         self, opcode: int, rsv: int, first: int, second: int
     ) -> None:
-        if rsv and (rsv & ~self.allowed_rsv or opcode >= 8):
+        if rsv and rsv & ~(self.allowed_rsv if opcode < 8 else self.control_rsv):
             raise ProtocolError(f"reserved bits must be 0; got {rsv:03b}")
         if opcode > 2 and (opcode < 8 or opcode > 10):
             raise ProtocolError(f"reserved opcode 0x{opcode:x}")

@@ -33,6 +33,7 @@ cdef class Inbox:
         at=Py_ssize_t, end=Py_ssize_t,
     )
     cdef _remove(self, Py_ssize_t pieces, Py_ssize_t size, bint whole)
+    cpdef Py_ssize_t clear(self) except -1
     cpdef bint is_full(self)
     cpdef bint is_heavy(self)
     cpdef bint is_roomy(self)

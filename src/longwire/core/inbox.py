@@ -117,6 +117,13 @@ class Inbox:
             except MemoryError:
                 pass  # CPython copies what it deletes; the next piece tries again
 
+    def clear(self) -> int:
+        """Forget everything; return how many whole messages that were."""
+        whole = self.whole
+        self._oldest = self._rest = None
+        self._first = self.count = self.size = self.whole = 0
+        return whole
+
     def is_full(self) -> bool:
         """Whether no more should be added."""
         if self.high >= 0 and self.count >= self.high:

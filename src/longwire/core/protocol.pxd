@@ -68,10 +68,11 @@ cdef class Protocol:
     cdef tuple _skip_event(self)
     cdef _count_piece(self, bint fin)
     @cython.locals(
-        reader=FrameReader, assembler=Assembler, whole=bint, rsv=int, payload=bytes,
-        event=tuple,
+        reader=FrameReader, assembler=Assembler, whole=bint, payload=bytes, event=tuple
     )
     cdef tuple _read_extended(self)
+    @cython.locals(rsv=int, compressible=bint)
+    cdef bytes _decode(self, bytes payload)
     @cython.locals(payload=bytes, close=tuple)
     cdef tuple _read_control(self)
     cdef _end_input(self)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import InvalidState, ProtocolError, UsageError
-from ..messages import Frame, Opcode
+from ..messages import Deflate, Frame, Opcode
 from . import states
 from .assembler import Assembler
-from .deflate import Codec
+from .deflate import Codec, Deflating
 from .frames import FrameReader, parse_close, serialize_close
 from .masking import build_frame, build_header
 
@@ -54,10 +54,13 @@ class Protocol:
         extensions: Sequence[Any] = (),
         random_bytes: Callable[[int], bytes],
     ) -> None:
-        """``client``: the side we are; ``extensions``: other than the codec's."""
+        """``client``: the side we are; ``extensions``: what follows the codec."""
         self.client = client
         self.codec = codec
-        self.extensions = tuple(extensions)
+        self.extensions = tuple(
+            Deflating(Codec(each, client)) if type(each) is Deflate else each
+            for each in extensions
+        )
         self.state = states.public(states.OPEN)
         self.mid_message = False
         self.output_size = 0
@@ -69,7 +72,9 @@ class Protocol:
         self.bytes_sent = 0
         self.messages_received = 0
         self.messages_sent = 0
-        self._reader = FrameReader(client, _allowed_rsv(codec, self.extensions))
+        self._reader = FrameReader(
+            client, _allowed_rsv(codec, self.extensions), 7 if extensions else 0
+        )
         self._assembler = Assembler(max_message, max_fragment, max_fragments, codec)
         self._begun = False
         # The payload of an incomplete frame that extensions have to see whole.
@@ -220,24 +225,31 @@ class Protocol:
         self._wire += reader.take()
         if not whole:
             return None
-        rsv = reader.rsv
-        frame = Frame(
-            Opcode(reader.opcode), bytes(self._wire), reader.fin,
-            bool(rsv & 4), bool(rsv & 2), bool(rsv & 1),
-        )  # fmt: skip
+        payload = self._decode(bytes(self._wire))
         self._wire = bytearray()
-        for extension in reversed(self.extensions):
-            frame = extension.decode(frame, max_size=assembler.budget())
-        if frame.rsv2 or frame.rsv3 or (frame.rsv1 and self.codec is None):
-            raise ProtocolError("reserved bits are set that no extension knows")
-        payload = bytes(frame.data)
         if not assembler.compressed:
             assembler.check_size(len(payload))
         event = assembler.finish_with(payload, reader.fin)
         return None if event is None else self._end_frame(event)
 
+    def _decode(self, payload: bytes) -> bytes:
+        """Return what the extensions make of the frame with this payload."""
+        rsv = self._reader.rsv
+        frame = Frame(
+            Opcode(self._reader.opcode), payload, self._reader.fin,
+            bool(rsv & 4), bool(rsv & 2), bool(rsv & 1),
+        )  # fmt: skip
+        for extension in reversed(self.extensions):
+            frame = extension.decode(frame, max_size=self._assembler.budget())
+        compressible = self.codec is not None and self._reader.opcode < 8
+        if frame.rsv2 or frame.rsv3 or (frame.rsv1 and not compressible):
+            raise ProtocolError("reserved bits are set that no extension knows")
+        return bytes(frame.data)
+
     def _read_control(self) -> Event:
         payload = self._reader.take()
+        if self.extensions:
+            payload = self._decode(payload)
         if self._reader.opcode != _CLOSE:
             return (self._reader.opcode, payload, True)
         close = parse_close(payload)
@@ -364,7 +376,10 @@ class Protocol:
         data: bytes = _to_bytes(payload)
         if len(data) > 125:
             raise UsageError(f"control frame of {len(data)} bytes; 125 are allowed")
-        self._put_frame(opcode | _FIN, data)
+        if self.extensions:
+            self._put_extended(opcode | _FIN, data)
+        else:
+            self._put_frame(opcode | _FIN, data)
 
     def _put_frame(self, first: int, payload: str | bytes) -> None:
         if self.client:

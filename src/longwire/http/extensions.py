@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from ..errors import NegotiationError
 from ..escaping import excerpt
+from ..messages import Deflate
 from .extension_base import (
     Agreed,
     ClientExtensionFactory,
@@ -37,10 +38,27 @@ __all__ = [
     "ExtensionParameter",
     "ServerExtensionFactory",
     "ServerPerMessageDeflateFactory",
+    "check_factories",
     "confirm",
     "grant",
     "offer",
+    "split",
 ]
+
+
+def check_factories(factories: Iterable[object], kind: type) -> None:
+    """Raise TypeError for what is no factory of this ``kind``, a base class.
+
+    Anything that has its name and methods is one.
+    """
+    names = ["name", *sorted(kind.__abstractmethods__)]  # type: ignore[attr-defined]
+    for factory in factories:
+        missing = [name for name in names if not hasattr(factory, name)]
+        if missing:
+            raise TypeError(
+                f"extensions has a {type(factory).__name__} without "
+                f"{', '.join(missing)}; {kind.__name__} expected"
+            )
 
 
 def offer(factories: Iterable[ClientExtensionFactory]) -> str | None:
@@ -48,9 +66,31 @@ def offer(factories: Iterable[ClientExtensionFactory]) -> str | None:
     offers = [
         (factory.name, params)
         for factory in factories
-        for params in factory.get_offers()
+        for params in _offers_of(factory)
     ]
     return build_extension(offers) if offers else None
+
+
+def split(agreed: Sequence[Agreed]) -> tuple[Deflate | None, tuple[Agreed, ...]]:
+    """Return permessage-deflate if frames go through it first, and what follows.
+
+    The order is that of the field, for both sides (RFC 6455 section 9.1).
+    """
+    if agreed and isinstance(agreed[0], Deflate):
+        return agreed[0], tuple(agreed[1:])
+    return None, tuple(agreed)
+
+
+def _offers_of(
+    factory: ClientExtensionFactory,
+) -> Sequence[Sequence[ExtensionParameter]]:
+    if hasattr(factory, "get_offers"):
+        return factory.get_offers()
+    return [factory.get_request_params()]
+
+
+def _is_in(name: str, agreed: Iterable[Agreed]) -> bool:
+    return any(name == getattr(extension, "name", None) for extension in agreed)
 
 
 def _parse(header_values: Iterable[str]) -> list[ExtensionHeader]:
@@ -70,7 +110,7 @@ def grant(
     answers: list[tuple[str, list[ExtensionParameter]]] = []
     agreed: list[Agreed] = []
     for name, params in _parse(header_values):
-        if any(name == extension.name for extension in agreed):
+        if _is_in(name, agreed):
             continue
         for factory in factories:
             if factory.name != name:
@@ -96,7 +136,7 @@ def confirm(
     """
     agreed: list[Agreed] = []
     for name, params in _parse(header_values):
-        if any(name == extension.name for extension in agreed):
+        if _is_in(name, agreed):
             raise NegotiationError(f"duplicate extension: {excerpt(name)}")
         candidates = [factory for factory in factories if factory.name == name]
         if not candidates:

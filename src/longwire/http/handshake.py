@@ -100,7 +100,7 @@ def _single(headers: Headers, name: str) -> str:
     if not values:
         raise InvalidHeader(name)
     if len(values) > 1:
-        raise InvalidHeader(name, "more than one value")
+        raise InvalidHeader(name, "multiple values")
     return values[0]
 
 
@@ -186,7 +186,7 @@ def check_origin(
         return
     values = request.headers.get_all("Origin")
     if len(values) > 1:
-        raise InvalidHeader("Origin", "more than one value")
+        raise InvalidHeader("Origin", "multiple values")
     origin = values[0] if values else None
     if origin is not None:
         _check_ascii(origin)

@@ -161,7 +161,8 @@ class Response:
         if not isinstance(self.headers, Headers):
             kind = type(self.headers).__name__
             raise TypeError(f"headers must be Headers, not {kind}")
-        if not isinstance(self.body, bytes):
+        # None is what a 101 has of the sans-I/O servers of former editions.
+        if not isinstance(self.body, bytes | None):
             raise TypeError(f"body must be bytes, not {type(self.body).__name__}")
 
     @property
@@ -175,7 +176,7 @@ class Response:
         self.check()
         line = f"HTTP/1.1 {self.status_code:03d} {self.reason_phrase}\r\n"
         head = line.encode(errors="surrogateescape") + self.headers.serialize()
-        return head + self.body
+        return head + (self.body or b"")
 
 
 def _warn(text: str) -> None:

@@ -127,7 +127,7 @@ def _compressor(settings: Mapping[str, Any] | None) -> dict[str, int]:
 
 
 def _check_alone(accepted_extensions: Sequence[Agreed]) -> None:
-    if any(extension.name == NAME for extension in accepted_extensions):
+    if any(getattr(each, "name", None) == NAME for each in accepted_extensions):
         raise NegotiationError(f"received duplicate {NAME}")
 
 

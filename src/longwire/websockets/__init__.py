@@ -119,6 +119,7 @@ if TYPE_CHECKING:
     )
     from .typing import (
         Data,
+        ExtensionHeader,
         ExtensionName,
         ExtensionParameter,
         LoggerLike,
@@ -159,7 +160,8 @@ _HOMES = {
     "protocol": "Protocol Side State",
     "server": "ServerProtocol",
     "typing": (
-        "Data ExtensionName ExtensionParameter LoggerLike Origin StatusLike Subprotocol"
+        "Data ExtensionHeader ExtensionName ExtensionParameter LoggerLike Origin "
+        "StatusLike Subprotocol"
     ),
     "uri": "WebSocketURI parse_uri",
 }
@@ -172,7 +174,7 @@ _MODULES = frozenset(
         "datastructures",
         *("exceptions", "extensions", "frames", "framing", "handshake", "headers"),
         *("http", "http11", "imports", "legacy", "protocol", "proxy", "server"),
-        *("streams", "typing", "uri", "utils", "version"),
+        *("streams", "sync", "trio", "typing", "uri", "utils", "version"),
     }
 )
 
@@ -190,6 +192,7 @@ __all__ = [
     "ConnectionClosedOK",
     "Data",
     "DuplicateParameter",
+    "ExtensionHeader",
     "ExtensionName",
     "ExtensionParameter",
     "Frame",

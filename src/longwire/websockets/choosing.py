@@ -24,6 +24,7 @@ from .exceptions import InvalidStatusCode
 from .legacy import client as old_client
 from .legacy import server as old_server
 from .legacy.adapting import takes_path
+from .legacy.protocol import WebSocketCommonProtocol
 from .legacy.protocol import broadcast as _broadcast
 
 __all__ = ["broadcast", "connect", "serve", "unix_connect", "unix_serve"]
@@ -151,7 +152,7 @@ def unix_connect(
 
 
 def broadcast(
-    connections: Iterable[Connection],
+    connections: Iterable[Connection | WebSocketCommonProtocol],
     message: Data | bytearray | memoryview,
     raise_exceptions: bool = False,
     *,

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import WebSocketException, __version__
+from .aliases import give_aliases
 from .asyncio.client import connect
 
 __all__ = ["main"]
@@ -93,3 +94,6 @@ async def _talk(uri: str, insecure: bool) -> bool:
         return await converse(uri, opening, stdin_lines(), TerminalOutput(), wait=WAIT)
     with patch_stdout(raw=True):
         return await converse(uri, opening, prompt_lines(), TerminalOutput())
+
+
+give_aliases(globals())

@@ -5,31 +5,67 @@ The names of the former asyncio client are taken from ``legacy.client`` at first
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import os
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, cast
 
-from ..errors import InvalidHandshake
+from ..errors import InvalidHandshake, InvalidMessage
 from ..http import handshake
 from ..http.extension_base import ClientExtensionFactory
 from ..http.extensions import confirm, offer
 from ..http.headers import validate_subprotocols
-from ..http.heads import Request, Response, ResponseReader
-from ..http.uri import WebSocketURI
-from ..retrying import backoff, process_exception
+from ..http.heads import Request, Response
+from ..retrying import process_exception
+from .aliases import give_aliases
 from .connection import FormerRules, warn_renamed
+from .datastructures import Headers
+from .extensions.base import Extension
 from .http11 import MAX_BODY_SIZE, MAX_LINE_LENGTH, MAX_NUM_HEADERS
-from .imports import lazy_import
-from .negotiating import as_extensions, ended_early, log_head
+from .negotiating import OneDotOne, as_extensions, invalid_message, log_head
 from .protocol import CONNECTING, MaxSize, Protocol, Side, State
 from .typing import LoggerLike, Origin, Subprotocol
+from .uri import WebSocketURI
 from .utils import generate_key
 
-if TYPE_CHECKING:  # given by lazy_import below
+if TYPE_CHECKING:  # given by give_aliases below
     from .legacy.client import WebSocketClientProtocol as WebSocketClientProtocol
     from .legacy.client import connect as connect
     from .legacy.client import unix_connect as unix_connect
 
-__all__ = ["ClientProtocol", "backoff", "process_exception"]
+__all__ = [
+    "ClientProtocol",
+    "WebSocketClientProtocol",
+    "backoff",
+    "connect",
+    "process_exception",
+    "unix_connect",
+]
+
+
+# The documented environment variables.
+BACKOFF_INITIAL_DELAY = float(os.environ.get("WEBSOCKETS_BACKOFF_INITIAL_DELAY", "5"))
+BACKOFF_MIN_DELAY = float(os.environ.get("WEBSOCKETS_BACKOFF_MIN_DELAY", "3.1"))
+BACKOFF_MAX_DELAY = float(os.environ.get("WEBSOCKETS_BACKOFF_MAX_DELAY", "90.0"))
+BACKOFF_FACTOR = float(os.environ.get("WEBSOCKETS_BACKOFF_FACTOR", "1.618"))
+
+
+def backoff(
+    initial_delay: float = BACKOFF_INITIAL_DELAY,
+    min_delay: float = BACKOFF_MIN_DELAY,
+    max_delay: float = BACKOFF_MAX_DELAY,
+    factor: float = BACKOFF_FACTOR,
+) -> Iterator[float]:
+    """Yield the seconds to wait before each new attempt to connect, for ever.
+
+    The first is anything up to ``initial_delay``. Then comes ``min_delay``, growing
+    by ``factor`` up to ``max_delay``.
+    """
+    yield random.random() * initial_delay
+    delay = min_delay
+    while True:
+        yield min(delay, max_delay)
+        delay = min(delay * factor, max_delay)
 
 
 class ClientProtocol(Protocol):
@@ -61,7 +97,7 @@ class ClientProtocol(Protocol):
         self.available_extensions = extensions
         self.available_subprotocols = subprotocols
         self.key = generate_key()
-        self._head = ResponseReader(
+        self._head = OneDotOne(
             MAX_LINE_LENGTH,
             MAX_NUM_HEADERS,
             MAX_LINE_LENGTH * MAX_NUM_HEADERS,
@@ -73,13 +109,15 @@ class ClientProtocol(Protocol):
 
         It has no User-Agent; you may add one, or anything else.
         """
-        return handshake.build_request(
+        request = handshake.build_request(
             self.uri,
             key=self.key,
             origin=self.origin,
             subprotocols=self.available_subprotocols,
             extensions_header=offer(self.available_extensions or ()),
         )
+        request.headers = Headers.made(request.headers)
+        return request
 
     def send_request(self, request: Request) -> None:
         """Send the request."""
@@ -87,52 +125,66 @@ class ClientProtocol(Protocol):
             log_head(self.logger, ">", request)
         self._writes.append(request.serialize())
 
+    def process_response(self, response: Response) -> None:
+        """Take what the response agrees on; raise InvalidHandshake if we cannot."""
+        headers = cast(Headers, response.headers)
+        handshake.check_response(response, self.key)
+        self.extensions = self.process_extensions(headers)
+        self.subprotocol = self.process_subprotocol(headers)
+
+    def process_extensions(self, headers: Headers) -> list[Extension]:
+        """Return the extensions that a response agrees on, in its order.
+
+        Raises InvalidHandshake for what was not offered.
+        """
+        agreed = confirm(
+            headers.get_all("Sec-WebSocket-Extensions"),
+            list(self.available_extensions or ()),
+        )
+        return as_extensions(agreed, client=True)
+
+    def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
+        """Return the subprotocol of a response; None if it has none.
+
+        Raises InvalidHandshake for one that was not offered.
+        """
+        chosen = handshake.confirm_subprotocol(headers, self.available_subprotocols)
+        return None if chosen is None else Subprotocol(chosen)
+
     def _receive_head(self, data: bytes) -> None:
+        self._read_head(lambda: self._head.feed(data), ended=False)
+
+    def _receive_eof_in_head(self) -> None:
+        self._read_head(self._head.feed_eof, ended=True)
+
+    def _read_head(self, read: Callable[[], Response | None], ended: bool) -> None:
         try:
-            response = self._head.feed(data)
+            response = read()
+        except InvalidMessage as exc:
+            self._give_up(invalid_message(exc, "response", ended))
         except InvalidHandshake as exc:
             self._give_up(exc)
         else:
-            self._receive_response(response)
+            if response is not None:
+                self._receive_response(response)
 
-    def _receive_eof_in_head(self) -> None:
-        try:
-            response = self._head.feed_eof()
-        except InvalidHandshake as exc:
-            self._give_up(ended_early(exc))
-        else:
-            self._receive_response(response)
-
-    def _receive_response(self, response: Response | None) -> None:
-        if response is None:
-            return
+    def _receive_response(self, response: Response) -> None:
+        response.headers = Headers.received(response.headers)
         if self.debug:
             log_head(self.logger, "<", response)
         self._events.append(response)
         try:
-            self._check(response)
+            self.process_response(response)
         except InvalidHandshake as exc:
             response._exception = exc
             self._give_up(exc)
         else:
             self._open(self._head.rest)
 
-    def _check(self, response: Response) -> None:
-        """Take what the response agrees on; raise InvalidHandshake if we cannot."""
-        headers = response.headers
-        handshake.check_response(response, self.key)
-        agreed = confirm(
-            headers.get_all("Sec-WebSocket-Extensions"),
-            list(self.available_extensions or ()),
-        )
-        chosen = handshake.confirm_subprotocol(headers, self.available_subprotocols)
-        self.extensions = as_extensions(agreed, client=True)
-        self.subprotocol = None if chosen is None else Subprotocol(chosen)
-
     def _give_up(self, exc: Exception) -> None:
         self.handshake_exc = exc
         self._deaf = True
-        self._send_eof()
+        self._end_sending()
 
 
 class ClientConnection(FormerRules, ClientProtocol):
@@ -172,4 +224,4 @@ class ClientConnection(FormerRules, ClientProtocol):
 
 
 _FORMER = ("WebSocketClientProtocol", "connect", "unix_connect")
-lazy_import(globals(), aliases=dict.fromkeys(_FORMER, ".legacy.client"))
+give_aliases(globals(), **dict.fromkeys(_FORMER, "legacy.client"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 
+from .aliases import give_aliases
 from .protocol import OPEN, SEND_EOF, MaxSize, Protocol, Side, State
-from .typing import LoggerLike
+from .typing import BytesLike, LoggerLike
 
 __all__ = ["SEND_EOF", "Connection", "Side", "State"]
 
@@ -21,6 +22,26 @@ class FormerRules(Protocol):
         """
         self._check_no_message()
         super().send_close(code, reason)
+
+    def send_ping(self, data: BytesLike) -> None:
+        """Send a Ping frame of at most 125 bytes, in state OPEN."""
+        self._check_open()
+        super().send_ping(data)
+
+    def send_pong(self, data: BytesLike) -> None:
+        """Send a Pong frame of at most 125 bytes, in state OPEN."""
+        self._check_open()
+        super().send_pong(data)
+
+    def _check_open(self) -> None:
+        if self.state is not OPEN:
+            raise self._not_now()
+
+    def receive_eof(self) -> None:
+        """Take the end of the data from the network; raise EOFError the second time."""
+        if self._eof_received:
+            raise EOFError("stream ended")
+        super().receive_eof()
 
 
 class Connection(FormerRules):
@@ -41,3 +62,6 @@ def warn_renamed(old: str, new: str) -> None:
     """Warn whoever makes an ``old`` that it is called ``new`` today."""
     text = f"{old} was renamed to {new}"
     warnings.warn(text, DeprecationWarning, stacklevel=3)
+
+
+give_aliases(globals())

@@ -45,8 +45,9 @@ from ..errors import (
     WebSocketException,
 )
 from ..escaping import excerpt
-from ..http.headers import Headers, HeadersLike
 from ..http.heads import Response
+from .aliases import give_aliases
+from .datastructures import Headers, HeadersLike, OldHeaders
 from .typing import StatusLike
 
 __all__ = [
@@ -123,7 +124,7 @@ class AbortHandshake(InvalidHandshake):
     ) -> None:
         super().__init__(status, headers, body)
         self.status = http.HTTPStatus(status)
-        self.headers = Headers(headers)
+        self.headers: Headers = OldHeaders(headers)
         self.body = body
 
     def __str__(self) -> str:
@@ -147,3 +148,6 @@ def _phrase(status_code: int) -> str:
         return http.HTTPStatus(status_code).phrase
     except ValueError:
         return ""
+
+
+give_aliases(globals())

@@ -69,14 +69,14 @@ class _Direction:
 
 def log_heads(connection: Any, opened: Opened) -> None:
     """Log the opening handshake."""
-    arrows = "><" if connection.is_client else "<>"
+    arrows = "><" if connection._client else "<>"
     log_head(connection.logger, arrows[0], opened.request)
     log_head(connection.logger, arrows[1], opened.response)
 
 
 def log_frames(connection: Any, opened: Opened) -> tuple[Any, Any]:
     """Return what is to be fed with the bytes received, and with those sent."""
-    client = connection.is_client
+    client = connection._client
     agreed = [] if opened.deflate is None else [opened.deflate]
     if opened.extensions:
         agreed = []  # others have a state of their own, not to be used twice

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
+import secrets
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,21 +23,41 @@ from ..core.frames import (
 )
 from ..errors import PayloadTooBig, ProtocolError
 from ..messages import CLOSE_CODE_NAMES, CloseCode, Opcode
+from .aliases import give_aliases
 from .typing import BytesLike
 
 if TYPE_CHECKING:
     from .extensions.base import Extension
+    from .legacy.framing import prepare_ctrl, prepare_data
 
-__all__ = ["Close", "CloseCode", "Frame", "Opcode"]
+__all__ = [
+    "CTRL_OPCODES",
+    "DATA_OPCODES",
+    "OP_BINARY",
+    "OP_CLOSE",
+    "OP_CONT",
+    "OP_PING",
+    "OP_PONG",
+    "OP_TEXT",
+    "Close",
+    "CloseCode",
+    "Frame",
+    "Opcode",
+    "parse_close",
+    "prepare_ctrl",
+    "prepare_data",
+    "serialize_close",
+]
 
 CONT, TEXT, BINARY = Opcode.CONT, Opcode.TEXT, Opcode.BINARY
 CLOSE, PING, PONG = Opcode.CLOSE, Opcode.PING, Opcode.PONG
-DATA_OPCODES = (CONT, TEXT, BINARY)
-CTRL_OPCODES = (CLOSE, PING, PONG)
+OP_CONT, OP_TEXT, OP_BINARY = DATA_OPCODES = (CONT, TEXT, BINARY)
+OP_CLOSE, OP_PING, OP_PONG = CTRL_OPCODES = (CLOSE, PING, PONG)
 
 CLOSE_CODE_EXPLANATIONS = {
     CloseCode(code): name for code, name in CLOSE_CODE_NAMES.items()
 }
+CLOSE_CODES = CLOSE_CODE_EXPLANATIONS
 EXTERNAL_CLOSE_CODES = {code for code in CloseCode if is_sendable_code(int(code))}
 OK_CLOSE_CODES = {
     CloseCode.NORMAL_CLOSURE,
@@ -109,18 +131,32 @@ class Frame(messages.Frame):
         data = bytes(self.data)
         if self.opcode is CLOSE and data:
             try:
-                return str(Close.parse(data)), True
+                return self._cut(str(Close.parse(data))), True
             except ProtocolError:
-                return _shorten(data.hex(" "), self.MAX_LOG_SIZE), False
+                return self._show_bytes(data), False
         text = _read_text(data, self.opcode, self.fin)
-        if text is not None:
-            return _shorten(repr(text), self.MAX_LOG_SIZE), True
+        if text is None:
+            return self._show_bytes(data), False
+        return self._cut(repr(text)), True
+
+    def _show_bytes(self, data: bytes) -> str:
         # Three characters for each byte, and no more bytes than can be shown.
-        most = self.MAX_LOG_SIZE // 3
-        if len(data) > most:
-            half = max(most // 2, 1)
-            return f"{data[:half].hex(' ')} ... {data[-half:].hex(' ')}", False
-        return data.hex(" "), False
+        begin, end = (size // 3 for size in self._shown_of_long())
+        if len(data) <= begin + end + 1:
+            return data.hex(" ")
+        return f"{data[:begin].hex(' ')} ... {data[-end:].hex(' ')}"
+
+    def _cut(self, text: str) -> str:
+        """Return ``text`` without its middle if it is too long."""
+        if len(text) <= self.MAX_LOG_SIZE:
+            return text
+        begin, end = self._shown_of_long()
+        return f"{text[:begin]}...{text[-end:]}"
+
+    def _shown_of_long(self) -> tuple[int, int]:
+        """Return how many characters are shown of the beginning and of the end."""
+        both = max(self.MAX_LOG_SIZE - 3, 9)
+        return both - both // 3, both // 3
 
     def check(self) -> None:
         """Raise ProtocolError for reserved bits and for impossible control frames."""
@@ -150,7 +186,7 @@ class Frame(messages.Frame):
             bytes(frame.data),
             frame.fin,
             frame.rsv1 << 2 | frame.rsv2 << 1 | frame.rsv3,
-            os.urandom(4) if mask else None,
+            secrets.token_bytes(4) if mask else None,
         )
 
     @classmethod
@@ -222,26 +258,25 @@ class Frame(messages.Frame):
 _FIELDS = dataclasses.fields(messages.Frame)
 
 
-def _shorten(text: str, most: int) -> str:
-    """Return ``text`` without its middle if it has more than ``most`` characters."""
-    if len(text) <= most:
-        return text
-    begin = 2 * most // 3
-    return f"{text[:begin]}...{text[begin + 3 - most :]}"
-
-
 def _read_text(data: bytes, opcode: Opcode, fin: bool) -> str | None:
     """Return the payload as text if it is most likely one."""
-    if opcode not in (CONT, TEXT):
-        text = data.decode("latin-1")
-        return text if text.isascii() and text.isprintable() else None
+    if opcode not in DATA_OPCODES:
+        return data.decode() if _PRINTABLE.fullmatch(data) else None
     # A fragment may begin and end inside a character.
+    begin = 0
     if opcode is CONT:
         begin = next((i for i, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), 0)
-        data = data[begin:]
-    for cut in range(1 if fin else 4):
-        try:
-            return data[: len(data) - cut].decode()
-        except UnicodeDecodeError:
-            continue
-    return None
+    try:
+        data[begin:].decode()
+    except UnicodeDecodeError as exc:
+        if fin or exc.reason != "unexpected end of data":
+            return None
+    text = data.decode(errors="replace")
+    return None if _CONTROL.search(text) else text
+
+
+_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\xa0\xad]")
+_PRINTABLE = re.compile(rb"[\t-\r -~]*")
+
+
+give_aliases(globals())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..errors import InvalidHandshake
-from ..http.headers import Headers
+from .datastructures import Headers
 from .legacy import handshake as later
 
 __all__ = [
@@ -64,7 +64,10 @@ def _headers(get_header: GetHeader, *names: str) -> Headers:
     get = get_header if callable(get_header) else get_header.get
     headers = Headers()
     for name in names:
-        value = get(name)
+        try:
+            value = get(name)
+        except KeyError:  # of a mapping's __getitem__
+            continue
         if value:
             headers[name] = value
     return headers

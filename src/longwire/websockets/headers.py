@@ -17,6 +17,7 @@ from ..http.headers import (
     parse_upgrade,
     validate_subprotocols,
 )
+from .aliases import give_aliases
 
 __all__ = [
     "ExtensionHeader",
@@ -33,3 +34,9 @@ __all__ = [
     "parse_upgrade",
     "validate_subprotocols",
 ]
+
+# What editions 9.1 and later call some of them themselves.
+build_extension_list, build_subprotocol_list = build_extension, build_subprotocol
+parse_extension_list, parse_subprotocol_list = parse_extension, parse_subprotocol
+
+give_aliases(globals())

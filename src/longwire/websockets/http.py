@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from ..errors import LimitExceeded
-from ..http.headers import Headers
 from ..settings import PRODUCT
+from .aliases import give_aliases
+from .datastructures import Headers, MultipleValuesError
 from .legacy import http as later
 
-__all__ = ["USER_AGENT", "read_request", "read_response"]
+__all__ = [
+    "USER_AGENT",
+    "Headers",
+    "MultipleValuesError",
+    "read_request",
+    "read_response",
+]
 
 USER_AGENT = PRODUCT
 
@@ -41,3 +48,6 @@ async def read_response(stream: later.Lines) -> tuple[int, Headers]:
     except LimitExceeded as exc:
         raise ValueError(str(exc)) from exc
     return status, headers
+
+
+give_aliases(globals())

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["lazy_import"]
+__all__ = ["lazy_import", "lazy_modules"]
 
 
 def import_name(name: str, source: str, namespace: Mapping[str, Any]) -> Any:
@@ -54,3 +54,18 @@ def lazy_import(
 
     namespace["__getattr__"] = __getattr__
     namespace["__dir__"] = __dir__
+
+
+def lazy_modules(namespace: dict[str, Any], *names: str) -> None:
+    """Make a package give its modules ``names`` without an import line for them.
+
+    ``namespace`` is the package's ``globals()``.
+    """
+    package = namespace["__name__"]
+
+    def __getattr__(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return importlib.import_module(f".{name}", package)
+
+    namespace["__getattr__"] = __getattr__

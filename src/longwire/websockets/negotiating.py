@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import InvalidHandshake, InvalidMessage
+from ..errors import InvalidMessage
 from ..escaping import excerpt
 from ..http.extension_base import Agreed
-from ..http.heads import Request, Response
+from ..http.heads import Request, Response, ResponseReader
 from ..messages import Deflate
 from .extensions.base import Extension
 from .extensions.permessage_deflate import PerMessageDeflate
 from .typing import LoggerLike
+
+
+class OneDotOne(ResponseReader):
+    """Reads responses of HTTP/1.1 and no other version."""
+
+    @staticmethod
+    def _parse_line(line: bytes) -> tuple[int, int, str]:
+        minor, status, reason = ResponseReader._parse_line(line)
+        if minor != 1:
+            raise InvalidMessage(f"unsupported HTTP version: HTTP/1.{minor}")
+        return minor, status, reason
 
 
 def as_extensions(agreed: Sequence[Agreed], *, client: bool) -> list[Extension]:
@@ -22,11 +33,16 @@ def as_extensions(agreed: Sequence[Agreed], *, client: bool) -> list[Extension]:
     ]
 
 
-def ended_early(exc: InvalidHandshake) -> InvalidHandshake:
-    """Return the fault of a head that the end of the stream cut off, with its cause."""
-    if isinstance(exc, InvalidMessage):
-        exc.__cause__ = EOFError(str(exc))
-    return exc
+def invalid_message(exc: InvalidMessage, what: str, ended: bool) -> InvalidMessage:
+    """Return the documented exception for a head that is no valid ``what``.
+
+    Its cause says what is wrong: an EOFError where the stream ``ended`` too early, else
+    a ValueError.
+    """
+    documented = InvalidMessage(f"did not receive a valid HTTP {what}")
+    cause = EOFError if ended else ValueError
+    documented.__cause__ = cause(str(exc)).with_traceback(exc.__traceback__)
+    return documented
 
 
 def log_head(logger: LoggerLike, arrow: str, head: Request | Response) -> None:
@@ -39,4 +55,4 @@ def log_head(logger: LoggerLike, arrow: str, head: Request | Response) -> None:
     for name, value in head.headers.raw_items():
         logger.debug("%s %s", arrow, excerpt(f"{name}: {value}"))
     if isinstance(head, Response) and head.body:
-        logger.debug("%s [body] [%d bytes]", arrow, len(head.body))
+        logger.debug("%s [body] (%d bytes)", arrow, len(head.body))

@@ -5,15 +5,14 @@ Properties only: they cost nothing until somebody asks.
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+from typing import cast
 
-from ..asyncio import client, connection
-from ..http.headers import Headers
 from ..messages import State
 from ..steps import Opened
 from . import closed
-from .asyncio import server
+from .asyncio import client, connection, server
+from .datastructures import Headers
+from .extensions.base import Extension
 
 __all__ = ["ClientConnection", "OldNames", "ServerConnection"]
 
@@ -23,26 +22,15 @@ _EARLY = "is known only after the opening handshake"
 class OldNames(connection.Connection):
     """A connection with the attributes of all editions."""
 
-    _agreed: Opened | None = None
-    _host: str | None = None
-    _port: int | None = None
-    _secure: bool | None = None
-
     def opened(self, opened: Opened) -> None:
         """Begin the life of an open connection."""
-        self._agreed = opened
-        if self._plain_logger.isEnabledFor(logging.DEBUG):
-            from .frame_log import log_frames, log_heads
-
-            log_heads(self, opened)
-            self._taps = log_frames(self, opened)
         super().opened(opened)
         self._live.kinds = closed.KINDS
 
     @property
     def open(self) -> bool:
         """Whether messages can be sent; better: ``except ConnectionClosed``."""
-        return self.state is State.OPEN and self._live.is_open
+        return self.state is State.OPEN
 
     @property
     def closed(self) -> bool:
@@ -61,14 +49,14 @@ class OldNames(connection.Connection):
         """The headers of the request; ``request.headers`` today."""
         if self.request is None:
             raise AttributeError(f"request_headers {_EARLY}")
-        return self.request.headers
+        return cast(Headers, self.request.headers)
 
     @property
     def response_headers(self) -> Headers:
         """The headers of the response; ``response.headers`` today."""
         if self.response is None:
             raise AttributeError(f"response_headers {_EARLY}")
-        return self.response.headers
+        return cast(Headers, self.response.headers)
 
     @property
     def raw_request_headers(self) -> list[tuple[str, str]]:
@@ -81,29 +69,39 @@ class OldNames(connection.Connection):
         return list(self.response_headers.raw_items())
 
     @property
-    def extensions(self) -> list[Any]:
+    def extensions(self) -> list[Extension]:
         """The extensions agreed on; each has a ``name``."""
-        agreed = self._agreed
-        if agreed is None:
-            return []
-        deflate = [] if agreed.deflate is None else [agreed.deflate]
-        return [*deflate, *agreed.extensions]
+        return self._extensions
+
+    @property
+    def origin(self) -> str | None:
+        """The Origin of the request."""
+        origin: str | None = self.protocol.origin
+        return origin
 
     @property
     def host(self) -> str | None:
-        """Where the client connects to or the server listens; None if unknown."""
-        return self._host
+        """Where a client connects to; None on a server."""
+        if not self._client:
+            return None
+        address = self._given.address
+        host: str = self._given.uri.host if address.host is None else address.host
+        return host
 
     @property
     def port(self) -> int | None:
-        """Where the client connects to or the server listens; None if unknown."""
-        return self._port
+        """Where a client connects to; None on a server."""
+        if not self._client:
+            return None
+        address = self._given.address
+        port: int = self._given.uri.port if address.port is None else address.port
+        return port
 
     @property
     def secure(self) -> bool | None:
         """Whether the connection is TLS; None before there is one."""
-        if self._secure is not None or self.wire is None:
-            return self._secure
+        if self.wire is None:
+            return None
         return self.wire.get_extra_info("ssl_object") is not None
 
     @property
@@ -117,7 +115,7 @@ class OldNames(connection.Connection):
         return "client" if self._client else "server"
 
 
-class ServerConnection(OldNames, server.LoggedServerConnection):
+class ServerConnection(OldNames, server.ServerConnection):
     """A client's connection, as handlers get it."""
 
 

@@ -26,6 +26,7 @@ from ..errors import (
 )
 from ..http.heads import Request, Response
 from ..messages import Side, State
+from .aliases import give_aliases
 from .extensions.base import Extension
 from .frames import (
     BINARY,
@@ -39,10 +40,10 @@ from .frames import (
     CloseCode,
     Frame,
 )
-from .imports import lazy_import
+from .overriding import refuse
 from .typing import BytesLike, LoggerLike, Origin, Subprotocol
 
-if TYPE_CHECKING:  # given by lazy_import below
+if TYPE_CHECKING:  # given by give_aliases below
     from .legacy.protocol import WebSocketCommonProtocol as WebSocketCommonProtocol
 
 __all__ = ["SEND_EOF", "Protocol", "Side", "State"]
@@ -123,6 +124,12 @@ class Protocol:
         self._fragmenting = False
         self._eof_received = False
         self._deaf = False
+        if self.debug:
+            self.logger.debug("= connection is %s", state.name)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse(cls, ("parse", "discard"), "override recv_frame()")
 
     # --- what is known of the connection ---
 
@@ -149,8 +156,8 @@ class Protocol:
     def close_exc(self) -> ConnectionClosed:
         """The exception to raise for whoever uses the closed connection.
 
-        Its cause is what was wrong with the data or the handshake. Raises
-        AssertionError before the state is CLOSED: code and reason are not known yet.
+        Its cause is what was wrong with the data. Raises AssertionError before the
+        state is CLOSED: code and reason are not known yet.
         """
         if self._state is not CLOSED:
             raise AssertionError("connection isn't closed yet")
@@ -158,7 +165,7 @@ class Protocol:
         proper = all(close and close.code in OK_CLOSE_CODES for close in closes)
         exc_type = ConnectionClosedOK if proper else ConnectionClosedError
         exc = exc_type(*closes, self.close_rcvd_then_sent)
-        exc.__cause__ = self.parser_exc or self.handshake_exc
+        exc.__cause__ = self.parser_exc
         return exc
 
     # --- receiving ---
@@ -166,7 +173,7 @@ class Protocol:
     def receive_data(self, data: BytesLike) -> None:
         """Take data from the network; raise EOFError after ``receive_eof()``."""
         if self._eof_received:
-            raise EOFError("stream has ended")
+            raise EOFError("stream ended")
         if self._deaf:
             return  # until the peer has noticed how the connection ends
         if self._state is CONNECTING:
@@ -175,17 +182,19 @@ class Protocol:
             self._receive_frames(bytes(data))
 
     def receive_eof(self) -> None:
-        """Take the end of the data from the network; raise EOFError the second time."""
+        """Take the end of the data from the network; it comes once."""
         if self._eof_received:
-            raise EOFError("stream has ended")
+            return
         self._eof_received = True
         if self._state is CONNECTING:
             if not self._deaf:
                 self._receive_eof_in_head()
         elif not self._deaf and self._state is not CLOSED:
-            self.parser_exc = EOFError("stream ended without a close frame")
+            if self.debug:
+                self.logger.debug("< EOF")
+            self.parser_exc = EOFError("unexpected end of stream")
         self._deaf = True
-        self._send_eof()
+        self._end_sending()
         if self._state is not CLOSED:
             self._phase = states.after(self._phase, states.LOST)
             self._set_state(CLOSED)
@@ -211,7 +220,8 @@ class Protocol:
     def _frame_reader(self) -> FrameReader:
         # Made late: extensions, which may use reserved bits, are agreed on first.
         if self._reader is None:
-            self._reader = FrameReader(self._client, 7 if self.extensions else 0)
+            allowed = 7 if self.extensions else 0
+            self._reader = FrameReader(self._client, allowed, allowed)
         return self._reader
 
     def _receive_frames(self, data: bytes) -> None:
@@ -219,7 +229,9 @@ class Protocol:
         reader.feed(data)
         try:
             while not self._deaf and (frame := self._next_frame(reader)):
-                self._receive_frame(frame)
+                if self.debug:
+                    self.logger.debug("< %s", frame)
+                self.recv_frame(frame)
         except (PeerError, LimitExceeded) as exc:
             self._fail_for(exc, exc.code)
         except Exception as exc:
@@ -232,7 +244,8 @@ class Protocol:
             if not reader.read_header():
                 return None
             if reader.opcode >= CLOSE:
-                return Frame.take(reader, reader.take())
+                frame = Frame.take(reader, reader.take())
+                return frame.decode(self.extensions) if self.extensions else frame
             self._check_header(reader)
             self._begun = True
         whole = reader.is_whole()
@@ -261,15 +274,14 @@ class Protocol:
         # As binary also if it is text: turns and sizes are all we ask for.
         self._order.begin(BINARY if reader.opcode else CONT, False, size)
 
-    def _receive_frame(self, frame: Frame) -> None:
-        if self.debug:
-            self.logger.debug("< %s", frame)
+    def recv_frame(self, frame: Frame) -> None:
+        """Do what a frame that came asks for; it becomes one of the events."""
         if frame.opcode is CLOSE:
             self._receive_close(frame)
         self._events.append(frame)
         # Section 5.5.2; not after a close frame came.
         if frame.opcode is PING and not self.eof_sent:
-            self._send_frame(Frame(PONG, frame.data))
+            self.send_frame(Frame(PONG, frame.data))
 
     def _receive_close(self, frame: Frame) -> None:
         close = Close.parse(frame.data)
@@ -283,7 +295,7 @@ class Protocol:
         self._deaf = True
         # Section 7.1.1: the server closes TCP first.
         if not self._client:
-            self._send_eof()
+            self._end_sending()
 
     def _fail_for(self, exc: Exception, code: int) -> None:
         self.parser_exc = exc
@@ -339,9 +351,9 @@ class Protocol:
         Raises ProtocolError for a code that may not be sent, for a reason without a
         code and for one too long.
         """
-        payload = serialize_close(None if code is None else int(code), reason)
         if self._state is not OPEN:
             raise self._not_now()
+        payload = serialize_close(None if code is None else int(code), reason)
         self._send_close(Close(1005 if code is None else code, reason), payload)
 
     def send_ping(self, data: BytesLike) -> None:
@@ -357,17 +369,16 @@ class Protocol:
 
         Raises ProtocolError for a code that may not be sent.
         """
-        payload = serialize_close(int(code), reason)
         if self._state is CLOSED:
             return
         if self._state is OPEN:
-            self._send_close(Close(code, reason), payload)
+            self._send_close(Close(code, reason), serialize_close(int(code), reason))
         self._deaf = True
         if self._reader is not None:
             self._reader.clear()
         # Section 7.1.7: a client should wait for the server to close TCP.
         if not self._client or self._state is CONNECTING:
-            self._send_eof()
+            self._end_sending()
 
     def _check_no_message(self) -> None:
         if self._fragmenting:
@@ -376,38 +387,46 @@ class Protocol:
     def _send_data(self, opcode: Any, data: BytesLike, fin: bool) -> None:
         if self._state is not OPEN:
             raise self._not_now()
-        self._send_frame(Frame(opcode, _to_bytes(data), fin))
+        self.send_frame(Frame(opcode, _to_bytes(data), fin))
         self._fragmenting = not fin
 
     def _send_ping_or_pong(self, opcode: Any, data: BytesLike) -> None:
-        if self._state not in (OPEN, CLOSING) or self.eof_sent:
+        if self._state not in (OPEN, CLOSING):
             raise self._not_now()
-        self._send_frame(Frame(opcode, _to_bytes(data)))
+        self.send_frame(Frame(opcode, _to_bytes(data)))
 
     def _send_close(self, close: Close, payload: bytes) -> None:
         self._phase = states.after(self._phase, states.SENT_CLOSE)
         self.close_sent = close
-        self._send_frame(Frame(CLOSE, payload))
+        self.send_frame(Frame(CLOSE, payload))
         self._set_state(CLOSING)
 
-    def _send_frame(self, frame: Frame) -> None:
+    def send_frame(self, frame: Frame) -> None:
+        """Send a frame as it is; ``send_text()`` and the others call it."""
         if self.debug:
             self.logger.debug("> %s", frame)
-        # As everywhere in longwire, extensions see no control frames.
-        extensions = self.extensions if frame.opcode < CLOSE else ()
-        self._writes.append(frame.serialize(mask=self._client, extensions=extensions))
+        data = frame.serialize(mask=self._client, extensions=self.extensions)
+        self._writes.append(data)
 
-    def _send_eof(self) -> None:
+    def send_eof(self) -> None:
+        """Half-close the TCP connection; called once, at the end."""
+        assert not self.eof_sent, "the end of the stream was sent"
+        self.eof_sent = True
+        self._writes.append(SEND_EOF)
+        if self.debug:
+            self.logger.debug("> EOF")
+
+    def _end_sending(self) -> None:
         if not self.eof_sent:
-            self.eof_sent = True
-            self._writes.append(SEND_EOF)
-            if self.debug:
-                self.logger.debug("> EOF")
+            self.send_eof()
 
     def _set_state(self, state: State) -> None:
         self._state = state
         if self.debug:
             self.logger.debug("= connection is %s", state.name)
+        if not self._client and state in (OPEN, CLOSED):
+            word = "open" if state is OPEN else "closed"
+            self.logger.info("connection %s", word)
 
     def _not_now(self) -> InvalidState:
         return InvalidState(f"connection is {self._state.name.lower()}")
@@ -428,4 +447,4 @@ def _cut(reason: str) -> str:
     return reason.encode()[:_MOST_OF_REASON].decode(errors="ignore")
 
 
-lazy_import(globals(), aliases={"WebSocketCommonProtocol": ".legacy.protocol"})
+give_aliases(globals(), WebSocketCommonProtocol="legacy.protocol")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..http.proxy import Proxy, build_connect, get_proxy, parse_proxy
+from .aliases import give_aliases
 from .http11 import USER_AGENT
 from .uri import WebSocketURI
 
@@ -14,3 +15,6 @@ def prepare_connect_request(
 ) -> bytes:
     """Return the request that asks ``proxy`` for a tunnel to ``ws_uri``."""
     return build_connect(proxy, ws_uri, user_agent_header)
+
+
+give_aliases(globals())

@@ -6,31 +6,53 @@ The names of the former asyncio server are taken from ``legacy.server`` at first
 from __future__ import annotations
 
 import email.utils
+import inspect
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import InvalidHandshake
+from ..errors import (
+    HeaderLineTooLong,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidMethod,
+    InvalidOrigin,
+    InvalidProtocol,
+    InvalidUpgrade,
+    RequestLineTooLong,
+    TooManyHeaders,
+)
+from ..escaping import excerpt
 from ..http import handshake
 from ..http.extension_base import ServerExtensionFactory
 from ..http.extensions import grant
 from ..http.headers import validate_subprotocols
 from ..http.heads import Request, RequestReader, Response
+from .aliases import give_aliases
 from .connection import FormerRules, warn_renamed
+from .datastructures import Headers
+from .extensions.base import Extension
 from .http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
-from .imports import lazy_import
-from .negotiating import as_extensions, ended_early, log_head
+from .legacy.adapting import binds
+from .negotiating import as_extensions, invalid_message, log_head
 from .protocol import CONNECTING, MaxSize, Protocol, Side, State
 from .typing import LoggerLike, Origin, StatusLike, Subprotocol
 
-if TYPE_CHECKING:  # given by lazy_import below
+if TYPE_CHECKING:  # given by give_aliases below
     from .legacy.protocol import broadcast as broadcast
     from .legacy.server import WebSocketServer as WebSocketServer
     from .legacy.server import WebSocketServerProtocol as WebSocketServerProtocol
     from .legacy.server import serve as serve
     from .legacy.server import unix_serve as unix_serve
 
-__all__ = ["ServerProtocol"]
+__all__ = [
+    "ServerProtocol",
+    "WebSocketServer",
+    "WebSocketServerProtocol",
+    "broadcast",
+    "serve",
+    "unix_serve",
+]
 
 SelectSubprotocol = Callable[
     ["ServerProtocol", Sequence[Subprotocol]], Subprotocol | None
@@ -82,16 +104,17 @@ class ServerProtocol(Protocol):
             return self._accept(request)
         except InvalidHandshake as exc:
             self._note_failure(exc, request)
-            self.logger.info("opening handshake failed: %s", exc)
         except Exception as exc:
             self._note_failure(exc, request)
             self.logger.error("opening handshake failed", exc_info=True)
         assert self.handshake_exc is not None
-        return handshake.refusal_for(self.handshake_exc, date=_now())
+        return _refusal(self.handshake_exc)
 
     def reject(self, status: StatusLike, text: str) -> Response:
         """Return a plain text response that refuses, to be sent or changed first."""
-        return handshake.refuse(int(status), text, date=_now())
+        response = handshake.refuse(int(status), text, date=_now())
+        response.headers = Headers.made(response.headers)
+        return response
 
     def send_response(self, response: Response) -> None:
         """Send the response; with 101 the connection is open, else it is over.
@@ -107,9 +130,15 @@ class ServerProtocol(Protocol):
             rest = bytes(self._rest)
             self._rest = bytearray()
             self._open(rest)
-        else:
-            self._deaf = True
-            self._send_eof()
+            return
+        refused = self.handshake_exc is not None and self._request is not None
+        self.logger.info(
+            "connection rejected (%d %s)" if refused else "HTTP response sent (%d %s)",
+            response.status_code,
+            excerpt(response.reason_phrase),
+        )
+        self._deaf = True
+        self._end_sending()
 
     def select_subprotocol(
         self, subprotocols: Sequence[Subprotocol]
@@ -126,30 +155,57 @@ class ServerProtocol(Protocol):
         chosen = handshake.select_subprotocol(subprotocols, supported)
         return None if chosen is None else Subprotocol(chosen)
 
-    def _accept(self, request: Request) -> Response:
-        headers = request.headers
+    def process_request(self, request: Request) -> tuple[str, str | None, str | None]:
+        """Check a request, and agree on what it offers.
+
+        Returns what the response says in Sec-WebSocket-Accept, -Extensions and
+        -Protocol. Raises InvalidHandshake for a request that is not acceptable.
+        """
+        headers = cast(Headers, request.headers)
         key = handshake.check_request(request)
-        handshake.check_origin(request, self.origins)
+        self.origin = self.process_origin(headers)
+        answer, self.extensions = self.process_extensions(headers)
+        self.subprotocol = self.process_subprotocol(headers)
+        return handshake.accept_token(key), answer, self.subprotocol
+
+    def process_origin(self, headers: Headers) -> Origin | None:
+        """Return the Origin of a request; raise InvalidOrigin if we do not want it."""
+        handshake.check_origin(Request("/", headers), self.origins)
         origin = headers.get("Origin")
-        self.origin = None if origin is None else Origin(origin)
+        return None if origin is None else Origin(origin)
+
+    def process_extensions(
+        self, headers: Headers
+    ) -> tuple[str | None, list[Extension]]:
+        """Return what to answer to the extensions offered, and those agreed on."""
         answer, agreed = grant(
             headers.get_all("Sec-WebSocket-Extensions"),
             list(self.available_extensions or ()),
         )
+        return answer, as_extensions(agreed, client=False)
+
+    def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
+        """Return the subprotocol for a request; see ``select_subprotocol()``."""
         offered = [Subprotocol(x) for x in handshake.offered_subprotocols(headers)]
-        self.subprotocol = self.select_subprotocol(offered)
-        self.extensions = as_extensions(agreed, client=False)
-        return handshake.build_response(
-            key,
-            subprotocol=self.subprotocol,
-            extensions_header=answer,
-            date=_now(),
-        )
+        return self.select_subprotocol(offered)
+
+    def _accept(self, request: Request) -> Response:
+        accept, extensions, subprotocol = self.process_request(request)
+        headers = Headers({"Date": _now(), "Upgrade": "websocket"})
+        headers["Connection"] = "Upgrade"
+        headers["Sec-WebSocket-Accept"] = accept
+        if extensions is not None:
+            headers["Sec-WebSocket-Extensions"] = extensions
+        if subprotocol is not None:
+            headers["Sec-WebSocket-Protocol"] = subprotocol
+        return Response(101, "Switching Protocols", headers)
 
     def _note_failure(self, exc: Exception, request: Request | None) -> None:
         self.handshake_exc = exc
         if request is not None:
             request._exception = exc
+        if self.debug and isinstance(exc, InvalidHandshake):
+            self.logger.debug("! %s", _kind_of(exc), exc_info=exc)
 
     def _receive_head(self, data: bytes) -> None:
         if self._request is not None:
@@ -158,24 +214,40 @@ class ServerProtocol(Protocol):
             return
         try:
             request = self._head.feed(data)
+        except InvalidMessage as exc:
+            # Most likely not HTTP at all: no use answering in it.
+            self._give_up(exc, ended=False)
         except InvalidHandshake as exc:
             self._note_failure(exc, None)
-            self.logger.info("opening handshake failed: %s", exc)
-            self.send_response(handshake.refusal_for(exc, date=_now()))
-            return
-        if request is not None:
-            if self.debug:
-                log_head(self.logger, "<", request)
-            self._request = request
-            self._rest += self._head.rest
-            self._events.append(request)
+            self.send_response(_refusal(exc))
+        else:
+            if request is not None:
+                self._receive_request(request)
+
+    def _receive_request(self, request: Request) -> None:
+        request.headers = Headers.received(request.headers)
+        if self.debug:
+            log_head(self.logger, "<", request)
+        self._request = request
+        self._rest += self._head.rest
+        self._events.append(request)
 
     def _receive_eof_in_head(self) -> None:
-        if self._request is None:
-            try:
-                self._head.feed_eof()
-            except InvalidHandshake as exc:
-                self.handshake_exc = ended_early(exc)
+        if self._request is not None:
+            return
+        try:
+            self._head.feed_eof()
+        except InvalidMessage as exc:
+            self._give_up(exc, ended=True)
+
+    def _give_up(self, exc: InvalidMessage, ended: bool) -> None:
+        fault = invalid_message(exc, "request", ended)
+        self.handshake_exc = fault
+        if self.debug:
+            cause = fault.__cause__
+            self.logger.debug("! no valid HTTP request", exc_info=cause)
+        self._deaf = True
+        self._end_sending()
 
 
 class ServerConnection(FormerRules, ServerProtocol):
@@ -203,10 +275,66 @@ class ServerConnection(FormerRules, ServerProtocol):
             **further,
         )
 
+    def accept(self, request: Request) -> Response:
+        """Return the response to ``request``; ``body`` is None where it opens."""
+        response = super().accept(request)
+        if response.status_code == 101:
+            response.body = None  # type: ignore[assignment]
+        return response
+
+    def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
+        """Return the subprotocol; None where one side has none, or none is shared."""
+        offered = [Subprotocol(x) for x in handshake.offered_subprotocols(headers)]
+        supported = self.available_subprotocols
+        if not offered or not supported:
+            return None
+        select: Callable[..., Subprotocol | None] = self.select_subprotocol
+        if not binds(inspect.signature(select), 2):
+            return select(offered)  # an override as of edition 11
+        return select(offered, supported)
+
+    def select_subprotocol(
+        self,
+        subprotocols: Sequence[Subprotocol],
+        server_subprotocols: Sequence[Subprotocol] | None = None,
+    ) -> Subprotocol | None:
+        """Return the one in common whose places in both lists have the least sum."""
+        if self._select is not None or server_subprotocols is None:
+            return super().select_subprotocol(subprotocols)
+        ours, theirs = list(server_subprotocols), list(subprotocols)
+        common = [name for name in theirs if name in ours]
+        if not common:
+            return None
+        return min(common, key=lambda name: ours.index(name) + theirs.index(name))
+
+
+def _kind_of(exc: InvalidHandshake) -> str:
+    for kind, text in _KINDS.items():
+        if isinstance(exc, kind):
+            return text
+    return "invalid handshake"
+
+
+_KINDS: dict[type[Exception], str] = {
+    InvalidMethod: "invalid method",
+    InvalidOrigin: "invalid origin",
+    InvalidProtocol: "invalid protocol",
+    InvalidUpgrade: "invalid upgrade",
+    RequestLineTooLong: "request line too long",
+    HeaderLineTooLong: "header fields too large",
+    TooManyHeaders: "header fields too large",
+}
+
+
+def _refusal(exc: Exception) -> Response:
+    response = handshake.refusal_for(exc, date=_now())
+    response.headers = Headers.made(response.headers)
+    return response
+
 
 def _now() -> str:
     return email.utils.formatdate(usegmt=True)
 
 
 _FORMER = "WebSocketServer WebSocketServerProtocol broadcast serve unix_serve"
-lazy_import(globals(), aliases=dict.fromkeys(_FORMER.split(), ".legacy.server"))
+give_aliases(globals(), **dict.fromkeys(_FORMER.split(), "legacy.server"))

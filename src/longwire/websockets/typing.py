@@ -12,6 +12,7 @@ from ..options import LoggerLike
 
 __all__ = [
     "Data",
+    "ExtensionHeader",
     "ExtensionName",
     "ExtensionParameter",
     "LoggerLike",

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from ..http import uri as _uri
+from .aliases import give_aliases
 
 __all__ = ["WebSocketURI", "parse_uri"]
 
@@ -51,3 +52,6 @@ class WebSocketURI(_uri.WebSocketURI):
 def parse_uri(uri: str) -> WebSocketURI:
     """Return the parts of a ``ws://`` or ``wss://`` URI; raise InvalidURI."""
     return WebSocketURI(*dataclasses.astuple(_uri.parse_uri(uri)))
+
+
+give_aliases(globals())

@@ -9,6 +9,9 @@ from ..core import masking
 from ..http.handshake import accept_token, make_key
 from .typing import BytesLike
 
+GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""What goes into a Sec-WebSocket-Accept besides the key."""
+
 __all__ = ["accept_key", "apply_mask", "generate_key", "get_socket_name"]
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from ..accepting import ServerSettings
+from ..asyncio.timers import RESOLUTION
 from ..client_settings import ClientSettings
 from ..options import Limits
 
-__all__ = ["fragments_limited", "limits_of", "redirects_limited"]
+__all__ = ["as_documented", "interval_of", "limits_of", "redirects_limited"]
 
 Settings = TypeVar("Settings", ServerSettings, ClientSettings)
 
@@ -41,11 +43,24 @@ def limits_of(limits: Limits) -> Limits:
     return dataclasses.replace(limits, fragments=fragments)
 
 
-def fragments_limited(settings: Settings, given: Limits | None) -> Settings:
-    """Return ``settings`` with those limits, unless the caller has ``given`` some."""
-    if given is not None:
-        return settings
-    return dataclasses.replace(settings, limits=limits_of(settings.limits))
+def interval_of(ping_interval: float | None) -> float | None:
+    """Return the seconds between two pings; 0 stands for as few as timers can do."""
+    return RESOLUTION if ping_interval == 0 else ping_interval
+
+
+def as_documented(settings: Settings, given: Mapping[str, Any]) -> Settings:
+    """Return ``settings`` with what the documented API has by default.
+
+    ``given`` are the caller's keywords: ``limits`` and ``timeouts`` among them win. A
+    close frame is answered as it comes, also while messages wait for ``recv()``.
+    """
+    if given.get("limits") is None:
+        limits = limits_of(settings.limits)
+        settings = dataclasses.replace(settings, limits=limits)
+    if given.get("timeouts") is None:
+        timeouts = dataclasses.replace(settings.timeouts, fault_grace=0)
+        settings = dataclasses.replace(settings, timeouts=timeouts)
+    return settings
 
 
 def redirects_limited(settings: ClientSettings) -> ClientSettings:

@@ -1,8 +1,201 @@
-"""``Connection`` and ``broadcast``: longwire's own."""
+"""``Connection`` and ``broadcast``: longwire's own, as programs know them.
+
+What is different from longwire's is said here, once for both sides: ``protocol`` is the
+sans-I/O side of the connection, the end is told of when TCP has ended, and frames are
+in the log. ``old_names`` adds what former editions call the parts of a connection.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ...asyncio import connection as engine
 from ...asyncio.broadcast import broadcast
-from ...asyncio.connection import Connection
+from ...errors import ConnectionClosed
+from ...messages import Side, State
+from ...steps import Opened
+from ..aliases import give_aliases
+from ..driving import METHODS, Driven
+from ..extensions.base import Extension
+from ..negotiating import as_extensions
+from ..overriding import Known, overridden, refuse
+from .view import View
 
 __all__ = ["Connection", "broadcast"]
+
+# Methods of the documented class that its own loop of reading and writing is made of.
+_INTERNALS = (
+    *("abort_pings", "acknowledge_pings", "close_transport", "drain", "keepalive"),
+    *("process_event", "send_context", "send_data", "set_connection_exc"),
+    *("set_recv_exc", "start_keepalive", "terminate_pending_pings"),
+)
+
+
+class Connection(engine.Connection, Driven):
+    __doc__ = engine.Connection.__doc__
+
+    # What a subclass has of its own: methods of the transport's, and of a server's.
+    _own_driving: ClassVar[bool] = False
+    _own_closing: ClassVar[bool] = False
+
+    _given: Any = None
+    _view: View | None = None
+    _agreed: Opened | None = None
+    _handshake_exc: BaseException | None = None
+    _extensions_now: list[Extension] | None = None
+    _closed_early = False  # by process_request
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse(cls, _INTERNALS, "override send(), recv(), ping(), pong() or close()")
+        cls._own_driving = bool(overridden(cls, METHODS))
+        cls._own_closing = bool(overridden(cls, ("close",)))
+
+    # --- opening -----------------------------------------------------------------
+
+    @property
+    def _connection(self) -> Connection:
+        return self
+
+    @property
+    def _driven(self) -> Any:
+        """The protocol whose methods a subclass may have overridden."""
+        return self
+
+    @property
+    def _is_told(self) -> bool:
+        """Whether the transport's calls have to go to the protocol's methods."""
+        return self._own_driving
+
+    @property
+    def _own_close(self) -> bool:
+        """Whether ``close()`` is how the program wants it closed."""
+        return self._own_closing
+
+    def opened(self, opened: Opened) -> None:
+        """Begin the life of an open connection."""
+        self._agreed = opened
+        if self._plain_logger.isEnabledFor(logging.DEBUG):
+            from ..frame_log import log_frames, log_heads
+
+            log_heads(self, opened)
+            self._taps = log_frames(self, opened)
+        super().opened(opened)
+        self._live.ends_with_tcp = True
+
+    # --- what programs read ------------------------------------------------------
+
+    @property
+    def protocol(self) -> Any:
+        """The connection's sans-I/O side: what was agreed on, and the state."""
+        if self._view is None:
+            side = Side.CLIENT if self._client else Side.SERVER
+            self._view = View(self._given, side, self)
+        return self._view
+
+    @protocol.setter
+    def protocol(self, given: Any) -> None:
+        if isinstance(given, View):
+            self._view = given
+            given.join(self)
+            given = given.settings
+        self._given = given
+
+    @property
+    def _extensions(self) -> list[Extension]:
+        """What was agreed on, as objects that could do it."""
+        agreed = self._agreed
+        if agreed is None:
+            return []
+        if self._extensions_now is None:
+            deflate = [] if agreed.deflate is None else [agreed.deflate]
+            both = [*deflate, *agreed.extensions]
+            self._extensions_now = as_extensions(both, client=self._client)
+        return self._extensions_now
+
+    @property
+    def close_code(self) -> int | None:
+        """The close code received, 1006 if none was; None while not CLOSED."""
+        if self.state is not State.CLOSED:
+            return None
+        report = self.close_report
+        return 1006 if report is None else report.code
+
+    @property
+    def close_reason(self) -> str | None:
+        """The close reason received, "" if none was; None while not CLOSED."""
+        if self.state is not State.CLOSED:
+            return None
+        report = self.close_report
+        return "" if report is None else report.reason
+
+    @property
+    def close_exc(self) -> ConnectionClosed:
+        """The exception that tells how the connection ended.
+
+        Raises AssertionError while it is not CLOSED: that is not known then.
+        """
+        if self.state is not State.CLOSED:
+            raise AssertionError("connection isn't closed yet")
+        return self._live.exception()
+
+    async def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Close the connection and wait until TCP has ended.
+
+        Where a close frame was sent before, code and reason do not matter: it only
+        waits. In ``process_request`` there is nothing to wait for: TCP ends at once.
+        """
+        if self._session is None and self.wire is not None:
+            self._closed_early = True
+            self.wire.abort()
+            return
+        if self._session is not None and not self._session.is_open:
+            code, reason = 1000, ""
+        await super().close(code, reason)
+
+    @Known
+    def ping_interval(self) -> float | None:
+        """Seconds between pings."""
+        return self._keepalive.interval
+
+    @Known
+    def ping_timeout(self) -> float | None:
+        """Seconds that a pong may take."""
+        return self._keepalive.timeout
+
+    @Known
+    def close_timeout(self) -> float | None:
+        """Seconds that each step of closing may take."""
+        return self._timeouts.close
+
+    @Known
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the connection."""
+        return asyncio.get_running_loop() if self.wire is None else self.wire.loop
+
+    @Known
+    def debug(self) -> bool:
+        """Whether frames are logged."""
+        return bool(self._plain_logger.isEnabledFor(logging.DEBUG))
+
+    @Known
+    def paused(self) -> bool:
+        """Whether ``send()`` waits for a slow peer."""
+        return self._session is not None and not self._session.writable
+
+    @Known
+    def connection_lost_waiter(self) -> asyncio.Future[None]:
+        """A future that is done when TCP has ended."""
+        if self._gone is None:
+            self._gone = self.loop.create_future()
+            if self.state is State.CLOSED:
+                self._gone.set_result(None)
+        return self._gone
+
+    if TYPE_CHECKING:
+        wire: Any
+
+
+give_aliases(globals())

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from ...asyncio import router as engine
 from ...asyncio.router import Router
+from ..aliases import give_aliases
 from .server import as_documented
 
 __all__ = ["Router", "route", "unix_route"]
 
 route = as_documented(engine.route)
 unix_route = as_documented(engine.unix_route)
+
+
+give_aliases(globals())

@@ -1,28 +1,40 @@
 """``serve``, ``unix_serve``, their servers and connections: longwire's own.
 
-The logger's name is this API's, ``websockets.server``, and so is the variable
-``WEBSOCKETS_MAX_FRAGMENTS``; and a handler that lets the loss of its connection through
+The logger's name is this API's, ``websockets.server``, and so are the variables, which
+begin with ``WEBSOCKETS_``; and a handler that lets the loss of its connection through
 is in the log with it, as documented.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections.abc import Callable
-from typing import ParamSpec
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, Self
 
+from ... import accepting
+from ...accepting import LEFT, ServerSettings
 from ...asyncio import server as engine
+from ...asyncio import server_connection, transport
 from ...asyncio.auth import basic_auth
 from ...asyncio.broadcast import broadcast
-from ...asyncio.server import Server
-from ...asyncio.server_connection import ServerConnection
+from ...asyncio.listening import Listening
 from ...errors import ConnectionClosedError
+from ...http.heads import Request, RequestReader, Response
 from ...leaving import Outcome
+from ...messages import Side
+from ...steps import Plan
 from .. import variables
+from ..aliases import give_aliases
+from ..datastructures import Headers
+from ..driving import TellingWire
+from ..http11 import SERVER as SERVER_HEADER
 from ..loggers import SERVER
+from .connection import Connection
+from .view import View
 
 __all__ = [
-    "LoggedServerConnection",
     "Server",
     "ServerConnection",
     "as_documented",
@@ -35,36 +47,161 @@ __all__ = [
 P = ParamSpec("P")
 
 
-class LoggedServerConnection(ServerConnection):
-    """A client's connection whose loss is in the log if the handler lets it through.
+class Acceptor(accepting.Acceptor):
+    """Reads and writes the values of headers as the documents say."""
 
-    longwire says at INFO how each connection ended, and leaves it at that.
-    """
+    headers: type[Headers] = Headers
+
+    def _read(self, reader: RequestReader) -> Plan[Request]:
+        request = yield from super()._read(reader)
+        request.headers = self.headers.received(request.headers)
+        return request
+
+    def _sign(self, response: Response) -> Response:
+        response.headers = self.headers.made(response.headers)
+        return super()._sign(response)
+
+
+class ServerConnection(Connection, server_connection.ServerConnection):
+    __doc__ = server_connection.ServerConnection.__doc__
+
+    _acceptor = Acceptor
+
+    def respond(self, status: int, text: str) -> Response:
+        """Return a plain text response, for ``process_request`` to refuse with."""
+        response = super().respond(status, text)
+        response.headers = Headers.made(response.headers)
+        return response
+
+    def _why_unavailable(self) -> str | None:
+        return LEFT if self._closed_early else super()._why_unavailable()
 
     def _log_outcome(self, outcome: Outcome, exc: BaseException | None) -> None:
+        # longwire says at INFO how each connection ended, and leaves it at that.
         if outcome is Outcome.ENDED and isinstance(exc, ConnectionClosedError):
             outcome = Outcome.FAILED
         super()._log_outcome(outcome, exc)
 
+    async def _leave_block(self, outcome: Outcome, exc: BaseException | None) -> None:
+        if outcome is Outcome.FAILED and self._live.is_open and self._fails_by_itself:
+            await self._fail_by_itself()
+        else:
+            await super()._leave_block(outcome, exc)
 
-def as_documented(listen: Callable[P, Server]) -> Callable[P, Server]:
+    @property
+    def _fails_by_itself(self) -> bool:
+        """Whether a handler that failed is not longwire's to end the connection for."""
+        return self._own_close
+
+    async def _fail_by_itself(self) -> None:
+        await self.close(1011)
+
+
+class Server(engine.Server):
+    __doc__ = engine.Server.__doc__
+
+    @property
+    def server(self) -> Listening | None:
+        """What listens, with the methods of an :class:`asyncio.Server`."""
+        return self._server
+
+    def _warn_if_one_shot(self, ws: server_connection.ServerConnection) -> None:
+        """Programs watch their logs for warnings, and none is documented for this."""
+
+    @classmethod
+    def _made(cls, *args: Any, **kwargs: Any) -> Self:
+        """Return a server as longwire's ``serve`` makes one."""
+        server = cls.__new__(cls)
+        engine.Server.__init__(server, *args, **kwargs)
+        return server
+
+    def _close_one(
+        self, ws: server_connection.ServerConnection, code: int, reason: str
+    ) -> None:
+        if isinstance(ws, Connection) and ws._own_close:
+            self._run(ws.loop, ws._driven.close(code, reason))
+        else:
+            super()._close_one(ws, code, reason)
+
+    # --- connections whose subclass is told what their transport does ------------
+
+    def make_wire(self) -> transport.Wire:
+        """Return the protocol of one more connection; for ``create_server``."""
+        ws = self._make_connection()
+        if not _is_told(ws):
+            ws.wire = wire = transport.Wire(ws)
+            return wire
+        ws.wire = wire = TellingWire(ws._driven, tls_first=self._starts_tls)  # type: ignore[attr-defined]
+        return wire
+
+    def _attach(
+        self, ws: server_connection.ServerConnection, fd: int, peername: Any
+    ) -> None:
+        if not _is_told(ws):
+            super()._attach(ws, fd, peername)
+            return
+        loop, sock = asyncio.get_running_loop(), socket.socket(fileno=fd)
+        ws.wire = wire = TellingWire(ws._driven)  # type: ignore[attr-defined]
+        self._run(loop, loop.connect_accepted_socket(lambda: wire, sock))
+
+    def _run(
+        self, loop: asyncio.AbstractEventLoop, what: Coroutine[Any, Any, object]
+    ) -> None:
+        """Run ``what`` in a task."""
+        task = loop.create_task(what)
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+
+
+# What keeps tasks that nobody waits for until they are done.
+_tasks: set[asyncio.Task[Any]] = set()
+
+
+def _is_told(ws: server_connection.ServerConnection) -> bool:
+    return isinstance(ws, Connection) and ws._is_told
+
+
+def as_documented(listen: Callable[P, engine.Server]) -> Callable[P, Server]:
     """Return ``listen``, one of longwire's ways to make a server, as this API's."""
 
     @functools.wraps(listen)
     def make(*args: P.args, **kwargs: P.kwargs) -> Server:
-        if kwargs.get("logger") is None:
-            kwargs["logger"] = SERVER
-        if kwargs.get("create_connection") is None:
-            kwargs["create_connection"] = LoggedServerConnection
-        server = listen(*args, **kwargs)
-        server._settings = variables.fragments_limited(
-            server._settings,
-            kwargs.get("limits"),  # type: ignore[arg-type]
-        )
+        keywords: dict[str, Any] = kwargs
+        if keywords.get("logger") is None:
+            keywords["logger"] = SERVER
+        keywords.setdefault("server_header", SERVER_HEADER)
+        keywords.setdefault("make_server", Server._made)
+        if "ping_interval" in keywords:
+            interval = variables.interval_of(keywords["ping_interval"])
+            keywords["ping_interval"] = interval
+        create = keywords.get("create_connection")
+        keywords["create_connection"] = _maker(create)
+        server: Server = listen(*args, **keywords)  # type: ignore[assignment]
+        server._settings = variables.as_documented(server._settings, keywords)
         return server
+
+    return make
+
+
+def _maker(create: Callable[..., Any] | None) -> Callable[..., Any]:
+    """Return what makes a connection of a server."""
+    if create is None:
+        return ServerConnection
+    if getattr(create, "__init__", None) is ServerConnection.__init__:
+        return create  # it looks at nothing that it is given
+    if not callable(create):
+        return create  # which longwire refuses
+
+    def make(settings: ServerSettings, server: Any, **keywords: Any) -> Any:
+        made = create(View(settings, Side.SERVER), server, **keywords)
+        made._settings = settings
+        return made
 
     return make
 
 
 serve = as_documented(engine.serve)
 unix_serve = as_documented(engine.unix_serve)
+
+
+give_aliases(globals())

@@ -7,5 +7,9 @@ from ...http.extension_base import (
     Extension,
     ServerExtensionFactory,
 )
+from ..aliases import give_aliases
 
 __all__ = ["ClientExtensionFactory", "Extension", "ServerExtensionFactory"]
+
+
+give_aliases(globals())

@@ -11,8 +11,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ...core.deflate import Codec
-from ...errors import PayloadTooBig, ProtocolError
+from ...core.deflate import Codec, Deflating
 from ...http import permessage_deflate as own
 from ...http.extension_base import (
     Agreed,
@@ -20,8 +19,9 @@ from ...http.extension_base import (
     Extension,
     ServerExtensionFactory,
 )
-from ...messages import Deflate, Frame, Opcode
+from ...messages import Deflate, Frame
 from ...options import PROFILES
+from ..aliases import give_aliases
 from ..typing import ExtensionParameter
 
 __all__ = [
@@ -52,9 +52,7 @@ class PerMessageDeflate(Deflate, Extension):
     remote_max_window_bits: int
     local_max_window_bits: int
     compress_settings: dict[str, Any]
-    _codec: Codec
-    _sending: bool
-    _receiving: bool
+    _frames: Deflating
 
     def __init__(
         self,
@@ -103,10 +101,8 @@ class PerMessageDeflate(Deflate, Extension):
                 self._put(f"{side}_{what}", fields[f"{name}_{what}"])
         self._put("compress_settings", dict(settings or {}))
         compressobj = _compressobj(settings)
-        self._put("_codec", Codec(self, client, compressobj=compressobj))
-        # Whether the message under way, in each direction, is compressed.
-        self._put("_sending", False)
-        self._put("_receiving", False)
+        codec = Codec(self, client, compressobj=compressobj)
+        self._put("_frames", Deflating(codec))
 
     def _put(self, name: str, value: object) -> None:
         """Set an attribute: what was agreed is frozen, what is done with it is not."""
@@ -123,17 +119,7 @@ class PerMessageDeflate(Deflate, Extension):
 
     def encode(self, frame: Frame) -> Frame:
         """Return the frame with its payload compressed; control frames as they are."""
-        if frame.opcode not in (Opcode.CONT, Opcode.TEXT, Opcode.BINARY):
-            return frame
-        first = frame.opcode is not Opcode.CONT
-        codec = self._codec
-        if first:
-            worth_it = not frame.fin or codec.should_compress(len(frame.data))
-            self._put("_sending", worth_it)
-        if not self._sending:
-            return frame
-        data = codec.compress(bytes(frame.data), frame.fin)
-        return dataclasses.replace(frame, data=data, rsv1=first)
+        return self._frames.encode(frame)
 
     def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
         """Return the frame with its payload decompressed; control frames as they are.
@@ -141,21 +127,7 @@ class PerMessageDeflate(Deflate, Extension):
         Raises PayloadTooBig as soon as it has more than ``max_size`` bytes, and
         ProtocolError when the data is corrupt.
         """
-        if frame.opcode not in (Opcode.CONT, Opcode.TEXT, Opcode.BINARY):
-            return frame
-        if frame.opcode is not Opcode.CONT:
-            self._put("_receiving", frame.rsv1)
-        elif frame.rsv1:
-            raise ProtocolError("reserved bits must be 0 in a continuation frame")
-        if not self._receiving:
-            return frame
-        codec = self._codec
-        try:
-            limit = -1 if max_size is None else max_size
-            data = codec.decompress(bytes(frame.data), frame.fin, limit)
-        except PayloadTooBig:
-            raise PayloadTooBig(None, max_size) from None
-        return dataclasses.replace(frame, data=data, rsv1=False)
+        return self._frames.decode(frame, max_size=max_size)
 
 
 class ClientPerMessageDeflateFactory(own.ClientPerMessageDeflateFactory):
@@ -278,3 +250,6 @@ def _compressobj(settings: Mapping[str, Any] | None) -> Callable[..., Any]:
         return zlib.compressobj(*args, **more)
 
     return compressobj
+
+
+give_aliases(globals())

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from ...http.headers import Headers
+from ..datastructures import Headers, OldHeaders
 from ..typing import LoggerLike
 
 __all__ = [
@@ -26,12 +26,11 @@ __all__ = [
     "adapt_handler",
     "check_keywords",
     "choose_factory",
-    "deprecated",
-    "deprecated_in",
     "headers_from",
     "spell_out",
     "takes_path",
     "timeout_from",
+    "warn_in",
 ]
 
 _OURS = __name__.partition(".")[0]
@@ -47,17 +46,31 @@ OLD_NAMES: Mapping[str, str] = {
 }
 
 
-def deprecated(old: str, advice: str) -> None:
-    """Warn the author of the calling program of ``old``; ``advice`` is what to do."""
-    level, frame = 2, sys._getframe(1)
+# Where programs' filters of warnings look for those of the documented API.
+_MODULE = "websockets.legacy"
+
+
+def warn(text: str) -> None:
+    """Warn the author of the calling program of something deprecated.
+
+    Programs filter these warnings by the beginnings of their texts, which are those of
+    the documented API.
+    """
+    frame = sys._getframe(1)
     while _is_ours(frame) and frame.f_back is not None:
-        level, frame = level + 1, frame.f_back
-    text = f"{old} is deprecated; {advice}"
-    warnings.warn(text, DeprecationWarning, stacklevel=level)
+        frame = frame.f_back
+    warnings.warn_explicit(
+        text,
+        DeprecationWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=_MODULE,
+        registry=frame.f_globals.setdefault("__warningregistry__", {}),
+    )
 
 
-def deprecated_in(function: Callable[..., Any], old: str, advice: str) -> None:
-    """Warn of ``old`` where ``function`` is written, for its author to see.
+def warn_in(function: Callable[..., Any], text: str) -> None:
+    """Warn where ``function`` is written, for its author to see.
 
     Its caller is longwire. Who wrote something else than a function is not warned.
     """
@@ -70,11 +83,11 @@ def deprecated_in(function: Callable[..., Any], old: str, advice: str) -> None:
     if not isinstance(code, types.CodeType):
         return
     warnings.warn_explicit(
-        f"{old} is deprecated; {advice}",
+        text,
         DeprecationWarning,
         code.co_filename,
         code.co_firstlineno,
-        module=function.__module__,
+        module=_MODULE,
         registry=getattr(function, "__globals__", {}).setdefault(
             "__warningregistry__", {}
         ),
@@ -100,11 +113,9 @@ def check_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> No
 
 
 def choose_factory(create_protocol: Any, klass: Any, default: Any) -> Any:
-    """Return what makes connections: ``create_protocol``, or ``klass`` of 3.x."""
+    """Return what makes connections: ``create_protocol``, else ``klass`` of 3.x."""
     if klass is not None:
-        if create_protocol is not None:
-            raise TypeError("give either create_protocol or klass, not both")
-        deprecated("klass=", "write create_protocol=")
+        warn("rename klass to create_protocol")
     factory = create_protocol or klass or default
     if not callable(factory):
         kind = type(factory).__name__
@@ -113,13 +124,13 @@ def choose_factory(create_protocol: Any, klass: Any, default: Any) -> Any:
 
 
 def timeout_from(close_timeout: float | None, timeout: float | None) -> float:
-    """Return the seconds for closing: ``close_timeout``, or ``timeout`` of 6.x."""
+    """Return the seconds for closing: ``close_timeout``, else ``timeout`` of 6.x."""
     if timeout is not None:
-        if close_timeout is not None:
-            raise TypeError("give either close_timeout or timeout, not both")
-        deprecated("timeout=", "write close_timeout=")
-        return timeout
-    return 10 if close_timeout is None else close_timeout
+        warn("rename timeout to close_timeout")
+    for seconds in (close_timeout, timeout):
+        if seconds is not None:
+            return seconds
+    return 10
 
 
 def spell_out(
@@ -175,7 +186,7 @@ class OldCall:
         if self.legacy_recv is None:
             self.legacy_recv = legacy_recv
         else:
-            deprecated("legacy_recv=", "catch ConnectionClosed, or import compat26")
+            warn("remove legacy_recv argument or import compat26")
         check_keywords(where, kwargs, known)
         if isinstance(logger, str) or logger is None:
             logger = logging.getLogger(logger or default_logger)
@@ -192,7 +203,7 @@ class Running:
         if not isinstance(loop, asyncio.AbstractEventLoop):
             kind = type(loop).__name__
             raise TypeError(f"loop must be an event loop or None, not {kind}")
-        deprecated("loop=", "leave it out: the running loop is used")
+        warn("remove loop argument; the running loop is used")
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -210,7 +221,7 @@ def headers_from(value: Any) -> Headers | None:
     if value is None:
         return None
     try:
-        return Headers(value)
+        return OldHeaders(value)
     except (TypeError, ValueError) as exc:
         wrong = ValueError if isinstance(exc, ValueError) else TypeError
         raise wrong(f"extra_headers must be headers; {exc}") from None
@@ -257,7 +268,8 @@ def adapt_handler(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     """Return ``handler`` as one that takes the connection alone."""
     if not takes_path(handler):
         return handler
-    deprecated("a handler's second argument", "write websocket.path instead")
+    # Programs filter this warning by the beginning of its text.
+    warn("remove second argument of ws_handler; it is websocket.path")
 
     def with_path(connection: Any) -> Awaitable[Any]:
         return handler(connection, connection.path)

@@ -14,11 +14,12 @@ from typing import Any
 from ...errors import InvalidHeader
 from ...http.auth import CredentialsChecker
 from ...http.headers import (
-    Headers,
     MultipleValuesError,
     build_www_authenticate_basic,
     parse_authorization_basic,
 )
+from ..aliases import give_aliases
+from ..datastructures import Headers
 from .opening import HTTPResponse
 from .server import WebSocketServerProtocol
 
@@ -26,6 +27,15 @@ __all__ = ["BasicAuthWebSocketServerProtocol", "basic_auth_protocol_factory"]
 
 Credentials = tuple[str, str]
 Check = Callable[[str, str], Awaitable[bool] | bool]
+
+
+def is_credentials(value: Any) -> bool:
+    """Return whether ``value`` is a pair of a user name and a password."""
+    try:
+        username, password = value
+    except (TypeError, ValueError):
+        return False
+    return isinstance(username, str) and isinstance(password, str)
 
 
 class BasicAuthWebSocketServerProtocol(WebSocketServerProtocol):
@@ -108,3 +118,6 @@ def basic_auth_protocol_factory(
         build_www_authenticate_basic(realm)  # refuses what is not ASCII
         keywords["realm"] = realm
     return functools.partial(create_protocol, **keywords)
+
+
+give_aliases(globals())

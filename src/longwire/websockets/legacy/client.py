@@ -1,160 +1,47 @@
-"""The old client: ``connect`` and ``WebSocketClientProtocol``.
+"""The old client: ``connect``, which makes connections of ``WebSocketClientProtocol``.
 
-Turns old keywords into those of longwire's client, which does all the work.
+Turns old keywords into those of longwire's client, which checks them; connects by its
+plan, and has the protocol do the opening handshake.
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-import logging
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from typing import Any, cast
 
-from ... import retrying
 from ...asyncio import client as engine
-from ...asyncio.driver import Stream
-from ...client_settings import ClientSettings
-from ...connecting import Target, connect_plan
-from ...errors import InvalidState, InvalidStatus
-from ...http.extensions import ClientExtensionFactory, confirm
-from ...http.handshake import confirm_subprotocol
-from ...http.headers import Headers, HeadersLike, validate_subprotocols
-from ...settings import PRODUCT
-from ...steps import Opened, Plan
+from ...asyncio.driver import Stream, run
+from ...connecting import Target, open_stream, tell_of_leaving
+from ...errors import InvalidHeader, InvalidURI, SecurityError
+from ...http.extensions import ClientExtensionFactory
+from ..aliases import give_aliases
+from ..asyncio.client import each_of, hang_up, wire_of
+from ..client import (
+    BACKOFF_FACTOR,
+    BACKOFF_INITIAL_DELAY,
+    BACKOFF_MAX_DELAY,
+    BACKOFF_MIN_DELAY,
+    backoff,
+)
+from ..datastructures import Headers, HeadersLike
+from ..http11 import USER_AGENT
 from ..loggers import CLIENT
 from ..typing import LoggerLike
 from ..uri import WebSocketURI
+from ..variables import interval_of
 from . import opening
 from .adapting import OldCall, headers_from, spell_out
-from .exceptions import InvalidStatusCode
-from .protocol import Behaviour, WebSocketCommonProtocol
+from .client_protocol import WebSocketClientProtocol
+from .exceptions import InvalidStatusCode, RedirectHandshake
 
-__all__ = ["WebSocketClientProtocol", "connect", "unix_connect"]
+__all__ = ["Connect", "WebSocketClientProtocol", "connect", "unix_connect"]
 
 
-class WebSocketClientProtocol(WebSocketCommonProtocol, engine.ClientConnection):
-    """The client's end of a connection, as former editions have it.
-
-    Subclass it and pass it as ``create_protocol``. The other keywords are those of
-    :class:`WebSocketCommonProtocol`.
-    """
-
-    _exchange: opening.Exchange | None = None
-
-    def __init__(
-        self,
-        *,
-        logger: LoggerLike | None = None,
-        origin: str | None = None,
-        extensions: Sequence[ClientExtensionFactory] | None = None,
-        subprotocols: Sequence[str] | None = None,
-        extra_headers: HeadersLike | None = None,
-        user_agent_header: str | None = PRODUCT,
-        **kwargs: Any,
-    ) -> None:
-        logger = logger or logging.getLogger(CLIENT)
-        super().__init__(**kwargs, logger=logger)
-        self.origin = origin
-        self.available_extensions = extensions
-        self.available_subprotocols = subprotocols
-        self.extra_headers = extra_headers
-        self.user_agent_header = user_agent_header
-
-    def _aim(self, settings: ClientSettings) -> None:
-        """Ask for what the attributes say, where ``settings`` say."""
-        if self.available_subprotocols is not None:
-            validate_subprotocols(self.available_subprotocols)
-        self.protocol = dataclasses.replace(
-            settings,
-            origin=self.origin,
-            extensions=tuple(self.available_extensions or ()),
-            subprotocols=None
-            if self.available_subprotocols is None
-            else tuple(self.available_subprotocols),
-            additional_headers=Headers(self.extra_headers or {}),
-            user_agent=self.user_agent_header,
-        )
-
-    # --- the opening handshake ---------------------------------------------------
-
-    async def _handshake_by(self, exchange: opening.Exchange) -> None:
-        """Have ``handshake()`` do the opening handshake; for ``connect``."""
-        uri = WebSocketURI(*dataclasses.astuple(exchange.target.uri))
-        given = {
-            "origin": self.origin,
-            "available_extensions": self.available_extensions,
-            "available_subprotocols": self.available_subprotocols,
-            "extra_headers": self.extra_headers,
-        }
-        self._exchange = exchange
-        try:
-            arguments = opening.accepted_arguments(self.handshake, given)
-            await self.handshake(uri, **arguments)
-        finally:
-            self._exchange = None
-
-    async def handshake(
-        self,
-        wsuri: WebSocketURI,
-        origin: str | None = None,
-        available_extensions: Sequence[ClientExtensionFactory] | None = None,
-        available_subprotocols: Sequence[str] | None = None,
-        extra_headers: HeadersLike | None = None,
-        *,
-        subprotocols: Sequence[str] | None = None,
-    ) -> None:
-        """Do the opening handshake with the server of ``wsuri``, on an open stream.
-
-        Called by ``connect`` for each server it is sent to; a subclass may do more
-        here, before or after, or ask for something else. ``subprotocols`` is what 2.6
-        calls ``available_subprotocols``. Raises an InvalidHandshake for what is wrong
-        with the answer: InvalidStatusCode for a refusal, RedirectHandshake, ...
-        """
-        exchange = self._exchange_now()
-        self.origin = origin
-        self.available_extensions = available_extensions
-        self.available_subprotocols = available_subprotocols or subprotocols
-        self.extra_headers = extra_headers
-        self._aim(exchange.settings)
-        exchange.settings = self.protocol
-        exchange.target = dataclasses.replace(exchange.target, redirected_to=wsuri)
-        await exchange.run()
-
-    def _exchange_now(self) -> opening.Exchange:
-        if self._exchange is None:
-            raise InvalidState("no opening handshake is under way")
-        return self._exchange
-
-    def write_http_request(self, path: str, headers: Headers) -> None:
-        """Send the request, which then is in ``request``.
-
-        Called by ``handshake()``; an override may change ``headers``.
-        """
-        self.request = self._exchange_now().write_now(path, headers)
-
-    async def read_http_response(self) -> tuple[int, Headers]:
-        """Return status and headers of the response, which then is in ``response``.
-
-        Called by ``handshake()``. Raises what is wrong with it: an InvalidHandshake.
-        """
-        self.response = response = await self._exchange_now().read_now()
-        return response.status_code, response.headers
-
-    @staticmethod
-    def process_extensions(
-        headers: Headers, available_extensions: Sequence[ClientExtensionFactory] | None
-    ) -> list[Any]:
-        """Return the extensions that a response agrees on; raise NegotiationError."""
-        values = headers.get_all("Sec-WebSocket-Extensions")
-        return list(confirm(values, available_extensions or ()))
-
-    @staticmethod
-    def process_subprotocol(
-        headers: Headers, available_subprotocols: Sequence[str] | None
-    ) -> str | None:
-        """Return the subprotocol that a response chooses; raise NegotiationError."""
-        return confirm_subprotocol(headers, available_subprotocols)
+_GRACE = 1.0
+"""Seconds that a server may take to close TCP after it has refused."""
 
 
 class connect(engine.connect):
@@ -171,10 +58,10 @@ class connect(engine.connect):
     loop's ``create_connection()``.
     """
 
-    BACKOFF_INITIAL = 5.0
-    BACKOFF_MIN = 3.1
-    BACKOFF_MAX = 90.0
-    BACKOFF_FACTOR = 1.618
+    BACKOFF_INITIAL = BACKOFF_INITIAL_DELAY
+    BACKOFF_MIN = BACKOFF_MIN_DELAY
+    BACKOFF_MAX = BACKOFF_MAX_DELAY
+    BACKOFF_FACTOR = BACKOFF_FACTOR
     MAX_REDIRECTS_ALLOWED = 10
 
     _legacy_recv = False
@@ -190,7 +77,7 @@ class connect(engine.connect):
         extensions: Sequence[ClientExtensionFactory] | None = None,
         subprotocols: Sequence[str] | None = None,
         extra_headers: HeadersLike | None = None,
-        user_agent_header: str | None = PRODUCT,
+        user_agent_header: str | None = USER_AGENT,
         open_timeout: float | None = 10,
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
@@ -215,7 +102,7 @@ class connect(engine.connect):
         self._running, self._factory = call.running, call.factory
         shared: dict[str, Any] = {
             "open_timeout": open_timeout,
-            "ping_interval": ping_interval,
+            "ping_interval": interval_of(ping_interval),
             "ping_timeout": ping_timeout,
             "close_timeout": call.close_timeout,
             "max_size": max_size,
@@ -234,13 +121,13 @@ class connect(engine.connect):
             additional_headers=headers_from(extra_headers),
             proxy=kwargs.pop("proxy", None),
             reconnect_delays=self._delays,
-            create_connection=self._make,
             **kwargs,
         )
         self._settings = dataclasses.replace(
             self._settings, max_redirects=self.MAX_REDIRECTS_ALLOWED
         )
-        self._target = Target(self._settings)
+        self._first = self._target = Target(self._settings)
+        self.logger, self.open_timeout = call.logger, open_timeout
         there = self._settings.uri
         self._old_keywords: dict[str, Any] = {
             **shared,
@@ -266,62 +153,144 @@ class connect(engine.connect):
             raise
 
     def _delays(self) -> Iterator[float]:
-        return retrying.backoff(
+        return backoff(
             self.BACKOFF_INITIAL,
             self.BACKOFF_MIN,
             self.BACKOFF_MAX,
             self.BACKOFF_FACTOR,
         )
 
-    def _make(self, settings: ClientSettings, **_: Any) -> WebSocketClientProtocol:
-        made = self._factory(**self._old_keywords)
-        if not isinstance(made, WebSocketClientProtocol):
-            kind = type(made).__name__
+    async def _open_stream(self) -> WebSocketClientProtocol:
+        """Return a protocol on an open stream to the server that is asked now."""
+        protocol = self._factory(**self._old_keywords)
+        if not isinstance(protocol, WebSocketClientProtocol):
+            kind = type(protocol).__name__
             raise TypeError(
                 f"create_protocol returned a {kind}; WebSocketClientProtocol expected"
             )
-        made._aim(settings)
-        return made
+        protocol._target = self._target
+        inner = protocol._connection
+        stream = Stream(make_wire=lambda: wire_of(inner))
+        try:
+            await run(open_stream(self._target), stream)
+        except BaseException:
+            # Whatever it is, a cancellation too: nobody else knows of the socket.
+            stream.abort()
+            raise
+        inner.wire = stream.wire
+        return protocol
 
-    def _plan(
-        self, connection: engine.ClientConnection, stream: Stream
-    ) -> Plan[Opened]:
-        settings = connection.protocol
-        return connect_plan(
-            settings,
-            make_exchange=opening.Exchange.maker(self, connection, stream),
-            target=dataclasses.replace(self._target, settings=settings),
-        )
+    async def _connect(self) -> WebSocketClientProtocol:  # type: ignore[override]
+        self._running.check()
+        first, scope = self._target, asyncio.timeout(self.open_timeout)
+        try:
+            async with scope:
+                return await self._open(scope.when())
+        except TimeoutError as exc:
+            if not scope.expired():
+                raise  # the network's own: ETIMEDOUT is a TimeoutError too
+            raise TimeoutError("timed out during opening handshake") from exc
+        finally:
+            self._target = first  # the next connection asks the first server anew
+
+    async def _open(self, ends_at: float | None) -> WebSocketClientProtocol:
+        """Connect, and follow redirects."""
+        for left in reversed(range(self.MAX_REDIRECTS_ALLOWED + 1)):
+            protocol = await self._open_stream()
+            protocol._ends_at = ends_at
+            try:
+                await self._handshake(protocol)
+            except BaseException as exc:
+                await hang_up(protocol._connection, exc, _GRACE)
+                if not isinstance(exc, RedirectHandshake):
+                    raise
+                self._follow(exc, protocol, left)
+            else:
+                return protocol
+        raise SecurityError("too many redirects")
+
+    async def _handshake(self, protocol: WebSocketClientProtocol) -> None:
+        """Have the protocol's ``handshake()`` do it."""
+        uri = self._target.uri
+        given = {
+            "origin": protocol.origin,
+            "available_extensions": protocol.available_extensions,
+            "available_subprotocols": protocol.available_subprotocols,
+            "extra_headers": protocol.extra_headers,
+        }
+        arguments = opening.accepted_arguments(protocol.handshake, given)
+        await protocol.handshake(WebSocketURI(*dataclasses.astuple(uri)), **arguments)
+        if protocol._connection._session is None:
+            name = type(protocol).__name__
+            raise RuntimeError(f"{name}.handshake() must call super().handshake()")
+
+    def _follow(
+        self, exc: RedirectHandshake, protocol: WebSocketClientProtocol, left: int
+    ) -> None:
+        """Have ``handle_redirect()`` say where to go on."""
+        response = protocol._connection.response
+        assert response is not None
+        headers = cast(Headers, response.headers)
+        refused = InvalidStatusCode(response.status_code, headers, response)
+        if not self.MAX_REDIRECTS_ALLOWED:
+            raise refused from exc
+        before = self._target
+        self.handle_redirect(exc.uri)
+        if self._target is before:
+            raise refused from exc  # an override would not go there
+        if self._target.foreign and not before.foreign:
+            tell_of_leaving(self._target)
 
     def handle_redirect(self, uri: str) -> None:
         """Go to ``uri``, which may be relative, instead of where we would have gone.
 
         Called for each redirect; an override may raise, or not call ``super()``: then
         the redirect is raised as InvalidStatusCode. Called before connecting, it is
-        where connections of this object go. Raises SecurityError for a way out of TLS
-        or, with a given host, port or socket, to another server.
+        where connections of this object go. Raises InvalidURI when it is none,
+        SecurityError for a way out of TLS, and ValueError where a redirect cannot be
+        followed: with a socket that was given, or to another server with a given
+        host, port or Unix socket.
         """
-        self._target = self._target.moved(uri)
-
-    async def connect(self) -> WebSocketClientProtocol:
-        """Return a new connection, open."""
-        self._running.check()
+        address = self._settings.address
+        if address.sock is not None:
+            raise ValueError(f"cannot follow a redirect to {uri} with a preset socket")
         try:
-            return await super().connect()  # type: ignore[return-value]
-        except InvalidStatusCode:
-            raise
-        except InvalidStatus as exc:
-            raise InvalidStatusCode.of(exc) from exc
+            self._target = self._target.moved(uri)
+        except SecurityError as exc:
+            if address.preset is None:
+                raise
+            raise ValueError(str(exc)) from exc
+        except InvalidHeader as exc:
+            cause = exc.__cause__
+            raise cause if isinstance(cause, InvalidURI) else exc from None
 
-    def __await__(self) -> Generator[Any, None, WebSocketClientProtocol]:
+    # --- the ways to call it -----------------------------------------------------
+
+    async def __await_impl__(self) -> WebSocketClientProtocol:
+        """Return a new connection, open: what awaiting the object does."""
+        return await self.connect()  # type: ignore[return-value]
+
+    def __await__(self) -> Generator[Any, None, WebSocketClientProtocol]:  # type: ignore[override]
         """Return a new connection, open."""
-        return self.connect().__await__()
+        return self.__await_impl__().__await__()
 
     __iter__ = __await__  # for `yield from connect(...)`
 
-    async def __aenter__(self) -> WebSocketClientProtocol:
+    async def __aenter__(self) -> WebSocketClientProtocol:  # type: ignore[override]
         """Return a new connection, open; leaving the block closes it."""
-        return await super().__aenter__()  # type: ignore[return-value]
+        self.protocol = await self
+        return self.protocol
+
+    async def __aexit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
+        """Close the connection, with 1000 also when an exception leaves the block."""
+        await self.protocol.close()
+
+    def __aiter__(self) -> AsyncIterator[WebSocketClientProtocol]:  # type: ignore[override]
+        """Iterate over new connections, each made when the last one has ended."""
+        return each_of(self)
+
+
+Connect = connect
 
 
 def unix_connect(
@@ -335,7 +304,6 @@ def unix_connect(
     return connect(uri, unix=True, **kwargs)
 
 
-spell_out(WebSocketClientProtocol.__init__, Behaviour, "open_timeout")
 spell_out(unix_connect, connect)
 
 
@@ -343,3 +311,6 @@ def _known(unix: bool) -> set[str]:
     """Return the keywords of :class:`connect` and of the way to the server."""
     own = set(connect.__init__.__annotations__) - {"uri", "kwargs", "return"}
     return own | (engine._UNIX if unix else engine._TCP) | {"proxy"}
+
+
+give_aliases(globals())

@@ -13,6 +13,7 @@ from ...core import frames as core
 from ...errors import PayloadTooBig, ProtocolError
 from ...messages import Opcode
 from .. import extensions, frames
+from ..aliases import give_aliases
 from ..frames import Close
 from ..typing import BytesLike, DataLike
 from ..utils import apply_mask
@@ -22,6 +23,8 @@ __all__ = [
     "Close",
     "DataLike",
     "Frame",
+    "NewFrame",
+    "Opcode",
     "PayloadTooBig",
     "ProtocolError",
     "apply_mask",
@@ -31,6 +34,8 @@ __all__ = [
     "prepare_data",
     "serialize_close",
 ]
+
+NewFrame = frames.Frame
 
 
 class Frame(NamedTuple):
@@ -147,3 +152,6 @@ def parse_close(data: bytes) -> tuple[int, str]:
 def serialize_close(code: int, reason: str) -> bytes:
     """Return the payload of a close frame; raise ProtocolError if none may say it."""
     return core.serialize_close(int(code), reason)
+
+
+give_aliases(globals())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from ...http import handshake
-from ...http.headers import Headers
 from ...http.heads import Request, Response
 from ...http.uri import WebSocketURI
-from ..utils import generate_key
+from ..aliases import give_aliases
+from ..datastructures import Headers
+from ..utils import accept_key, generate_key
 
 __all__ = ["build_request", "build_response", "check_request", "check_response"]
+
+accept = accept_key
 
 _NOWHERE = WebSocketURI(False, "localhost", 80, "/", "")
 _REQUEST = ("Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
@@ -45,3 +48,6 @@ def check_response(headers: Headers, key: str) -> None:
     The status is the caller's to check.
     """
     handshake.check_response(Response(101, "", headers), key)
+
+
+give_aliases(globals())

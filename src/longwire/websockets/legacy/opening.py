@@ -7,35 +7,48 @@ plans do anyway.
 
 from __future__ import annotations
 
-import functools
 import http
 import inspect
+import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, cast
 
 from ... import accepting, connecting
 from ...accepting import Refused
 from ...asyncio.driver import Stream, run
-from ...errors import InvalidHandshake, InvalidStatus, LimitExceeded
-from ...http.headers import Headers, HeadersLike
+from ...errors import InvalidHandshake, InvalidHeader, InvalidStatus, LimitExceeded
+from ...http.handshake import refusal_for
 from ...http.heads import Request, RequestReader, Response
 from ...steps import Call, Opened, Plan
-from .adapting import deprecated_in
+from ..asyncio import server as today
+from ..datastructures import Headers, HeadersLike, OldHeaders
+from .adapting import warn_in
 from .exceptions import AbortHandshake, InvalidStatusCode, RedirectHandshake
 
 if TYPE_CHECKING:
-    from .client import WebSocketClientProtocol, connect
-    from .server import WebSocketServerProtocol
+    from .client_protocol import WebSocketClientProtocol
+    from .inner import InnerServerConnection
 
 __all__ = [
+    "EXCHANGING",
+    "SERVER_HOOKS",
     "Acceptor",
     "Exchange",
+    "PlainAcceptor",
     "accepted_arguments",
     "add_headers",
     "negotiate",
     "phrase_of",
     "process_request",
 ]
+
+EXCHANGING = frozenset({"read_http_request", "write_http_response"})
+SERVER_HOOKS = (
+    *sorted(EXCHANGING),
+    *("handshake", "process_extensions", "process_origin", "process_request"),
+    *("process_subprotocol", "select_subprotocol"),
+)
+"""The methods of a server's opening handshake."""
 
 HTTPResponse = tuple[http.HTTPStatus | int, HeadersLike, bytes]
 
@@ -68,21 +81,27 @@ def accepted_arguments(
 # --- server ----------------------------------------------------------------------
 
 
-class Acceptor(accepting.Acceptor):
+class PlainAcceptor(today.Acceptor):
+    """Reads and writes the values of headers as in former editions."""
+
+    headers = OldHeaders
+
+
+class Acceptor(PlainAcceptor):
     """Reads the request and writes the answer by methods of the connection."""
 
-    _connection: WebSocketServerProtocol
+    _connection: InnerServerConnection
     _reader: RequestReader
 
     def _read(self, reader: RequestReader) -> Plan[Request]:
-        connection = self._connection
+        connection, outer = self._connection, self._connection._outer
         self._reader = reader
-        connection._acceptor_now = self
+        outer._acceptor_now = self
         try:
-            path, headers = yield Call(connection.read_http_request)
+            path, headers = yield Call(outer.read_http_request)
             request = connection.request
             if request is None or (request.path, request.headers) != (path, headers):
-                request = Request(path, Headers(headers))
+                request = Request(path, OldHeaders(headers))
         except (InvalidHandshake, LimitExceeded, OSError):
             raise
         except Exception as exc:
@@ -94,7 +113,7 @@ class Acceptor(accepting.Acceptor):
     def refusing(self, exc: Exception) -> Plan[Refused]:
         """Return the plan that answers a client that nobody has read from."""
         self._begun = True
-        self._connection._acceptor_now = self
+        self._connection._outer._acceptor_now = self
         if isinstance(exc, InvalidHandshake):
             return self._refuse(exc)
         failed = _Failed()
@@ -121,7 +140,7 @@ class Acceptor(accepting.Acceptor):
         status: Any = response.status_code
         if phrase_of(status):
             status = http.HTTPStatus(status)
-        write = self._connection.write_http_response
+        write = self._connection._outer.write_http_response
         yield Call(write, (status, response.headers, response.body or None))
 
     def serialize(self, response: Response) -> bytes:
@@ -134,17 +153,21 @@ class _Failed(InvalidHandshake):
 
 
 async def process_request(
-    connection: WebSocketServerProtocol, request: Request
+    connection: InnerServerConnection, request: Request
 ) -> Response | None:
     """Ask the connection's ``process_request()``; for the hook of today."""
+    outer = connection._outer
     try:
-        result: Any = connection.process_request(request.path, request.headers)
+        result: Any = outer.process_request(request.path, request.headers)
         if inspect.isawaitable(result):
             result = await result
         else:
-            warn_of_plain(connection.process_request)
+            warn_of_plain(outer.process_request)
     except AbortHandshake as exc:
         result = exc.status, exc.headers, exc.body
+    except InvalidHandshake as exc:
+        connection._handshake_exc = exc
+        return refusal_for(exc)
     if result is None or isinstance(result, Response):
         return result
     return response_from(*result)
@@ -152,8 +175,7 @@ async def process_request(
 
 def warn_of_plain(function: Callable[..., Any]) -> None:
     """Tell the author of a ``process_request`` that it should be a coroutine."""
-    advice = "write async def"
-    deprecated_in(function, "a process_request that is no coroutine", advice)
+    warn_in(function, "declare process_request as a coroutine")
 
 
 def response_from(
@@ -163,7 +185,7 @@ def response_from(
     if not isinstance(body, bytes | bytearray | memoryview):
         kind = type(body).__name__
         raise TypeError(f"process_request returned a body of type {kind}, not bytes")
-    fields, content = Headers(headers), bytes(body)
+    fields, content = OldHeaders(headers), bytes(body)
     for name, value in (
         ("Content-Length", str(len(content))),
         ("Content-Type", "text/plain"),
@@ -174,38 +196,41 @@ def response_from(
     return Response(int(status), phrase_of(status), fields, content)
 
 
-async def negotiate(
-    connection: WebSocketServerProtocol, offered: Sequence[str]
-) -> str | None:
-    """Return the subprotocol to use; have overridden methods do the rest, too."""
+async def negotiate(connection: InnerServerConnection, offered: Sequence[str]) -> None:
+    """Choose the subprotocol; have overridden methods negotiate the rest, too.
+
+    What was chosen goes into the response with the other headers: a method may choose
+    what the client did not offer.
+    """
+    outer = connection._outer
     assert connection.request is not None
-    headers, own = connection.request.headers, connection._own_negotiation
+    headers, own = connection.request.headers, outer._own
     if "process_origin" in own:
-        connection.process_origin(headers, connection.origins)
+        outer.process_origin(headers, outer.origins)
     if "process_extensions" in own:
-        connection._granted = connection.process_extensions(
-            headers, connection.available_extensions
+        connection.granted = outer.process_extensions(
+            headers, outer.available_extensions
         )
-    result: Any = connection.process_subprotocol(
-        headers, connection.available_subprotocols
-    )
+    result: Any = outer.process_subprotocol(headers, outer.available_subprotocols)
     if inspect.isawaitable(result):
         result = await result
-    return result  # type: ignore[no-any-return]
+    connection.chosen = result
 
 
 def add_headers(
-    connection: WebSocketServerProtocol, request: Request, response: Response
+    connection: InnerServerConnection, request: Request, response: Response
 ) -> None:
     """Put what the connection has to say into a 101."""
     if response.status_code != 101:
         return
-    if connection._granted is not None and connection._granted[0]:
-        response.headers["Sec-WebSocket-Extensions"] = connection._granted[0]
-    extra = connection.extra_headers
-    if extra is None:
-        return
-    added = Headers(extra(request.path, request.headers) if callable(extra) else extra)
+    if connection.granted is not None and connection.granted[0]:
+        response.headers["Sec-WebSocket-Extensions"] = connection.granted[0]
+    if connection.chosen is not None:
+        response.headers["Sec-WebSocket-Protocol"] = connection.chosen
+    extra = connection._outer.extra_headers
+    added = OldHeaders(
+        (extra(request.path, request.headers) if callable(extra) else extra) or {}
+    )
     for name in ("Date", "Server"):
         if name in added and name in response.headers:
             del response.headers[name]
@@ -216,64 +241,42 @@ def add_headers(
 
 
 class Exchange(connecting.Exchange):
-    """Asks a server by methods of the connection and of its ``connect``."""
+    """Asks a server by methods of the connection."""
 
     def __init__(
-        self,
-        target: connecting.Target,
-        random_bytes: Callable[[int], bytes],
-        *,
-        connector: connect,
-        connection: WebSocketClientProtocol,
-        stream: Stream,
+        self, target: connecting.Target, outer: WebSocketClientProtocol, stream: Stream
     ) -> None:
-        super().__init__(target, random_bytes)
-        self.connection = connection
-        self._connector = connector
+        super().__init__(target, os.urandom)
+        self._outer = outer
         self._stream = stream
-        self._agreed: Opened | None = None
 
-    @classmethod
-    def maker(
-        cls, connector: connect, connection: Any, stream: Stream
-    ) -> Callable[..., Self]:
-        """Return what makes one for each server that is asked."""
-        return functools.partial(
-            cls, connector=connector, connection=connection, stream=stream
-        )
+    async def run(self) -> Opened:
+        """Do what ``handshake()`` does; return what it agreed on.
 
-    def plan(self) -> Plan[None]:
-        """Have the connection's ``handshake()`` do it."""
-        try:
-            yield Call(self.connection._handshake_by, (self,))
-        except RedirectHandshake:
-            pass  # redirect() is next
-        if not hasattr(self, "response"):
-            name = type(self.connection).__name__
-            raise RuntimeError(f"{name}.handshake() must call super().handshake()")
-
-    async def run(self) -> None:
-        """Do what ``handshake()`` does, raise what it raises."""
-        await run(super().plan(), self._stream)
+        Raises RedirectHandshake for a redirect, InvalidStatusCode for a refusal.
+        """
+        await run(self.plan(), self._stream)
         response = self.response
         if response.status_code == 101:
-            self._agreed = self._agree()
-            return
-        location = response.headers.get_all("Location")
-        if response.status_code in connecting.REDIRECTS and location:
-            raise RedirectHandshake(location[0])
+            return self._agree()
+        if response.status_code in connecting.REDIRECTS:
+            locations = response.headers.get_all("Location")
+            if not locations:
+                raise InvalidHeader("Location")
+            raise RedirectHandshake(locations[0])
         raise InvalidStatusCode.of(InvalidStatus(response))
 
     def write(self) -> Plan[None]:
         """Have ``write_http_request()`` send the request."""
         request = self.request
-        yield Call(self.connection.write_http_request, (request.path, request.headers))
+        request.headers = OldHeaders.made(request.headers)
+        yield Call(self._outer.write_http_request, (request.path, request.headers))
 
     def write_now(self, path: str, headers: Headers) -> Request:
         """Send the request; return it."""
         known = self.request
         if (known.path, known.headers) != (path, headers):
-            self.request = Request(path, Headers(headers))
+            self.request = Request(path, OldHeaders(headers))
         wire = self._stream.wire
         if wire is None:
             raise ConnectionResetError("connection lost in the opening handshake")
@@ -282,45 +285,22 @@ class Exchange(connecting.Exchange):
 
     def read(self) -> Plan[None]:
         """Have ``read_http_response()`` receive the response."""
-        status, headers = yield Call(self.connection.read_http_response)
+        status, headers = yield Call(self._outer.read_http_response)
         known = getattr(self, "response", None)
         if known is None or (known.status_code, known.headers) != (status, headers):
             body = b"" if known is None else known.body
-            fields = Headers(headers)
+            fields = OldHeaders(headers)
             self.response = Response(int(status), phrase_of(status), fields, body)
 
     async def read_now(self) -> Response:
         """Receive the response; return it."""
         await run(super().read(), self._stream)
-        return self.response
+        response = self.response
+        response.headers = OldHeaders.received(response.headers)
+        return response
 
     def _agree(self) -> Opened:
-        connection, headers = self.connection, self.response.headers
-        settings = self.settings
-        extensions = connection.process_extensions(headers, settings.extensions)
-        names = settings.subprotocols
-        return self._opened(extensions, connection.process_subprotocol(headers, names))
-
-    def opened(self) -> Opened:
-        """Return what the connection found in the 101."""
-        return self._agreed or self._agree()
-
-    def redirect(self) -> Plan[connecting.Target]:
-        """Have ``handle_redirect()`` of ``connect`` say where to go on."""
-        self.target.redirected(self.response)  # raises for what we never follow
-        location = self.response.headers["Location"]
-        target: connecting.Target = yield Call(self._move, (location,))
-        return target
-
-    def _move(self, location: str) -> connecting.Target:
-        connector = self._connector
-        first, connector._target = connector._target, self.target
-        try:
-            connector.handle_redirect(location)
-            target = connector._target
-        finally:
-            # The next connection asks the first server anew.
-            connector._target = first
-        if target is self.target:
-            raise InvalidStatus(self.response)  # an override would not go there
-        return target
+        outer, headers = self._outer, cast(Headers, self.response.headers)
+        extensions = outer.process_extensions(headers, outer.available_extensions)
+        names = outer.available_subprotocols
+        return self._opened(extensions, outer.process_subprotocol(headers, names))

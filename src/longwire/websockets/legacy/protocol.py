@@ -1,195 +1,165 @@
 """``WebSocketCommonProtocol``: what old programs call a connection, on either side.
 
-Its keywords, and methods that were internals once and are documented all the same. The
-steps that its tasks were made of are in ``steps.py``.
+It is an asyncio protocol with the documented attributes and methods, and the steps that
+they were made of (``steps.py``). A connection of longwire's inside it does the work
+(``inner.py``); where a subclass has a step of its own, that is called.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...asyncio import connection
 from ...asyncio.broadcast import broadcast as _broadcast
-from ...connection import Data, control_payload
-from ...core.frames import parse_close
-from ...errors import ConnectionClosed, ProtocolError
-from ...messages import Cause, Close, Opcode, State
-from ...options import Keepalive, Limits, Timeouts
-from ...settings import limits_from
-from ..variables import limits_of
-from .adapting import Running, check_keywords, spell_out, timeout_from
-from .steps import Steps
+from ...connection import Data
+from ...errors import InvalidState
+from ..aliases import give_aliases
+from ..driving import METHODS, Driven
+from ..overriding import overridden
+from .adapting import spell_out
+from .attributes import Attributes
+from .behaviour import SETTINGS, Behaviour
+from .inner import InnerConnection, agreement
+from .steps import HOOKS, ON_THE_WAY_IN, ON_THE_WAY_OUT, Steps
 
-__all__ = ["Behaviour", "WebSocketCommonProtocol", "broadcast"]
-
-
-@dataclasses.dataclass(kw_only=True)
-class Behaviour:
-    """The keywords that every protocol class takes, and what they stand for."""
-
-    logger: Any = None
-    open_timeout: float | None = 10
-    ping_interval: float | None = 20
-    ping_timeout: float | None = 20
-    close_timeout: float | None = None
-    max_size: int | tuple[int | None, int | None] | None = 2**20
-    max_queue: int | tuple[int | None, int | None] | None = 2**5
-    read_limit: int = 2**16
-    write_limit: int | tuple[int, int | None] = 2**16
-    host: str | None = None
-    port: int | None = None
-    secure: bool | None = None
-    legacy_recv: bool = False
-    loop: asyncio.AbstractEventLoop | None = None
-    timeout: float | None = None
-
-    def __post_init__(self) -> None:
-        self.close_timeout = timeout_from(self.close_timeout, self.timeout)
-        self.timeout = self.close_timeout
-        Running(self.loop)
-
-    @property
-    def limits(self) -> Limits:
-        """Limits; ``read_limit`` has none: buffers hold what was read, no more."""
-        return limits_of(
-            limits_from(
-                max_size=self.max_size,
-                max_queue=self.max_queue,
-                write_limit=self.write_limit,
-            )
-        )
-
-    @property
-    def timeouts(self) -> Timeouts:
-        """Times for opening and closing."""
-        return Timeouts(open=self.open_timeout, close=self.close_timeout)
-
-    @property
-    def keepalive(self) -> Keepalive:
-        """Times for pings."""
-        return Keepalive(interval=self.ping_interval, timeout=self.ping_timeout)
-
-    @classmethod
-    def of(cls, owner: object, keywords: Mapping[str, Any]) -> Behaviour:
-        """Return what ``keywords`` of the class of ``owner`` say."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        check_keywords(type(owner).__name__, keywords, known)
-        return cls(**keywords)
+__all__ = ["WebSocketCommonProtocol", "broadcast"]
 
 
-class WebSocketCommonProtocol(Steps):
+class WebSocketCommonProtocol(Attributes, Steps, Driven):
     """A connection as former editions documented it.
 
-    Made by the old ``serve`` and ``connect``. ``legacy_recv=True`` is the way of 2.6:
-    ``recv()`` returns None at the end. ``read_limit`` is accepted, and of no use:
-    nothing is read ahead but what ``max_queue`` allows.
+    Made by the old ``serve`` and ``connect``, or by another program's server, which
+    then calls ``connection_made()`` and, with no handshake to be done,
+    ``connection_open()``. ``legacy_recv=True`` is the way of 2.6: ``recv()`` returns
+    None at the end. ``read_limit`` is accepted, and of no use: nothing is read ahead
+    but what ``max_queue`` allows.
     """
 
-    timeout: float | None
-    read_limit: int
-    write_limit: int | tuple[int, int | None]
+    _hooks: ClassVar[tuple[str, ...]] = HOOKS
+    """The methods that are called where a subclass has its own."""
+    _own: ClassVar[frozenset[str]] = frozenset()
+    """Those that it has its own of."""
+    _is_told: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        root = cls._root()
+        cls._own = overridden(cls, cls._hooks, root)
+        cls._is_told = bool(overridden(cls, METHODS, root))
+
+    @classmethod
+    def _root(cls) -> type:
+        """Return the documented class that this is, or is a subclass of."""
+        return next(base for base in cls.__mro__ if "_hooks" in vars(base))
 
     def __init__(self, **kwargs: Any) -> None:
-        behaviour = Behaviour.of(self, kwargs)
-        connection.Connection.__init__(self, behaviour)
-        self._behave(behaviour)
+        self._behaviour = behaviour = Behaviour.of(self, kwargs)
+        self._connection = InnerConnection(behaviour)
+        self._connection._outer = self
 
-    def _behave(self, behaviour: Behaviour) -> None:
-        """Keep what the attributes of old are asked for."""
-        for name in _ATTRIBUTES:
-            setattr(self, name, getattr(behaviour, name))
-        self._host, self._port = behaviour.host, behaviour.port
-        self._secure = behaviour.secure
+    # --- opening -----------------------------------------------------------------
 
-    # --- what internals of old can be in this engine ------------------------------
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin on ``transport``: called once, when TCP, and TLS, are there."""
+        super().connection_made(transport)
 
-    async def ensure_open(self) -> None:
-        """Raise ConnectionClosed unless the connection is open."""
-        if not self._live.is_open:
-            await self._raise_closed(self._live)
+    def connection_open(self) -> None:
+        """Enter the OPEN state: called when the opening handshake is complete.
 
-    def connection_closed_exc(self) -> ConnectionClosed:
-        """Return a new exception that says how the connection ended."""
-        return self._live.exception()
-
-    def fail_connection(self, code: int = 1006, reason: str = "") -> None:
-        """End the connection without waiting for the peer.
-
-        A close frame is sent unless ``code`` is 1006.
+        May be overridden; before the call of ``super()`` nothing can be sent yet.
         """
-        session, now = self._live, self._now()
-        if code != 1006:
-            session.close(code, reason, now)
-        self._react()
-        session.abort(Cause.LOCAL, f"failed with {code}", now)
-        self._react()
+        inner = self._connection
+        if inner._session is not None:
+            raise InvalidState("the opening handshake was completed before")
+        if inner._agreed is None:
+            self._agree_by_attributes()
+        changes = {name: vars(self)[name] for name in SETTINGS if name in vars(self)}
+        if changes:
+            behaviour = self._behaviour = self._behaviour.changed(changes)
+            inner._limits = behaviour.limits
+            inner._timeouts = behaviour.timeouts
+            inner._keepalive = behaviour.keepalive
+        self._begin_steps()
+        self._take_shortcuts()
 
-    async def wait_for_connection_lost(self) -> bool:
-        """Return whether TCP ended within ``close_timeout`` from now."""
-        try:
-            async with asyncio.timeout(self.close_timeout):
-                await self.wait_closed()
-        except TimeoutError:
-            return False
-        return True
+    def _agree_by_attributes(self) -> None:
+        """Take what a foreign server has agreed on from the attributes it has set."""
+        inner = self._connection
+        if inner.wire is None or "is_client" not in dir(self):
+            raise InvalidState("the opening handshake is not complete")
+        inner._client = self.is_client
+        inner._agreed = agreement(self.extensions, self.subprotocol)
 
-    def write_frame_sync(self, fin: bool, opcode: int, data: bytes) -> None:
-        """Send one frame, without waiting for a slow peer.
+    def _take_shortcuts(self) -> None:
+        """Spare messages the way through methods of ours that add nothing.
 
-        Data frames may be fragments; control frames are checked as ``ping()``,
-        ``pong()`` and ``close()`` check them.
+        Found on the instance before the class; a subclass's own methods are not
+        passed by.
         """
-        session, now = self._live, self._now()
-        kind = Opcode(opcode)
-        if kind in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            session.send(kind, bytes(data), fin, True)
-        elif not fin:
-            raise ProtocolError("control frame is fragmented")
-        elif kind is Opcode.CLOSE:
-            code, reason = parse_close(bytes(data))
-            session.close(None if code == 1005 else code, reason, now)
-        elif kind is Opcode.PING:
-            future = asyncio.get_running_loop().create_future()
-            session.ping(control_payload(data), future, now)
-        else:
-            session.pong(control_payload(data))
-        self._react()
+        inner, mine = self._connection, vars(self)
+        if not (self._own & ON_THE_WAY_IN or self.legacy_recv):
+            mine["recv"] = inner.recv
+        if not self._own & ON_THE_WAY_OUT:
+            mine["send"] = inner.send
 
-    async def write_frame(
-        self, fin: bool, opcode: int, data: bytes, *, _state: State = State.OPEN
+    # --- messages ----------------------------------------------------------------
+
+    if not TYPE_CHECKING:  # whose checkers would lose the overloads
+
+        async def recv(self, decode=None):
+            """Return the next message: str for Text, bytes for Binary.
+
+            Raises ConnectionClosed when the connection has ended, RuntimeError while
+            another coroutine is in ``recv()``. Cancelling it loses nothing.
+            """
+            return await self._receive(decode)
+
+    else:
+
+        async def recv(self, decode: bool | None = None) -> Any: ...
+
+    def __aiter__(self) -> AsyncIterator[Data]:
+        """Iterate over messages; ends when the connection is closed properly."""
+        if "recv" in vars(self) and "recv" not in self._own:
+            return self._connection.__aiter__()
+        return self._iterate()
+
+    async def send(
+        self, message: Any, text: bool | None = None, *, compress: bool = True
     ) -> None:
-        """Send one frame; waits while the peer is slow.
+        """Send a message: str as Text, bytes-like as Binary.
 
-        Raises RuntimeError unless the connection is in ``_state``.
+        An iterable or asynchronous iterable is sent as one fragment for each item.
+        Raises ConnectionClosed when the connection has ended, TypeError for other
+        types.
         """
-        if self.state is not _state:
-            raise RuntimeError(
-                f"cannot write to a WebSocket in the {self.state.name} state"
-            )
-        self.write_frame_sync(fin, opcode, data)
-        if not self._live.writable:
-            await self._drain(self._live)
+        await self._send(message, text, compress)
 
-    async def write_close_frame(self, close: Close, data: bytes | None = None) -> None:
-        """Send a close frame, if none was sent; ``data`` is its payload if given."""
-        code, reason = (close.code, close.reason) if data is None else parse_close(data)
-        self._start_close(None if code == 1005 else code, reason)
+    async def ping(self, data: str | bytes | None = None) -> Awaitable[float]:
+        """Send a ping; return a future whose result is the latency in seconds."""
+        return await self._ping(data)
+
+    async def pong(self, data: str | bytes = b"") -> None:
+        """Send a pong that nobody asked for."""
+        await self._pong(data)
+
+    # --- closing -----------------------------------------------------------------
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the connection and wait until TCP has ended; idempotent."""
+        await self._close(code, reason)
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection has ended, for whatever reason."""
+        await self._connection.wait_closed()
 
 
 spell_out(WebSocketCommonProtocol.__init__, Behaviour, "open_timeout")
 
-# What connections keep of their keywords, by the same names.
-_ATTRIBUTES = (
-    *("ping_interval", "ping_timeout", "close_timeout", "timeout", "max_size"),
-    *("max_queue", "read_limit", "write_limit", "legacy_recv"),
-)
-
 
 def broadcast(
-    websockets: Iterable[connection.Connection],
+    websockets: Iterable[Any],
     message: Data | bytearray | memoryview,
     raise_exceptions: bool = False,
     *,
@@ -200,4 +170,11 @@ def broadcast(
     Any iterable will do. A connection that fails does not keep the message from the
     others: that is logged or, with ``raise_exceptions``, raised at the end.
     """
-    _broadcast(websockets, message, text=text, raise_exceptions=raise_exceptions)
+    connections = (
+        each._connection if isinstance(each, WebSocketCommonProtocol) else each
+        for each in websockets
+    )
+    _broadcast(connections, message, text=text, raise_exceptions=raise_exceptions)
+
+
+give_aliases(globals())

@@ -1,51 +1,46 @@
-"""The old server: ``serve``, ``WebSocketServer`` and ``WebSocketServerProtocol``.
+"""The old server: ``serve`` and ``WebSocketServer``.
 
-Turns old keywords, hooks and handlers into those of longwire's server, which does all
-the work.
+Turns old keywords and handlers into those of longwire's server, which does the work.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import http
 import inspect
 import logging
 import os
-from collections.abc import (
-    Awaitable,
-    Callable,
-    Coroutine,
-    Generator,
-    Iterable,
-    Sequence,
-)
-from typing import Any, ClassVar, NoReturn, Self
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from typing import Any, NoReturn, Self
 
-from ...accepting import Origins, Refused, ServerSettings, server_settings
+from ...accepting import ServerSettings
 from ...asyncio import server as engine
 from ...asyncio import server_connection
-from ...asyncio.driver import Stream, run
 from ...asyncio.listening import Listening
-from ...asyncio.transport import Wire
-from ...errors import InvalidHandshake, InvalidState
-from ...http.extensions import ServerExtensionFactory, grant
-from ...http.handshake import check_origin, offered_subprotocols
-from ...http.headers import Headers, HeadersLike
-from ...http.heads import Request, Response
-from ...messages import Deflate
-from ...settings import PRODUCT
-from ...steps import Opened
+from ...http.extensions import ServerExtensionFactory
+from ..aliases import give_aliases
+from ..asyncio import server as today
+from ..datastructures import Headers
+from ..http11 import SERVER as SERVER_HEADER
 from ..loggers import SERVER
-from ..old_names import ServerConnection
 from ..typing import LoggerLike
-from . import opening
+from ..variables import interval_of
 from .adapting import OldCall, adapt_handler, headers_from, spell_out
+from .behaviour import Behaviour
+from .inner import InnerConnection
 from .opening import HTTPResponse
-from .protocol import Behaviour, WebSocketCommonProtocol, broadcast
-from .steps import overridden
+from .protocol import WebSocketCommonProtocol, broadcast
+from .server_protocol import (
+    ExtraHeaders,
+    Prepared,
+    WebSocketServerProtocol,
+    WsHandler,
+    origins_today,
+)
 
 __all__ = [
+    "HTTPResponse",
+    "Serve",
     "WebSocketServer",
     "WebSocketServerProtocol",
     "broadcast",
@@ -54,36 +49,32 @@ __all__ = [
 ]
 
 
-ExtraHeaders = HeadersLike | Callable[[str, Headers], HeadersLike]
-WsHandler = Callable[..., Awaitable[Any]]
-
-
-class WebSocketServer(engine.Server):
+class WebSocketServer(today.Server):
     """A server, as the old ``serve`` returns it; it is an asyncio one's double.
 
     Made by hand, it takes connections of :class:`WebSocketServerProtocol` from an
     :class:`asyncio.Server` that it was told of by :meth:`wrap`.
     """
 
+    _prepared: Prepared | None = None
+
     def __init__(self, logger: LoggerLike | None = None) -> None:
         logger = logger or logging.getLogger(SERVER)
         super().__init__(_nobody_listens, _handle, logger)
-
-    @classmethod
-    def _made(cls, *args: Any, **kwargs: Any) -> Self:
-        """Return a server as longwire's ``serve`` makes one."""
-        server = cls.__new__(cls)
-        engine.Server.__init__(server, *args, **kwargs)
-        return server
 
     def __iter__(self) -> Generator[Any, None, Self]:
         """For ``yield from serve(...)``."""
         return self.__await__()
 
     @property
-    def websockets(self) -> set[server_connection.ServerConnection]:
+    def websockets(self) -> set[Any]:
         """The open connections; ``connections`` today."""
         return self.connections
+
+    @property
+    def connections(self) -> set[Any]:
+        """The open connections, in a new set."""
+        return {_outer(ws) for ws in super().connections}
 
     def wrap(self, server: asyncio.Server) -> None:
         """Take ``server``, which makes connections that belong here."""
@@ -91,11 +82,24 @@ class WebSocketServer(engine.Server):
 
     def register(self, protocol: WebSocketServerProtocol) -> None:
         """Close ``protocol`` when the server is closed."""
-        self._open.add(protocol)
+        self._open.add(_inner(protocol))
 
     def unregister(self, protocol: WebSocketServerProtocol) -> None:
         """Leave ``protocol`` alone."""
-        self._open.discard(protocol)
+        self._open.discard(_inner(protocol))
+
+    def _close_one(
+        self, ws: server_connection.ServerConnection, code: int, reason: str
+    ) -> None:
+        super()._close_one(_inner(ws), code, reason)
+
+
+def _outer(ws: Any) -> Any:
+    return ws._outer if isinstance(ws, InnerConnection) else ws
+
+
+def _inner(ws: Any) -> Any:
+    return ws._connection if isinstance(ws, WebSocketCommonProtocol) else ws
 
 
 async def _nobody_listens(server: object) -> NoReturn:
@@ -104,306 +108,8 @@ async def _nobody_listens(server: object) -> NoReturn:
 
 def _handle(connection: Any) -> Awaitable[Any]:
     """Run the handler that the connection was made with."""
-    return connection.ws_handler(connection)  # type: ignore[no-any-return]
-
-
-class WebSocketServerProtocol(WebSocketCommonProtocol, ServerConnection):
-    """A client's connection, as the handlers of former editions get it.
-
-    Subclass it and pass it as ``create_protocol`` to override ``process_request()``
-    or ``select_subprotocol()``. The other keywords are those of
-    :class:`WebSocketCommonProtocol`.
-    """
-
-    _acceptor = opening.Acceptor
-    _acceptor_now: opening.Acceptor | None = None
-    _own_negotiation: ClassVar[frozenset[str]] = frozenset()
-    _granted: tuple[str | None, Sequence[Any]] | None = None
-
-    def __init__(
-        self,
-        ws_handler: WsHandler,
-        ws_server: WebSocketServer,
-        *,
-        logger: LoggerLike | None = None,
-        origins: Sequence[str | None] | None = None,
-        extensions: Sequence[ServerExtensionFactory] | None = None,
-        subprotocols: Sequence[str] | None = None,
-        extra_headers: ExtraHeaders | None = None,
-        server_header: str | None = PRODUCT,
-        process_request: Callable[[str, Headers], Any] | None = None,
-        select_subprotocol: Callable[[Sequence[str], Sequence[str]], Any] | None = None,
-        open_timeout: float | None = 10,
-        **kwargs: Any,
-    ) -> None:
-        logger = logger or logging.getLogger(SERVER)
-        behaviour = Behaviour.of(
-            self, {**kwargs, "open_timeout": open_timeout, "logger": logger}
-        )
-        self.origins = origins
-        self.available_extensions = extensions
-        self.available_subprotocols = subprotocols
-        self.server_header = server_header
-        settings = self._ask_for(behaviour)
-        server_connection.ServerConnection.__init__(self, settings, ws_server)
-        self._behave(behaviour)
-        self.ws_handler = adapt_handler(ws_handler)
-        self.ws_server = ws_server
-        self.open_timeout = open_timeout
-        self.extra_headers = _check_extra_headers(extra_headers)
-        self._process_request = process_request
-        self._select_subprotocol = select_subprotocol
-        self._outcome: Opened | None = None
-        self._refused: Refused | None = None
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        names = "process_origin", "process_extensions"
-        cls._own_negotiation = overridden(cls, WebSocketServerProtocol, *names)
-
-    def _ask_for(self, behaviour: Behaviour | ServerSettings) -> ServerSettings:
-        """Return what longwire's server is to do for this connection.
-
-        What a subclass does itself is not done twice.
-        """
-        own = self._own_negotiation
-        return server_settings(
-            limits=behaviour.limits,
-            timeouts=behaviour.timeouts,
-            keepalive=behaviour.keepalive,
-            logger=behaviour.logger,
-            origins=None if "process_origin" in own else _origins(self.origins),
-            extensions=None
-            if "process_extensions" in own
-            else self.available_extensions,
-            subprotocols=self.available_subprotocols,
-            select_subprotocol=opening.negotiate,
-            process_request=opening.process_request,
-            process_response=opening.add_headers,
-            server_header=self.server_header,
-        )
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin on a transport that is not of ``serve``: see WebSocketServer.wrap."""
-        self.wire = Wire(self)
-        self._accepted_at = self.wire.loop.time()
-        transport.set_protocol(self.wire)
-        self.wire.connection_made(transport)
-
-    # --- hooks -------------------------------------------------------------------
-
-    async def process_request(
-        self, path: str, request_headers: Headers
-    ) -> HTTPResponse | None:
-        """Return (status, headers, body) to answer with, or None to go on.
-
-        Override it, or pass a function as ``process_request``.
-        """
-        if self._process_request is None:
-            return None
-        result = self._process_request(path, request_headers)
-        if inspect.isawaitable(result):
-            result = await result
-        else:
-            opening.warn_of_plain(self._process_request)
-        return result  # type: ignore[no-any-return]
-
-    def select_subprotocol(
-        self, client_subprotocols: Sequence[str], server_subprotocols: Sequence[str]
-    ) -> str | None:
-        """Return the subprotocol to use, None for none.
-
-        It is the one in common whose places in both lists have the least sum, unless
-        a function was passed as ``select_subprotocol``. May be overridden.
-        """
-        if self._select_subprotocol is not None:
-            return self._select_subprotocol(  # type: ignore[no-any-return]
-                client_subprotocols, server_subprotocols
-            )
-        ours, theirs = list(server_subprotocols), list(client_subprotocols)
-        common = [name for name in theirs if name in ours]
-        if not common:
-            return None
-        return min(common, key=lambda name: ours.index(name) + theirs.index(name))
-
-    @staticmethod
-    def process_origin(
-        headers: Headers, origins: Sequence[str | None] | None = None
-    ) -> str | None:
-        """Return the request's Origin; raise InvalidOrigin if it is not allowed.
-
-        An override is called in place of longwire's own check.
-        """
-        check_origin(Request("/", headers), _origins(origins))
-        return headers.get("Origin")
-
-    @staticmethod
-    def process_extensions(
-        headers: Headers, available_extensions: Sequence[ServerExtensionFactory] | None
-    ) -> tuple[str | None, list[Any]]:
-        """Return the Sec-WebSocket-Extensions to answer, and what it agrees on.
-
-        An override is called in place of longwire's own negotiation.
-        """
-        offers = headers.get_all("Sec-WebSocket-Extensions")
-        return grant(offers, available_extensions or ())
-
-    def process_subprotocol(
-        self, headers: Headers, available_subprotocols: Sequence[str] | None
-    ) -> str | None:
-        """Return the subprotocol to use, of those the client offers; None for none.
-
-        Asks ``select_subprotocol()`` when both sides have any.
-        """
-        offered = offered_subprotocols(headers)
-        if not offered or not available_subprotocols:
-            return None
-        return self.select_subprotocol(offered, available_subprotocols)
-
-    # --- the opening handshake ---------------------------------------------------
-
-    async def read_http_request(self) -> tuple[str, Headers]:
-        """Return path and headers of the request, which then is in ``request``.
-
-        Called once in the opening handshake. An override may return others, or raise
-        AbortHandshake. Raises what is wrong with the request: an InvalidHandshake.
-        """
-        acceptor, wire = self._acceptor_now, self.wire
-        if acceptor is None or wire is None:
-            raise InvalidState("no opening handshake is under way")
-        self.request = await run(acceptor.reading(), Stream(wire))
-        return self.request.path, self.request.headers
-
-    def write_http_response(
-        self,
-        status: http.HTTPStatus | int,
-        headers: Headers,
-        body: bytes | None = None,
-    ) -> None:
-        """Answer the request; what is sent is then in ``response``.
-
-        Called once in the opening handshake, whatever the answer is.
-        """
-        acceptor, wire = self._acceptor_now, self.wire
-        if acceptor is None or wire is None:
-            raise InvalidState("no opening handshake is under way")
-        known, content = self.response, body or b""
-        if (
-            known is None
-            or known.headers is not headers
-            or (known.status_code, known.body) != (status, content)
-        ):
-            phrase = opening.phrase_of(status)
-            known = Response(int(status), phrase, Headers(headers), content)
-        self.response = known
-        wire.write(acceptor.serialize(known))
-
-    def opened(self, opened: Opened) -> None:
-        """Begin the life of an open connection."""
-        if self._granted is not None:
-            deflate = [x for x in self._granted[1] if isinstance(x, Deflate)]
-            others = [x for x in self._granted[1] if not isinstance(x, Deflate)]
-            opened = dataclasses.replace(
-                opened,
-                deflate=deflate[0] if deflate else None,
-                extensions=tuple(others),
-            )
-        # What an override of write_http_response() has sent is what counts.
-        super().opened(dataclasses.replace(opened, response=self.response))
-
-    async def handshake(
-        self,
-        origins: Sequence[str | None] | None = None,
-        available_extensions: Sequence[ServerExtensionFactory] | None = None,
-        available_subprotocols: Sequence[str] | None = None,
-        extra_headers: ExtraHeaders | None = None,
-        *,
-        subprotocols: Sequence[str] | None = None,
-    ) -> str:
-        """Do the opening handshake; return the path that was asked for.
-
-        Called by the server, once; a subclass may do more here, before or after.
-        ``subprotocols`` is what 2.6 calls ``available_subprotocols``. Raises
-        InvalidHandshake when the client was refused, and answered so.
-        """
-        self.origins = origins
-        self.available_extensions = available_extensions
-        self.available_subprotocols = available_subprotocols or subprotocols
-        self._settings = self._ask_for(self._settings)
-        self.extra_headers = _check_extra_headers(extra_headers)
-        self._outcome = await super()._open()
-        if self._outcome is None:
-            exc = None if self._refused is None else self._refused.exc
-            raise InvalidHandshake("the client was refused") from exc
-        return self.path
-
-    async def _open(self) -> Opened | None:
-        """Return what the opening handshake agreed on, None if it was refused."""
-        try:
-            return await self._open_by_handshake()
-        finally:
-            self._acceptor_now = None
-
-    async def _open_by_handshake(self) -> Opened | None:
-        if type(self).handshake is WebSocketServerProtocol.handshake:
-            return await super()._open()
-        given = {
-            "origins": self.origins,
-            "available_extensions": self.available_extensions,
-            "available_subprotocols": self.available_subprotocols,
-            "extra_headers": self.extra_headers,
-        }
-        try:
-            await self.handshake(**opening.accepted_arguments(self.handshake, given))
-        except Exception as exc:
-            await self._handshake_failed(exc)
-            return None
-        return self._outcome
-
-    async def _handshake_failed(self, exc: Exception) -> None:
-        """An overridden ``handshake()`` has raised ``exc``: answer, if nobody did."""
-        told = self._refused is not None and isinstance(exc, InvalidHandshake)
-        if told:
-            return
-        ours = not isinstance(exc, InvalidHandshake)
-        refused = Refused(None, exc, ours)
-        if self._outcome is None and self._refused is None:
-            acceptor = self._acceptor(
-                self._settings,
-                self,
-                self._why_unavailable,
-                date=server_connection._date,
-            )
-            assert self.wire is not None
-            refused = await run(acceptor.refusing(exc), Stream(self.wire))
-        self._log_refusal(refused)
-        await self._linger(refused)
-
-    def _serve(self) -> Coroutine[Any, Any, None]:
-        return self.handler()
-
-    def handler(self) -> Coroutine[Any, Any, None]:
-        """Do all that is to be done for the client: open, run the handler, close.
-
-        The one task of a connection runs this; a subclass may do more, before or
-        after.
-        """
-        return super()._serve()
-
-    def _name_handler(self) -> str:
-        handler = self.ws_handler
-        return getattr(handler, "__qualname__", type(handler).__name__)
-
-    def _log_refusal(self, refused: Refused) -> None:
-        self._refused = refused
-        super()._log_refusal(refused)
-
-
-def _origins(origins: Sequence[str | None] | None) -> Origins | None:
-    """Return ``origins`` as they are written today: 2.6 has "" for a missing one."""
-    if origins is None or isinstance(origins, str):
-        return origins
-    return tuple(origin or None for origin in origins)
+    outer = connection._outer
+    return outer.ws_handler(outer)  # type: ignore[no-any-return]
 
 
 def _check_extra_headers(value: Any) -> ExtraHeaders | None:
@@ -443,7 +149,7 @@ class serve:
         extensions: Sequence[ServerExtensionFactory] | None = None,
         subprotocols: Sequence[str] | None = None,
         extra_headers: ExtraHeaders | None = None,
-        server_header: str | None = PRODUCT,
+        server_header: str | None = SERVER_HEADER,
         process_request: Callable[[str, Headers], Any] | None = None,
         select_subprotocol: Callable[[Sequence[str], Sequence[str]], Any] | None = None,
         open_timeout: float | None = 10,
@@ -471,7 +177,7 @@ class serve:
         # For longwire's server to check; each connection turns them into its own.
         shared: dict[str, Any] = {
             "open_timeout": open_timeout,
-            "ping_interval": ping_interval,
+            "ping_interval": interval_of(ping_interval),
             "ping_timeout": ping_timeout,
             "close_timeout": call.close_timeout,
             "max_size": max_size,
@@ -493,36 +199,49 @@ class serve:
             "origins": origins,
             "extra_headers": _check_extra_headers(extra_headers),
         }
-        handler = adapt_handler(ws_handler)
+        behaving = {
+            name: value for name, value in keywords.items() if name in _BEHAVING
+        }
+        prepared = Prepared.of(ws_handler, behaving)
         self.ws_server: WebSocketServer = engine.serve(  # type: ignore[assignment]
             _handle,
             host,
             port,
             **shared,
             compression=compression,
-            origins=_origins(origins),
+            origins=origins_today(origins),
             extensions=extensions,
-            create_connection=_maker(call.factory, handler, keywords),
+            create_connection=_maker(call.factory, prepared.handler, keywords),
             make_server=WebSocketServer._made,
             **kwargs,
         )
+        keywords["extensions"] = list(self.ws_server._settings.extensions)
+        self.ws_server._prepared = prepared
+        self.logger = call.logger
 
     async def _start(self) -> WebSocketServer:
         self._running.check()
         return await self.ws_server
 
+    async def __await_impl__(self) -> WebSocketServer:
+        """Start listening; return the server: what awaiting the object does."""
+        return await self._start()
+
     def __await__(self) -> Generator[Any, None, WebSocketServer]:
         """Start listening; return the server."""
-        return self._start().__await__()
+        return self.__await_impl__().__await__()
 
     __iter__ = __await__  # for `yield from serve(...)`
 
     async def __aenter__(self) -> WebSocketServer:
         """Start listening; return the server. Leaving the block closes it."""
-        return await self._start()
+        return await self
 
     async def __aexit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
         await self.ws_server.__aexit__(exc_type, exc, traceback)
+
+
+Serve = serve
 
 
 def unix_serve(
@@ -534,7 +253,6 @@ def unix_serve(
     return serve(ws_handler, unix=True, **kwargs)
 
 
-spell_out(WebSocketServerProtocol.__init__, Behaviour)
 spell_out(unix_serve, serve, "host", "port")
 
 
@@ -547,21 +265,19 @@ def _maker(
     def make(
         settings: ServerSettings, server: WebSocketServer, **_: Any
     ) -> server_connection.ServerConnection:
-        # What compression= stands for is among them by now.
-        options = {**keywords, "extensions": list(settings.extensions)}
         try:
             if by_name:
-                made = factory(ws_handler=ws_handler, ws_server=server, **options)
+                made = factory(ws_handler=ws_handler, ws_server=server, **keywords)
             else:
-                made = factory(ws_handler, server, **options)
-            if not isinstance(made, server_connection.ServerConnection):
+                made = factory(ws_handler, server, **keywords)
+            if not isinstance(made, WebSocketServerProtocol):
                 kind = type(made).__name__
                 raise TypeError(
                     f"create_protocol returned {kind}; WebSocketServerProtocol expected"
                 )
         except Exception as exc:
             return _failing(settings, server, exc)
-        return made
+        return made._connection
 
     return make
 
@@ -579,6 +295,12 @@ def _failing(
 
     failing = dataclasses.replace(settings, process_request=process_request)
     return server_connection.ServerConnection(failing, server)
+
+
+# The keywords of a connection that say how it behaves.
+_BEHAVING = frozenset(
+    {field.name for field in dataclasses.fields(Behaviour)} | {"logger"}
+)
 
 
 def _takes_names(factory: Callable[..., Any], keywords: Iterable[str]) -> bool:
@@ -618,3 +340,10 @@ def _known(unix: bool) -> set[str]:
     if unix:
         return (names - {"host", "port"}) | {"unix", "path"}
     return names
+
+
+# What this module calls things in the documented package.
+HeadersLikeOrCallable = ExtraHeaders
+remove_path_argument = adapt_handler
+
+give_aliases(globals())

@@ -1,119 +1,85 @@
-"""The steps of an open connection that former editions ran in tasks of its own.
+"""The steps of an open connection, which former editions ran in tasks of its own.
 
 The engine reads, pings and closes for all connections at once, so none of this is on
-the way of a message. Where a subclass overrides a step, its connection has the task
-that step was of, and what the method does has its effect.
+the way of a message. Where a subclass overrides a step, its connection takes the steps:
+it has the task that the step was of, and what the method does has its effect.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
-from ...asyncio.connection import Connection
 from ...asyncio.timers import Timers
-from ...connection import Data, as_wanted
-from ...core.frames import serialize_close
-from ...errors import (
-    ConcurrencyError,
-    ConnectionClosed,
-    InvalidState,
-    LimitExceeded,
-    PayloadTooBig,
-    PeerError,
-    ProtocolError,
-)
-from ...messages import Cause, Opcode
+from ...errors import ConnectionClosed
+from ...messages import Cause, State
 from ...options import Keepalive
-from ...steps import Opened
-from ..old_names import OldNames
-from .framing import Frame
+from ..overriding import Known
+from .reading import FRAMES, READING, Reading
+from .sending import SENDING, Sending
 
-__all__ = ["Steps", "overridden"]
+__all__ = ["HOOKS", "ON_THE_WAY_IN", "ON_THE_WAY_OUT", "Steps"]
 
-_FRAMES = frozenset({"read_frame", "read_data_frame"})
-_READING = _FRAMES | {"read_message", "transfer_data"}
-_CLOSING = frozenset({"close_connection", "close_transport"})
-_STEPS = _READING | _CLOSING | {"keepalive_ping"}
+_CLOSING = frozenset(
+    {"close_connection", "close_transport", "wait_for_connection_lost"}
+)
+_PINGING = frozenset({"keepalive_ping", "ping"})
+# Where one of these is overridden, control frames are read by steps, too.
+_BY_FRAMES = FRAMES | SENDING | {"pong"}
+_BY_STEPS = READING | _BY_FRAMES
 
-_engine_recv = Connection.recv
+HOOKS = tuple(
+    sorted(
+        READING
+        | SENDING
+        | _CLOSING
+        | _PINGING
+        | {"abort_pings", "close", "connection_closed_exc", "connection_open"}
+        | {"fail_connection", "pong", "recv", "send", "wait_closed"}
+    )
+)
+"""The methods of an open connection that are called where they are overridden."""
+
+ON_THE_WAY_IN = _BY_STEPS | {"connection_closed_exc", "recv"}
+ON_THE_WAY_OUT = SENDING | {"connection_closed_exc", "send"}
 
 
-def overridden(cls: type, base: type, *names: str) -> frozenset[str]:
-    """Return which methods of ``base`` the subclass ``cls`` has its own of."""
-    return frozenset(n for n in names if getattr(cls, n) is not getattr(base, n))
-
-
-def _first(value: int | tuple[int | None, int | None] | None) -> int | None:
-    """Return a number, or the first of two."""
-    return value[0] if isinstance(value, tuple) else value
-
-
-class Steps(OldNames):
+class Steps(Reading, Sending):
     """Reading, pinging and closing, step by step; see the module's docstring."""
 
-    max_size: int | tuple[int | None, int | None] | None
-    max_queue: int | tuple[int | None, int | None] | None
-    ping_interval: float | None
-    ping_timeout: float | None
-    close_timeout: float | None
-    legacy_recv: bool
+    if TYPE_CHECKING:
+        logger: Any
+        ping_interval: float | None
+        ping_timeout: float | None
+        close_timeout: float | None
+        is_client: bool
 
-    transfer_data_task: asyncio.Task[None] | None = None
-    keepalive_ping_task: asyncio.Task[None] | None = None
-    close_connection_task: asyncio.Task[None] | None = None
+        async def ping(self, data: Any = None) -> Any: ...
 
-    messages: deque[Any]
-    """What ``transfer_data()`` has put there and ``recv()`` has not taken yet."""
+    @property
+    def _steps_to_read(self) -> bool:
+        return bool(self._own & _BY_STEPS)
 
-    _own_steps: ClassVar[frozenset[str]] = frozenset()
-    _reads_by_steps = False
-    _mid_message = False
-    _change: asyncio.Future[None] | None = None
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls._own_steps = overridden(cls, Steps, *_STEPS)
-        cls._reads_by_steps = bool(cls._own_steps & _READING)
-
-    # --- opening -----------------------------------------------------------------
-
-    def opened(self, opened: Opened) -> None:
-        """Begin the life of an open connection, by ``connection_open()``."""
-        self._agreed = opened
-        self.connection_open()
-        if self._session is None:
-            name = type(self).__name__
-            raise RuntimeError(
-                f"{name}.connection_open() must call super().connection_open()"
-            )
-
-    def connection_open(self) -> None:
-        """Enter the OPEN state: called when the opening handshake is complete.
-
-        May be overridden; before the call of ``super()`` nothing can be sent yet.
-        """
-        agreed = self._agreed
-        if agreed is None or self._session is not None:
-            what = "is not complete" if agreed is None else "was completed before"
-            raise InvalidState(f"the opening handshake {what}")
-        own = self._own_steps
-        if "keepalive_ping" in own:
-            self._keepalive = Keepalive(interval=None, timeout=None)
-        super().opened(agreed)
-        if self._reads_by_steps:
+    def _begin_steps(self) -> None:
+        """Begin with messages, and with the tasks of the steps that are overridden."""
+        inner, own = self._connection, self._own
+        pinging = bool(own & (_PINGING | SENDING))
+        if pinging:
+            inner._keepalive = Keepalive(interval=None, timeout=None)
+        inner.begin(by_frames=bool(own & _BY_FRAMES))
+        mine = vars(self)
+        if self._steps_to_read:
             self.messages = deque()
-            self.transfer_data_task = self._run_step("transfer_data", self._transfer())
-        if "keepalive_ping" in own:
-            self.keepalive_ping_task = self._run_step(
-                "keepalive_ping", self.keepalive_ping()
-            )
+            task = self._run_step("transfer_data", self._transfer())
+            mine["transfer_data_task"] = task
+        if pinging:
+            task = self._run_step("keepalive_ping", self.keepalive_ping())
+            mine["keepalive_ping_task"] = task
         if own & _CLOSING:
-            self.close_connection_task = self._run_step(
-                "close_connection", self.close_connection()
-            )
+            task = self._run_step("close_connection", self.close_connection())
+            mine["close_connection_task"] = task
 
     def _run_step(
         self, name: str, step: Coroutine[Any, Any, None]
@@ -130,163 +96,35 @@ class Steps(OldNames):
 
         return asyncio.get_running_loop().create_task(run())
 
-    # --- reading -----------------------------------------------------------------
+    # --- the tasks of old, for who looks for them --------------------------------
 
-    if not TYPE_CHECKING:  # whose checkers would lose the overloads
+    def _task(self, name: str, step: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Return a task that does what that of a connection of old did."""
+        if self._connection._session is None:
+            step.close()
+            raise AttributeError(f"{name} is there once the connection is open")
+        task = vars(self)[name] = self._connection.loop.create_task(step)
+        return task
 
-        def recv(self, decode=None):
-            """Return the next message, as the engine does, or as in 2.6."""
-            if self.legacy_recv or self._reads_by_steps:
-                return self._recv_as_of_old(decode)
-            return _engine_recv(self, decode)
+    @Known
+    def transfer_data_task(self) -> asyncio.Task[None]:
+        """A task that is done when no more messages are read."""
+        return self._task("transfer_data_task", self._connection.until_ended())
 
-    def __aiter__(self) -> AsyncIterator[Data]:
-        """Iterate over messages; ends when the connection is closed properly."""
-        if self.legacy_recv:
-            return self._until_none()
-        plain = type(self).recv is Steps.recv and not self._reads_by_steps
-        return self._iterate(not plain)
+    @Known
+    def close_connection_task(self) -> asyncio.Task[None]:
+        """A task that is done when TCP has ended."""
+        return self._task("close_connection_task", self._connection.wait_closed())
 
-    async def _until_none(self) -> AsyncIterator[Data]:
-        async for message in self._iterate(True):
-            if message is None:
-                return
-            yield message
+    @Known
+    def keepalive_ping_task(self) -> asyncio.Task[None]:
+        """A task that is done when no more pings are sent."""
+        return self._task("keepalive_ping_task", self._connection.until_ended())
 
-    async def _recv_as_of_old(self, decode: bool | None) -> Data | None:
-        try:
-            if self._reads_by_steps:
-                transferred: Data | None = await self._recv_transferred(decode)
-                return transferred
-            message: Data = await _engine_recv(self, decode)
-        except ConnectionClosed:
-            if not self.legacy_recv:
-                raise
-            return None  # the end of messages, in 2.6
-        return message
-
-    async def _recv_transferred(self, decode: bool | None) -> Any:
-        """Return the next message that ``transfer_data()`` has put in the queue."""
-        task = self.transfer_data_task
-        if task is None:
-            raise InvalidState("the opening handshake is not complete")
-        while not self.messages:
-            if task.done():
-                await self._raise_closed(self._live)
-            await self._wait_for_change(task)
-        message = self.messages.popleft()
-        self._changed()
-        return message if decode is None else as_wanted(message, decode)
-
-    async def _wait_for_change(self, task: asyncio.Task[None]) -> None:
-        """Wait until the queue has changed, or ``task`` is done."""
-        if self._change is None or self._change.done():
-            self._change = asyncio.get_running_loop().create_future()
-        await asyncio.wait({self._change, task}, return_when=asyncio.FIRST_COMPLETED)
-
-    def _changed(self) -> None:
-        if self._change is not None and not self._change.done():
-            self._change.set_result(None)
-
-    async def _transfer(self) -> None:
-        """Run ``transfer_data()``; end the connection as it ends."""
-        try:
-            await self.transfer_data()
-        except ConnectionClosed:
-            raise
-        except Exception as exc:
-            error: Exception = exc
-            if isinstance(exc, UnicodeDecodeError):
-                error = ProtocolError(str(exc), code=1007)
-            self._live.fail(error, self._now())
-            self._react()
-            if not isinstance(error, PeerError | LimitExceeded):
-                raise
-        else:
-            if self._live.is_open:
-                await self.close_transport()
-
-    async def transfer_data(self) -> None:
-        """Read messages into the queue until the connection is closing.
-
-        Run in a task where it or another step of reading is overridden; elsewhere the
-        engine has its queue, and this only waits for the end.
-        """
-        if not self._reads_by_steps:
-            await self._until_ended()
-            return
-        high = _first(self.max_queue)
-        gone = self.worker
-        while (message := await self.read_message()) is not None:
-            # Once TCP is gone, what came before waits here for its reader.
-            while high and len(self.messages) >= high and not gone.done():
-                await self._wait_for_change(gone)
-            self.messages.append(message)
-            self._changed()
-
-    async def read_message(self) -> Data | None:
-        """Return the next message, None when the closing handshake has begun.
-
-        Raises ConnectionClosed for an end without one.
-        """
-        if not self._own_steps & _FRAMES:
-            try:
-                return await _engine_recv(self)
-            except ConnectionClosed as exc:
-                if exc.rcvd is None:
-                    raise
-                return None
-        largest = _first(self.max_size)
-        frame = await self.read_data_frame(largest)
-        if frame is None:
-            return None
-        is_text, parts = frame.opcode == Opcode.TEXT, [bytes(frame.data)]
-        while not frame.fin:
-            frame = await self.read_data_frame(largest)
-            if frame is None:
-                return None
-            parts.append(bytes(frame.data))
-        data = b"".join(parts)
-        return data.decode() if is_text else data
-
-    async def read_data_frame(self, max_size: int | None) -> Frame | None:
-        """Return the next data frame, None for the close frame.
-
-        Raises PayloadTooBig if it has more than ``max_size`` bytes, None for any.
-        """
-        frame = await self.read_frame(max_size)
-        return None if frame.opcode == Opcode.CLOSE else frame
-
-    async def read_frame(self, max_size: int | None) -> Frame:
-        """Return the next data frame, or the close frame.
-
-        Pings and pongs are answered as they come and are not among them, data is
-        decompressed, and a character that fragments share is in the last of them.
-        Raises what ``read_data_frame()`` and ``read_message()`` raise.
-        """
-        session = self._live
-        if self._receiving:
-            raise ConcurrencyError("cannot read while another coroutine is receiving")
-        try:
-            while not len(session.inbox):
-                await self._wait_for_input(session, streaming=True)
-        except ConnectionClosed as exc:
-            if exc.rcvd is None:
-                raise
-            code, reason = exc.rcvd.code, exc.rcvd.reason
-            payload = serialize_close(None if code == 1005 else code, reason)
-            return Frame(True, Opcode.CLOSE, payload)
-        piece = session.take_piece()
-        assert piece is not None
-        if session.flags:
-            self._react()
-        kind, payload, fin = piece
-        data = payload.encode() if isinstance(payload, str) else payload
-        opcode = Opcode.CONT if self._mid_message else Opcode(kind)
-        self._mid_message = not fin
-        if max_size is not None and len(data) > max_size:
-            raise PayloadTooBig(len(data), max_size)
-        return Frame(fin, opcode, data)
+    @Known
+    def worker(self) -> asyncio.Task[None]:
+        """A task that is done when the connection has ended, as in 2.6."""
+        return self._task("worker", self._connection.wait_closed())
 
     # --- pinging -----------------------------------------------------------------
 
@@ -294,50 +132,90 @@ class Steps(OldNames):
         """Send pings every ``ping_interval`` seconds until the connection ends.
 
         A pong that is missing after ``ping_timeout`` ends it, with 1011. The engine's
-        timer does both. Run in a task where it is overridden: there are then no pings
-        but those sent here.
+        timer does both, unless ``ping()`` or a step of sending is overridden. Run in
+        a task where it is overridden: there are then no pings but those sent here.
         """
         if self.ping_interval is None:
             return
-        session = self._live
+        if self._own & (SENDING | {"ping"}):
+            await self._ping_by_steps(self.ping_interval)
+            return
+        inner = self._connection
+        session = inner._live
         beat = session.heartbeat
         if beat.interval is None and session.is_open:
             beat.interval, beat.timeout = self.ping_interval, self.ping_timeout
-            beat.ping_at = self._now() + self.ping_interval
-            Timers.of(self._loop).arm(self)
-        await self._until_ended()
+            beat.ping_at = inner._now() + self.ping_interval
+            Timers.of(inner._loop).arm(inner)
+        await inner.until_ended()
+
+    async def _ping_by_steps(self, interval: float) -> None:
+        ended = asyncio.ensure_future(self._connection.until_ended())
+        try:
+            while True:
+                await asyncio.wait({ended}, timeout=interval)
+                if ended.done() or self._connection.state is not State.OPEN:
+                    return
+                waiter = await self.ping()
+                if self.ping_timeout is None:
+                    continue
+                try:
+                    await asyncio.wait_for(waiter, self.ping_timeout)
+                except TimeoutError:
+                    self.fail_connection(1011, "keepalive ping timeout")
+                    return
+        finally:
+            ended.cancel()
 
     def abort_pings(self) -> None:
         """Raise ConnectionClosed in who waits for a pong; no pong will end that.
 
         Called when TCP has ended; calling it again does nothing.
         """
-        session = self._live
+        session = self._connection._live
         for future in session.heartbeat.take_waiters():
             if not future.done():
-                future.set_exception(session.exception())
+                future.set_exception(self.connection_closed_exc())
                 # Who does not wait for the pong need not be told.
                 future.exception()
 
-    def lost(self, exc: BaseException | None) -> None:
-        """TCP is gone."""
-        super().lost(exc)
-        self.abort_pings()
-
     # --- closing -----------------------------------------------------------------
 
-    async def _until_ended(self) -> None:
-        """Wait until no more data is exchanged: the end of the connection is sure."""
-        session = self._live
-        while not session.is_over:
-            await self._wait_for_state()
+    def connection_closed_exc(self) -> ConnectionClosed:
+        """Return a new exception that says how the connection ended."""
+        return self._connection._live.exception()
+
+    def fail_connection(self, code: int = 1006, reason: str = "") -> None:
+        """End the connection without waiting for the peer's close frame.
+
+        A close frame is sent unless ``code`` is 1006. A server then closes TCP; a
+        client waits for the server to do so, for ``close_timeout`` seconds at most.
+        Called, too, when the connection fails: because of what the peer has sent, or
+        of a handler that raised.
+        """
+        inner = self._connection
+        session, now = inner._live, inner._now()
+        if session.ended is None:
+            if code == 1006:
+                session.abort(Cause.LOCAL, "fail_connection() was called", now)
+            else:
+                session.close(int(code), reason, now)
+            inner._react()
+        elif session.tcp_lost:
+            return
+        if not self.is_client:
+            inner._flush()
+            inner._wire.close()
 
     async def close_connection(self) -> None:
         """Wait for the end of the data, then for that of TCP.
 
-        Run in a task where it or ``close_transport()`` is overridden.
+        Run in a task where it, ``close_transport()`` or ``wait_for_connection_lost()``
+        is overridden.
         """
-        await self._until_ended()
+        await self._connection.until_ended()
+        if self.is_client:
+            await self.wait_for_connection_lost()  # the server closes TCP
         await self.close_transport()
 
     async def close_transport(self) -> None:
@@ -345,18 +223,21 @@ class Steps(OldNames):
 
         Once there was one, TCP ends by itself, or after ``close_timeout``.
         """
-        session = self._live
+        inner = self._connection
+        session = inner._live
         if session.ended is None:
             text = "close_transport() was called"
-            session.abort(Cause.LOCAL, text, self._now())
-            self._react()
-        await self.wait_closed()
+            session.abort(Cause.LOCAL, text, inner._now())
+            inner._react()
+        if not await self.wait_for_connection_lost():
+            inner.transport.abort()
+            await inner.wait_closed()
 
-    @property
-    def worker(self) -> asyncio.Task[None]:
-        """A task that is done when the connection has ended, as in 2.6."""
-        task: asyncio.Task[None] | None = vars(self).get("_worker")
-        if task is None:
-            task = asyncio.get_running_loop().create_task(self.wait_closed())
-            self._worker = task
-        return task
+    async def wait_for_connection_lost(self) -> bool:
+        """Return whether TCP ended within ``close_timeout`` from now."""
+        try:
+            async with asyncio.timeout(self.close_timeout):
+                await self._connection.wait_closed()
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,1 @@
+"""Other people's programs on ``longwire.websockets``; README.md."""

@@ -1,0 +1,1 @@
+"""The runner of conformance/dependents, and the alias it runs packages with."""
