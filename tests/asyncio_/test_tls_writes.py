@@ -141,6 +141,7 @@ async def until(condition) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.stock_loop  # uvloop does not tell what waits below its TLS
 async def test_a_message_that_waits_below_tls_is_counted(certificates, engine):
     context = certificates.client
     ended = asyncio.Event()
@@ -166,6 +167,7 @@ async def test_a_message_that_waits_below_tls_is_counted(certificates, engine):
         ended.set()
 
 
+@pytest.mark.stock_loop  # uvloop does not tell what waits below its TLS
 async def test_a_client_counts_what_waits_below_tls_too(certificates, engine):
     ended = asyncio.Event()
 
@@ -175,9 +177,7 @@ async def test_a_client_counts_what_waits_below_tls_too(certificates, engine):
         websocket.transport.abort()
 
     context = certificates.client
-    async with serve(
-        deaf, "localhost", 0, ssl=certificates.server
-    ) as server:
+    async with serve(deaf, "localhost", 0, ssl=certificates.server) as server:
         port = server.sockets[0].getsockname()[1]
         websocket = await connect(
             f"wss://localhost:{port}/", ssl=context, compression=None
@@ -190,6 +190,7 @@ async def test_a_client_counts_what_waits_below_tls_too(certificates, engine):
         await websocket.wait_closed()
 
 
+@pytest.mark.stock_loop  # uvloop does not tell what waits below its TLS
 async def test_a_peer_that_takes_a_message_slowly_over_tls_is_not_cut_off(
     certificates, engine
 ):

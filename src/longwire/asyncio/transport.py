@@ -122,17 +122,21 @@ class Wire(wire.Wire, asyncio.Protocol):
         return self.unsent
 
     def pause(self) -> None:
-        """Stop reading: the kernel's buffer fills and stops the peer."""
-        if not self._paused and not self.lost and not self.transport.is_closing():
+        """Stop reading: the kernel's buffer fills and stops the peer.
+
+        Below TLS: uvloop discards what its TLS holds for a paused reader when the peer
+        closes TCP.
+        """
+        if not self._paused and not self.lost and not self._lowest.is_closing():
             self._paused = True
-            self.transport.pause_reading()
+            self._lowest.pause_reading()
 
     def resume(self) -> None:
         """Read again."""
         if self._paused:
             self._paused = False
-            if not self.lost and not self.transport.is_closing():
-                self.transport.resume_reading()
+            if not self.lost and not self._lowest.is_closing():
+                self._lowest.resume_reading()
 
     def half_close(self) -> None:
         """Send the end of the stream after what was written; go on reading.
