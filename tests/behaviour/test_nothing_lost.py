@@ -102,7 +102,7 @@ def taken_by_tcp(peer: RawPeer) -> bool:
 
 
 def is_tls_of_uvloop(wire: dict[str, Any], engine: str) -> bool:
-    """Whether uvloop does TLS itself, which drops what nobody reads at the end of TCP."""
+    """Whether uvloop does TLS itself, and drops what nobody reads as TCP ends."""
     loop = os.environ.get("LONGWIRE_TEST_LOOP")
     return bool(wire) and engine == "transport" and loop == "uvloop"
 

@@ -67,7 +67,9 @@ class _Job:
 
     def close(self) -> None:
         """Let go of a coroutine that nobody has begun, or will."""
-        waiting = None if self.later is None else self.later.awaitable
+        if self.later is None:
+            return
+        waiting = self.later.awaitable
         if not inspect.iscoroutine(waiting):
             return
         if inspect.getcoroutinestate(waiting) == inspect.CORO_CREATED:
@@ -206,7 +208,8 @@ class Incoming:
 
     async def _perform(self, record: Theirs) -> None:
         job, peer = record.job, self._peer
-        await self.wait_for_room()
+        if not self._has_room:
+            await self.wait_for_room()
         if not peer.table.holding.may_hold_more:
             error = TooBusy("the server has too much to keep")
             frame = self.performer.failure(job.call, error)
@@ -249,7 +252,8 @@ class Incoming:
         if succeeding is not None:
             # Not at once: each that ends at once would begin another inside of it.
             self._begin(succeeding, begin_later)
-        self.make_room()
+        if self._room:
+            self.make_room()
 
     def hold_until(self, record: Theirs, future: asyncio.Future[Any]) -> None:
         """Let a call that has ended keep its place until ``future`` is done."""
