@@ -11,6 +11,8 @@ import base64
 import contextlib
 import hashlib
 import re
+import socket
+import struct
 
 import pytest
 
@@ -275,6 +277,49 @@ async def test_a_lost_connection_is_closed_with_1006(side, kind):
             await asyncio.wait_for(receiving, 10)
 
         assert is_closed(websocket, 1006)
+
+
+@pytest.mark.parametrize("how", ["the end of TCP", "our own abort", "a reset"])
+@each
+async def test_a_lost_connection_names_its_cause(side, kind, how):
+    async with SIDES[side](kind) as (websocket, peer):
+        if how == "our own abort":
+            websocket.transport.abort()
+        elif how == "a reset":
+            raw = peer.writer.get_extra_info("socket")
+            linger = struct.pack("ii", 1, 0)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            peer.writer.transport.abort()
+        else:
+            peer.writer.close()
+        raised = []
+        for verb in (websocket.recv, websocket.recv, lambda: websocket.send("late")):
+            with pytest.raises(websockets.ConnectionClosedError) as caught:
+                await asyncio.wait_for(verb(), 10)
+            raised.append(caught.value)
+
+    for exc in raised:
+        assert (exc.rcvd, exc.sent) == (None, None)
+        if how == "a reset":
+            assert isinstance(exc.__cause__, ConnectionResetError)
+        elif kind == "old":
+            text = "0 bytes read on a total of 2 expected bytes"
+            assert isinstance(exc.__cause__, asyncio.IncompleteReadError)
+            assert str(exc.__cause__) == text
+        else:
+            assert isinstance(exc.__cause__, EOFError)
+            assert str(exc.__cause__) == "unexpected end of stream"
+
+
+@each
+async def test_a_proper_end_has_no_cause(side, kind):
+    async with SIDES[side](kind) as (websocket, peer):
+        peer.close_frame()
+        peer.writer.close()
+        with pytest.raises(websockets.ConnectionClosedOK) as caught:
+            await asyncio.wait_for(websocket.recv(), 10)
+
+    assert caught.value.__cause__ is None
 
 
 @each

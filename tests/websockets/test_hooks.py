@@ -7,6 +7,7 @@ made; a method that is in neither list would be found here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import http
 import inspect
@@ -49,7 +50,9 @@ CALLED = {
         {OLD_COMMON} handshake process_extensions process_subprotocol
         read_http_response write_http_request
     """,
-    today_server.ServerConnection: f"{TRANSPORT} {VERBS} recv_streaming respond",
+    today_server.ServerConnection: f"""
+        {TRANSPORT} {VERBS} handshake recv_streaming respond
+    """,
     today_client.ClientConnection: f"{TRANSPORT} {VERBS} handshake recv_streaming",
 }
 REFUSED = [
@@ -382,6 +385,58 @@ async def test_every_method_of_todays_classes_is_called():
     ):
         missing = set(CALLED[base].split()) - set(found) - SELDOM - {"wait_closed"}
         assert missing == set()
+
+
+async def test_the_handshake_of_a_server_connection_is_called_and_may_change_it():
+    seen = []
+
+    class Connection(today_server.ServerConnection):
+        async def handshake(self, process_request, process_response, server_header):
+            await super().handshake(refuse_secret, process_response, "mine")
+            seen.append((self.state.name, self.request.path, self.subprotocol))
+
+    def refuse_secret(websocket, request):
+        if request.path == "/secret":
+            return websocket.respond(403, "no")
+
+    async def handler(websocket):
+        await websocket.send("hello")
+
+    async with today_server.serve(
+        handler, "127.0.0.1", 0, create_connection=Connection, subprotocols=["chat"]
+    ) as server:
+        async with peer(server, "/open", subprotocols=["chat"]) as client:
+            assert await client.recv() == "hello"
+            assert client.response.headers["Server"] == "mine"
+        assert b"403 Forbidden" in await ask(server, b"/secret")
+
+    assert seen[0] == ("OPEN", "/open", "chat")
+    assert seen[1][0] != "OPEN"
+
+
+@pytest.mark.parametrize("when", ["before", "after", "without"])
+async def test_a_handshake_that_fails_in_its_own_way_is_logged(when, caplog):
+    handled = []
+
+    class Connection(today_server.ServerConnection):
+        async def handshake(self, *args):
+            if when == "before":
+                raise KeyError("mine")
+            if when == "after":
+                await super().handshake(*args)
+                raise KeyError("mine")
+
+    async with today_server.serve(
+        handled.append, "127.0.0.1", 0, create_connection=Connection
+    ) as server:
+        with contextlib.suppress(OSError):
+            await ask(server)
+
+    (record,) = [r for r in caplog.records if r.levelname == "ERROR"]
+    assert record.getMessage() == "opening handshake failed"
+    expected = RuntimeError if when == "without" else KeyError
+    assert isinstance(record.exc_info[1], expected)
+    assert not handled
 
 
 @pytest.mark.parametrize("closing", ["the server", "the handler fails"])

@@ -140,7 +140,7 @@ def whose_fault(error: BaseException) -> tuple[int, Cause]:
 
 def describe_loss(error: BaseException | None) -> str:
     """Return one sentence about the end of TCP."""
-    if error is None:
+    if error is None or isinstance(error, EOFError):
         return "TCP was closed without a closing handshake"
     return f"TCP was lost: {error}"
 

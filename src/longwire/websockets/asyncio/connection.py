@@ -87,6 +87,35 @@ class Connection(engine.Connection, Driven):
         super().opened(opened)
         self._live.ends_with_tcp = True
 
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The transport; AttributeError before ``connection_made()``."""
+        if self.wire is None:
+            raise AttributeError("transport is known only after connection_made()")
+        return super().transport
+
+    # --- the end of TCP ----------------------------------------------------------
+
+    def eof(self) -> None:
+        """The peer sends nothing more."""
+        self._note_end_of_stream()
+        super().eof()
+
+    def lost(self, exc: BaseException | None) -> None:
+        """TCP is gone."""
+        if exc is None:
+            self._note_end_of_stream()
+        super().lost(exc)
+
+    def _note_end_of_stream(self) -> None:
+        """Have a ConnectionClosed know its cause where no close frame came."""
+        session = self._session
+        if session is not None and session.loss is None:
+            session.loss = self._end_of_stream()
+
+    def _end_of_stream(self) -> EOFError:
+        return EOFError("unexpected end of stream")
+
     # --- what programs read ------------------------------------------------------
 
     @property
@@ -218,7 +247,8 @@ class Connection(engine.Connection, Driven):
     @Known
     def paused(self) -> bool:
         """Whether ``send()`` waits for a slow peer."""
-        return self._session is not None and not self._session.writable
+        session = self._session
+        return session is not None and not (session.writable or session.tcp_lost)
 
     @Known
     def connection_lost_waiter(self) -> asyncio.Future[None]:

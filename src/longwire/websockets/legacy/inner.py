@@ -140,6 +140,10 @@ class InnerConnection(Connection):
         self._tell_of_failure()
         self._outer.abort_pings()
 
+    def _end_of_stream(self) -> EOFError:
+        # What a StreamReader raises that is to read the header of a frame.
+        return asyncio.IncompleteReadError(b"", 2)
+
     def _fail_fragmented(self, exc: BaseException) -> None:
         self._outer.fail_connection(1011)
 
@@ -181,7 +185,6 @@ class InnerServerConnection(InnerConnection, ServerConnection):
     """What works for a :class:`WebSocketServerProtocol`."""
 
     _outcome: Opened | None = None
-    _refused: Refused | None = None
     _tls_is_done = False
     # What steps of the handshake that are overridden have agreed on.
     granted: tuple[str | None, Sequence[Any]] | None = None
@@ -314,11 +317,6 @@ class InnerServerConnection(InnerConnection, ServerConnection):
         if not self._outer._is_wanted():
             return accepting.CLOSING
         return super()._why_unavailable()
-
-    def _log_refusal(self, refused: Refused) -> None:
-        self._refused = refused
-        self._handshake_exc = refused.exc
-        super()._log_refusal(refused)
 
     def opened(self, opened: Opened) -> None:
         """Begin the life of an open connection, as its steps have agreed."""
