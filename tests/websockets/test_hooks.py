@@ -398,6 +398,7 @@ async def test_the_handshake_of_a_server_connection_is_called_and_may_change_it(
     def refuse_secret(websocket, request):
         if request.path == "/secret":
             return websocket.respond(403, "no")
+        return None
 
     async def handler(websocket):
         await websocket.send("hello")
