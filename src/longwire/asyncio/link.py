@@ -18,6 +18,7 @@ from ..errors import LimitExceeded
 from ..messages import Cause
 from ..opening.settings import MAX_QUEUE, WRITE_LIMIT, Default, limits_from
 from ..opening.steps import Opened
+from ..session import deadlines
 from ..session.session import (
     ABORT,
     CLOSE,
@@ -281,7 +282,7 @@ class Link(Messaging, connection.Connection):
         Output that the peer does not take goes, too: it is what there is no room for.
         """
         session = self._live
-        dropped = session.shed(error, self._now())
+        dropped = deadlines.shed(session, error, self._now())
         if dropped:
             text = "connection had ended; dropped %d unread messages: %s"
             self.logger.warning(text, dropped, error)
