@@ -676,10 +676,10 @@ async def test_attributes_may_be_set_between_two_attempts(base):
 @each_connect
 def test_what_a_connect_was_told_are_its_attributes(base):
     connecting = base(
-        "ws://localhost:1/p", open_timeout=5, proxy=None, server_hostname="x"
+        "wss://localhost:1/p", open_timeout=5, proxy=None, server_hostname="x"
     )
 
-    assert (connecting.uri, connecting.open_timeout) == ("ws://localhost:1/p", 5)
+    assert (connecting.uri, connecting.open_timeout) == ("wss://localhost:1/p", 5)
     assert (connecting.proxy, connecting.additional_headers) == (None, None)
     assert connecting.logger is logging.getLogger("websockets.client")
     assert connecting.process_exception is websockets.client.process_exception

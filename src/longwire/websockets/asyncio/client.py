@@ -20,7 +20,13 @@ from ...asyncio import client as engine
 from ...asyncio import transport
 from ...asyncio.driver import Stream, run
 from ...asyncio.native import adopt
-from ...errors import InvalidHeader, InvalidStatus, InvalidURI, SecurityError
+from ...errors import (
+    InvalidHeader,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidURI,
+    SecurityError,
+)
 from ...messages import Side, State
 from ...opening import retry as retrying
 from ...opening.client_plan import (
@@ -38,6 +44,7 @@ from ..datastructures import Headers, HeadersLike
 from ..driving import TellingWire
 from ..http11 import USER_AGENT
 from ..loggers import CLIENT
+from ..negotiating import no_response
 from ..overriding import overridden
 from ..uri import WebSocketURI
 from .connection import Connection
@@ -87,7 +94,15 @@ class _Exchange(Exchange):
         yield from super().write()
 
     def read(self) -> Plan[None]:
-        yield from super().read()
+        try:
+            yield from super().read()
+        except OSError as exc:
+            ended = EOFError("connection lost while reading the HTTP response")
+            ended.__cause__ = exc
+            raise no_response(ended) from ended
+        except (InvalidMessage, SecurityError) as exc:
+            unreadable = no_response(exc)
+            raise unreadable from unreadable.__cause__
         self.response.headers = Headers.received(self.response.headers)
 
 
@@ -150,7 +165,9 @@ class connect(engine.connect):
     def _build(self, uri: str, kwargs: Mapping[str, Any]) -> None:
         """Check everything; have attributes by the names of the keywords."""
         interval = variables.interval_of(kwargs.get("ping_interval", 20))
-        super().__init__(uri, **{**kwargs, "ping_interval": interval})
+        compression = variables.compression_of(kwargs.get("compression", "deflate"))
+        checked = {"ping_interval": interval, "compression": compression}
+        super().__init__(uri, **{**kwargs, **checked})
         settings = variables.redirects_limited(
             variables.as_documented(self._settings, kwargs)
         )

@@ -248,6 +248,7 @@ def as_documented(listen: Callable[P, engine.Server]) -> Callable[P, Server]:
         if "ping_interval" in keywords:
             interval = variables.interval_of(keywords["ping_interval"])
             keywords["ping_interval"] = interval
+        variables.compression_of(keywords.get("compression"))
         create = keywords.get("create_connection")
         keywords["create_connection"] = _maker(create)
         server: Server = listen(*args, **keywords)  # type: ignore[assignment]
