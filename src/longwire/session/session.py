@@ -28,6 +28,7 @@ from .report import (
     describe_loss,
     exception_of,
     first_cause,
+    note_dropped,
     report_of,
     text_of,
     whose_fault,
@@ -591,6 +592,22 @@ class Session:
         if self.closing_cause is not Cause.HANDLER:
             self.error = error
         self.give_up(first_cause(self, cause), code, cut_reason(text), text, now)
+
+    def shed(self, error: LimitExceeded, now: float) -> int:
+        """Drop what the reader has not taken, and end the connection.
+
+        Returns how many messages were dropped that the report, which was there, had
+        not counted.
+        """
+        before = self.intake.dropped
+        self.intake.forget()
+        if self.ended is None:
+            self.fail(error, now)
+            return 0
+        unread = self.intake.dropped - before
+        if unread:
+            note_dropped(self.ended, unread, error)
+        return unread
 
     def give_up(
         self, cause: Cause, code: int, reason: str, detail: str, now: float
