@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import struct
+import weakref
 from typing import Any
 
 import pytest
@@ -220,3 +222,28 @@ async def test_nobody_looks_at_a_server_without_connections() -> None:
                 await asyncio.sleep(0.01)
 
         assert server._watch._timer is None
+
+
+async def test_connections_that_were_held_are_forgotten_when_the_last_has_gone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    leave = asyncio.Event()
+    seen: list[weakref.ref[ServerConnection]] = []
+
+    async def deaf(ws: ServerConnection) -> None:
+        seen.append(weakref.ref(ws))
+        await leave.wait()
+
+    async with listen(deaf, limits=LIMITS) as server:
+        async with longwire.connect(uri_of(server)) as large:
+            sending = asyncio.create_task(send_all(large))
+            await said(caplog, "server reads no more from the 1 largest connections")
+            leave.set()
+            await asyncio.wait([sending])
+            sending.exception()
+        await said(caplog, "server reads from all connections again")
+        async with asyncio.timeout(10):
+            while seen[0]() is not None:
+                await asyncio.sleep(0.01)
+                gc.collect()
