@@ -244,11 +244,17 @@ class Link(Messaging, connection.Connection):
             self._going_on = True
             Turns.of(self._loop).add(self)
 
-    def _go_on(self) -> None:
-        """Have the session parse on: it used up what a turn of the loop allows."""
+    def _go_on(self) -> int:
+        """Have the session parse on: it used up what a turn of the loop allows.
+
+        Returns how many bytes it has inflated.
+        """
         self._going_on = False
-        self._live.go_on(self._now())
+        session = self._live
+        session.go_on(self._now())
         self._react()
+        codec = session.protocol.codec
+        return 0 if codec is None else session.intake.inflated - codec.allowance
 
     # --- memory ------------------------------------------------------------------
 
