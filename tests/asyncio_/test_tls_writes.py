@@ -175,9 +175,7 @@ async def test_a_client_counts_what_waits_below_tls_too(certificates, engine):
         websocket.transport.abort()
 
     context = certificates.client
-    async with serve(
-        deaf, "localhost", 0, ssl=certificates.server
-    ) as server:
+    async with serve(deaf, "localhost", 0, ssl=certificates.server) as server:
         port = server.sockets[0].getsockname()[1]
         websocket = await connect(
             f"wss://localhost:{port}/", ssl=context, compression=None

@@ -7,12 +7,12 @@ import contextlib
 import zlib
 
 import pytest
+from tests.asyncio_.serving import UPGRADE, listen, raw, until
 
 import longwire
 from longwire.asyncio import turns
 from longwire.asyncio.link import Link
 from longwire.asyncio.turns import INFLATED, Turns
-from tests.asyncio_.serving import UPGRADE, listen, raw, until
 
 KIB = 1 << 10
 

@@ -60,10 +60,10 @@ def beneath(
 ) -> asyncio.Transport | None:
     """Return the transport whose unsent bytes ``transport`` does not count, if any.
 
-    TLS of asyncio, and of uvloop, hands what it has encrypted to the transport of the
-    socket, a whole message at once, and knows nothing of it any more. That transport is
-    ``lowest``, unless the connection was made with TLS; then asyncio keeps it where
-    nobody is meant to look, and nothing is counted if it should be elsewhere some day.
+    TLS of asyncio hands what it has encrypted to the transport of the socket, a whole
+    message at once, and knows nothing of it any more. That transport is ``lowest``,
+    unless the connection was made with TLS; then asyncio keeps it where nobody is meant
+    to look, and nothing is counted if it should be elsewhere some day, as on uvloop.
     aiofastnet counts both.
     """
     if aiofastnet is not None and type(transport).__module__.startswith("aiofastnet"):

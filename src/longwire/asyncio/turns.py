@@ -3,8 +3,8 @@
 A session does so much at a time and asks to go on (`longwire.session.intake`).
 However many ask, they take no more than ``SHARE`` seconds of each turn together, one
 after another, and inflate ``INFLATED`` bytes: what inflates in a moment may take their
-readers long, who all have the next turn. A message of 1 MiB that is sent back takes 5 ms
-to compress.
+readers long, who all have the next turn. A message of 1 MiB that is sent back takes
+5 ms to compress.
 """
 
 from __future__ import annotations
