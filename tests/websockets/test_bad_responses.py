@@ -1,4 +1,4 @@
-"""What clients raise for a server that answers with anything but HTTP, or not at all."""
+"""What clients raise for a server that answers with something else than HTTP."""
 
 from __future__ import annotations
 
