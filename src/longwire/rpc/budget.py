@@ -39,19 +39,24 @@ class Holding:
         self.calls = 0
         self.memory = 0
 
-    def take(self) -> bool:
-        """Take the place of one call; return whether there was one."""
+    def take(self, size: int = 0) -> bool:
+        """Take the place of a call that has ``size`` bytes; return if there was one."""
         budget = self._budget
         if self.calls >= budget.left - (budget.reserve if self.calls else 0):
             return False
         self.calls += 1
         budget.left -= 1
+        self.memory += size
+        budget.memory_left -= size
         return True
 
-    def give_back(self) -> None:
-        """Give back the place of one call."""
+    def give_back(self, size: int = 0) -> None:
+        """Give back the place of a call that has ``size`` bytes, and those."""
+        budget = self._budget
         self.calls -= 1
-        self._budget.left += 1
+        budget.left += 1
+        self.memory -= size
+        budget.memory_left += size
 
     def hold(self, size: int) -> None:
         """Hold ``size`` more bytes, fewer if it is negative."""

@@ -24,7 +24,7 @@ from typing import Any
 from .budget import Budget, Holding
 from .limits import RpcLimits
 
-__all__ = ["Admission", "Budget", "CallTable", "Ours", "State", "Theirs"]
+__all__ = ["WAITING", "Admission", "Budget", "CallTable", "Ours", "State", "Theirs"]
 
 
 class Ours:
@@ -52,13 +52,14 @@ class State(enum.IntEnum):
     ENDED = enum.auto()
 
 
-_NEXT = {
-    (State.WAITING, State.RUNNING),
-    (State.WAITING, State.ENDED),
-    (State.RUNNING, State.LENT),
-    (State.LENT, State.RUNNING),
-    (State.RUNNING, State.ENDED),
-    (State.LENT, State.ENDED),
+# By an attribute of the class each takes 0.3 us on Python 3.11, a dozen for a call.
+WAITING, RUNNING, LENT, ENDED = State
+
+_NEXT: dict[State, tuple[State, ...]] = {
+    WAITING: (RUNNING, ENDED),
+    RUNNING: (LENT, ENDED),
+    LENT: (RUNNING, ENDED),
+    ENDED: (),
 }
 
 
@@ -104,13 +105,13 @@ class Theirs:
         self.is_read = False  # whether its arguments are
         self.is_silent = is_silent
         self.lent = 0  # calls of its own that it waits for
-        self.state = State.WAITING
+        self.state = WAITING
         self.answered = False
 
     @property
     def running(self) -> bool:
         """Whether its turn has come."""
-        return self.state is not State.WAITING
+        return self.state is not WAITING
 
 
 class Admission(Exception):
@@ -264,17 +265,16 @@ class CallTable:
         arguments take until they are read. Raises Admission when there are too many.
         """
         self._check_admission(id, credit, is_silent)
-        if not self.holding.take():
+        if not self.holding.take(size):
             raise Admission("the server has too many calls to do")
         call = Theirs(id, job, deadline, credit, size, is_silent)
         self.theirs[id] = call
         self.waiting_size += size
-        self.holding.hold(size)
         if credit:
             self._streams += 1
-            self._move(call, State.RUNNING)
+            self._move(call, RUNNING)
         elif self._running < self._limits.calls and not self._waiting:
-            self._move(call, State.RUNNING)
+            self._move(call, RUNNING)
         else:
             self._waiting[id] = call
         return call
@@ -308,15 +308,15 @@ class CallTable:
     def _move(self, call: Theirs, state: State) -> None:
         """Bring a call to another state: the one place where places are counted."""
         before = call.state
-        if (before, state) not in _NEXT:
+        if state not in _NEXT[before]:
             found = f"a call that is {before.name} cannot become State.{state.name}"
             raise AssertionError(found)
         call.state = state
         if call.is_stream:
-            self._streams -= state is State.ENDED
+            self._streams -= state is ENDED
             return
-        self._running += (state is State.RUNNING) - (before is State.RUNNING)
-        self._lent += (state is State.LENT) - (before is State.LENT)
+        self._running += (state is RUNNING) - (before is RUNNING)
+        self._lent += (state is LENT) - (before is LENT)
 
     def answer(self, call: Theirs) -> bool:
         """Return whether ``call`` is to be answered now: True once, never when lost."""
@@ -330,13 +330,17 @@ class CallTable:
         if self.theirs.get(call.id) is not call:
             return None
         del self.theirs[call.id]
-        if call.state is State.WAITING:
+        if call.state is WAITING:
             del self._waiting[call.id]
         if call.is_starved:
             self.feed(call)
-        self._move(call, State.ENDED)
-        self.holding.give_back()
-        self._hold(call, 0)
+        self._move(call, ENDED)
+        if call.is_read:
+            self.read_size -= call.size
+        else:
+            self.waiting_size -= call.size
+        self.holding.give_back(call.size)
+        call.size = 0
         self.is_stalled = False
         return self._next_turn() if self._waiting else None
 
@@ -345,7 +349,7 @@ class CallTable:
         if not self._waiting or self._running >= self._limits.calls:
             return None
         succeeding = self._waiting.pop(next(iter(self._waiting)))
-        self._move(succeeding, State.RUNNING)
+        self._move(succeeding, RUNNING)
         return succeeding
 
     def lend(self, call: Theirs) -> Theirs | None:
@@ -354,21 +358,21 @@ class CallTable:
         Calls that are nested, back and forth, would otherwise wait for each other when
         all places are taken.
         """
-        if call.is_stream or call.state is State.ENDED:
+        if call.is_stream or call.state is ENDED:
             return None
         call.lent += 1
         if call.lent > 1:
             return None
-        self._move(call, State.LENT)
+        self._move(call, LENT)
         return self._next_turn()
 
     def resume(self, call: Theirs) -> None:
         """What a call waited for has come: it runs, even if its place was lent."""
-        if call.is_stream or call.state is State.ENDED:
+        if call.is_stream or call.state is ENDED:
             return
         call.lent -= 1
         if not call.lent:
-            self._move(call, State.RUNNING)
+            self._move(call, RUNNING)
 
     # --- memory ------------------------------------------------------------------
 
@@ -394,18 +398,12 @@ class CallTable:
 
     def read(self, call: Theirs, size: int) -> None:
         """The arguments of a call were read: they take ``size`` bytes now."""
-        self._hold(call, size, is_read=True)
-
-    def _hold(self, call: Theirs, size: int, is_read: bool = False) -> None:
         if call.is_read:
             self.read_size -= call.size
         else:
             self.waiting_size -= call.size
-        call.is_read = call.is_read or is_read
-        if call.is_read:
-            self.read_size += size
-        else:
-            self.waiting_size += size
+            call.is_read = True
+        self.read_size += size
         self.holding.hold(size - call.size)
         call.size = size
 

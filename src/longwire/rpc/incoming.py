@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionClosed
 from .callbacks import begin, begin_later, log
-from .calls import Admission, Theirs
+from .calls import WAITING, Admission, Theirs
 from .codecs import ABSENT
 from .envelope import PING, Bad, Batch, Call, Cancel, More
 from .errors import (
@@ -196,8 +196,9 @@ class Incoming:
             self.refuse(call, TooBusy(str(exc)))
             return
         call.record = record
-        peer.watch(deadline)
-        if record.running:
+        if limit is not None:
+            peer.watch(deadline)
+        if record.state is not WAITING:
             self._begin(record, begin)
 
     def _note_dropped(self, call: Call, why: object) -> None:
@@ -239,7 +240,8 @@ class Incoming:
 
     def _ended(self, record: Theirs, task: asyncio.Task[None]) -> None:
         """The task of a call is done, in whatever way: its place is free."""
-        record.job.close()
+        if record.job.later is not None:
+            record.job.close()
         exc = None if task.cancelled() else task.exception()
         if exc is not None and not isinstance(exc, ConnectionClosed):
             # No route can cause it; and yet its caller gets an answer.
@@ -255,6 +257,8 @@ class Incoming:
             self._reply(call, frame)
 
     def _finish(self, record: Theirs) -> None:
+        # It refers to what refers to it: for a collector there is nothing to do.
+        record.job.call.record = None
         self._next(self._peer.table.finish(record))
         self._peer.has_changed()
 
@@ -286,7 +290,7 @@ class Incoming:
         return (
             not self._room
             and self._outbox.size <= self._unsent
-            and self._peer.table.may_begin
+            and self._peer.table.read_size <= self._memory
         )
 
     async def wait_for_room(self) -> None:

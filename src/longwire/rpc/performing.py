@@ -159,9 +159,10 @@ class Performer:
                 self.peer.table.read(record, later.size)
                 result = await later.awaitable
             else:
-                waiting = self._authorize(call)
-                if waiting is not None:
-                    _refuse_unless(await waiting)
+                if self.settings.authorize_call is not None:
+                    waiting = self._authorize(call)
+                    if waiting is not None:
+                        _refuse_unless(await waiting)
                 result = await self._run(call, route, record)
             frame = self.result(call, route, result)
         except STOPS:
