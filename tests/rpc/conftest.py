@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -15,3 +16,10 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # Where memory is short it would not.
     keeps = "--disable-features=BackForwardCacheMemoryControls"
     yield from run_chromium(tmp_path_factory.mktemp("chromium"), keeps)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen() -> None:
+    """Leave out of each test's collection what the tests before have made."""
+    gc.collect()
+    gc.freeze()
