@@ -52,8 +52,8 @@ SANS_IO |= {
     f"rpc/{name}.py"
     for name in (
         *("budget", "calls", "codecs", "construction", "costly", "describing"),
-        *("envelope", "errors", "foreign", "kinds", "limits", "memory", "routes"),
-        *("signatures", "texts", "typescript", "wsrpc"),
+        *("envelope", "errors", "foreign", "glimpse", "kinds", "limits", "memory"),
+        *("routes", "signatures", "texts", "typescript", "wsrpc"),
     )
 }
 # The core of the hub; its driver, brokers and clients carry it out.
