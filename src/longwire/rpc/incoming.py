@@ -2,8 +2,8 @@
 
 What runs at once, what gets a task, what has to wait, and that each of them gives its
 place back and is answered once, however it ends. ``calls.py`` decides; a place is taken
-by `_start` alone and given back by `_ended` alone, which is called when the task of the
-call is done, also when that was cancelled before its first step.
+by `_start` alone and given back by `_ended` alone, at the end of the call's task, also
+when that was cancelled before its first step.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import functools
 import inspect
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionClosed
-from .callbacks import begin, begin_later, log
+from .callbacks import STOPS, begin, begin_later, log
 from .calls import WAITING, Admission, Theirs
 from .codecs import ABSENT
 from .envelope import PING, Bad, Batch, Call, Cancel, More
@@ -46,13 +46,24 @@ __all__ = ["Incoming"]
 class _Job:
     """What a call of theirs is about: for the table, its ``job``."""
 
-    __slots__ = ("call", "credit", "is_held", "later", "route", "task")
+    __slots__ = (
+        "call",
+        "credit",
+        "has_begun",
+        "is_held",
+        "later",
+        "route",
+        "task",
+        "unbegun",
+    )
 
     def __init__(self, call: Call, route: Route, later: Later | None) -> None:
         self.call = call
         self.route = route
         self.later = later
         self.task: asyncio.Task[None] | None = None
+        self.has_begun = False
+        self.unbegun: Callable[[asyncio.Task[None]], None] | None = None
         # What a stream waits for, and whether a thread goes on behind a call's end.
         self.credit: asyncio.Future[None] | None = None
         self.is_held = False
@@ -212,11 +223,41 @@ class Incoming:
             log(logging.WARNING, text, call.method, why, self._dropped)
 
     def _begin(self, record: Theirs, begin: Any) -> None:
-        task = record.job.task = begin(self._perform(record), self._loop)
-        if task.done():
-            self._ended(record, task)
-        else:
-            task.add_done_callback(functools.partial(self._ended, record))
+        job = record.job
+        task = begin(self._carry_out(record), self._loop)
+        if not job.has_begun:
+            job.task = task
+            # One that is cancelled before its first step never runs: it is this that
+            # gives its place back. Once it runs, a turn of the loop is saved.
+            job.unbegun = functools.partial(self._never_begun, record)
+            task.add_done_callback(job.unbegun)
+        elif not task.done():
+            job.task = task
+
+    def _never_begun(self, record: Theirs, task: asyncio.Task[None]) -> None:
+        self._ended(record)
+
+    async def _carry_out(self, record: Theirs) -> None:
+        """Perform a call; whatever happens, answer it and give its place back."""
+        job = record.job
+        job.has_begun = True
+        if job.task is not None:
+            job.task.remove_done_callback(job.unbegun)
+            job.unbegun = None
+        try:
+            await self._perform(record)
+        except (asyncio.CancelledError, *STOPS):
+            raise
+        except ConnectionClosed:
+            pass  # there is nobody to answer
+        except BaseException as exc:
+            if not self._loop.is_running():
+                raise  # GeneratorExit: the loop was closed while it waited
+            # No route can cause it; and yet its caller gets an answer.
+            log(logging.ERROR, "a call could not be carried out", exc_info=exc)
+            self._answer_last(record)
+        finally:
+            self._ended(record)
 
     async def _perform(self, record: Theirs) -> None:
         job, peer = record.job, self._peer
@@ -238,15 +279,10 @@ class Incoming:
                 # and does not read gets no more of them.
                 await peer.send(answer)
 
-    def _ended(self, record: Theirs, task: asyncio.Task[None]) -> None:
-        """The task of a call is done, in whatever way: its place is free."""
+    def _ended(self, record: Theirs) -> None:
+        """A call has ended, in whatever way: its place is free."""
         if record.job.later is not None:
             record.job.close()
-        exc = None if task.cancelled() else task.exception()
-        if exc is not None and not isinstance(exc, ConnectionClosed):
-            # No route can cause it; and yet its caller gets an answer.
-            log(logging.ERROR, "a call could not be carried out", exc_info=exc)
-            self._answer_last(record)
         if not record.job.is_held:
             self._finish(record)
 
