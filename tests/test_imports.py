@@ -36,6 +36,8 @@ ARROWS: dict[str, set[str]] = {
     "asyncio": VALUES
     | {"admission", "budget", "connection", "http", "once", "opening", "options"}
     | {"session"},
+    # One more front door, for servers of others.
+    "asgi": VALUES | {"asyncio", "http", "opening", "options", "session"},
     # Public names of longwire, at the moment they are needed: no front end by its name.
     "rpc": VALUES
     | {"Server", "broadcast", "connect", "http", "once", "opening", "serve"},

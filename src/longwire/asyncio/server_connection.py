@@ -40,7 +40,7 @@ from .usage import is_from_outside
 if TYPE_CHECKING:
     from .server import Server
 
-__all__ = ["ServerConnection"]
+__all__ = ["ServerConnection", "date"]
 
 _LINGER = 1.0
 """Seconds that a refused peer gets to read its answer and close."""
@@ -189,7 +189,7 @@ class ServerConnection(Connection):
             settings,
             self,
             self._why_unavailable,
-            date=_date,
+            date=date,
             # Without TLS here, a proxy may do it for us.
             secure=True if self.server._tls else None,
         )
@@ -339,7 +339,8 @@ async def _raise(exc: BaseException) -> None:
     raise exc
 
 
-def _date() -> str:
+def date() -> str:
+    """Return the time in the form of RFC 9110 section 5.6.7."""
     return _date_of(int(time.time()))
 
 
