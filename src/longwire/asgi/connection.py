@@ -390,6 +390,15 @@ class AsgiConnection(ServerConnection):
         elif self.wire is not None:
             self.wire.close()  # the client has its answer
 
+    def _who(self) -> str:
+        """Return the client, as the application knows it, and the path."""
+        scope = self.__dict__.get("_scope")
+        if scope is None:
+            return super()._who()
+        client = scope.get("client")
+        where = "a Unix socket" if client is None else f"{client[0]}:{client[1]}"
+        return f"from {where}, {excerpt(scope['path'])}"
+
     @property
     def awaits_close(self) -> float | None:
         """When the peer's answer to our close frame has to be there, if it is due."""

@@ -22,12 +22,13 @@ from collections.abc import (
 from types import TracebackType
 from typing import Any
 
-from ..errors import ConcurrencyError
+from ..errors import ConcurrencyError, InvalidStatus
 from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
 from ..opening import client_plan as connecting
 from ..opening import retry as retrying
 from ..opening.client_settings import ClientSettings, client_settings
+from ..opening.refusals import explanation_of
 from ..opening.settings import (
     CLOSE_TIMEOUT,
     MAX_QUEUE,
@@ -92,6 +93,11 @@ class ClientConnection(Connection):
     _client = True
     _logger_name = "longwire.client"
 
+    def _who(self) -> str:
+        """Return the URI of the server."""
+        uri = getattr(self.protocol, "uri", None)
+        return f"to {uri}" if uri is None else f"to {uri.shown}"
+
 
 class connect:
     """A connection to the WebSocket server at ``uri``, or a way to keep one.
@@ -130,6 +136,9 @@ class connect:
 
     _unused = False
     _entered = False
+    # Whether a refusal says what came of the answer; longwire.websockets has texts of
+    # its own.
+    _explains = True
 
     def __init__(
         self,
@@ -228,9 +237,11 @@ class connect:
             assert stream.wire is not None
             connection.wire = stream.wire = adopt(stream.wire, connection)
             connection.opened(opened)
-        except BaseException:
+        except BaseException as exc:
             # Whatever it is, a cancellation too: nobody else knows of the socket.
             stream.abort()
+            if self._explains and isinstance(exc, InvalidStatus):
+                exc.explanation = explanation_of(exc.response)
             raise
         return connection
 
@@ -285,7 +296,10 @@ class connect:
         when the delays are used up.
         """
         retries = retrying.Retries(
-            self._process_exception, self._reconnect_delays, self._settings.logger
+            self._process_exception,
+            self._reconnect_delays,
+            self._settings.logger,
+            self._settings.uri.shown,
         )
         while True:
             try:

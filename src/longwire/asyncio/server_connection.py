@@ -243,6 +243,20 @@ class ServerConnection(Connection):
         assert wire is not None
         await wire.start_tls(tls.context, server_side=True, **tls.options)
 
+    def _who(self) -> str:
+        """Return the client's address and the path that it asked for.
+
+        Without the query: it may have a token, which belongs in no log.
+        """
+        peer = self.remote_address
+        where = "a Unix socket"
+        if isinstance(peer, tuple) and len(peer) > 1:
+            host = f"[{peer[0]}]" if ":" in str(peer[0]) else peer[0]
+            where = f"{host}:{peer[1]}"
+        if self.request is None:
+            return f"from {where}"
+        return f"from {where}, {excerpt(self.request.path.partition('?')[0])}"
+
     def _log_refusal(self, refused: Refused) -> None:
         if refused.quiet:
             return
@@ -251,15 +265,16 @@ class ServerConnection(Connection):
             self.logger.error("opening handshake failed", exc_info=exc)
         elif exc is not None:
             self.logger.info(
-                "opening handshake failed: %s (from %s)",
-                one_line(exc),
-                self._address or "a Unix socket",
+                "opening handshake failed: %s (%s)", one_line(exc), self._who()
             )
         elif response is not None:
             self.logger.info(
-                "connection rejected (%d %s)",
+                "connection rejected (%d %s) (%s)"
+                if response.status_code >= 400
+                else "HTTP response sent (%d %s) (%s)",
                 response.status_code,
                 excerpt(response.reason_phrase),
+                self._who(),
             )
 
     async def _linger(self, refused: Refused) -> None:

@@ -11,6 +11,7 @@ import re
 import urllib.parse
 
 from ..errors import InvalidURI
+from ..escaping import excerpt
 from .fields import has_controls
 
 __all__ = ["WebSocketURI", "parse_uri"]
@@ -43,6 +44,13 @@ class WebSocketURI:
         """Path and query: what the request asks for."""
         path = self.path or "/"
         return f"{path}?{self.query}" if self.query else path
+
+    @property
+    def shown(self) -> str:
+        """The URI for a log: without credentials, and without the query."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        scheme = "wss" if self.secure else "ws"
+        return f"{scheme}://{host}:{self.port}{excerpt(self.path or '/')}"
 
     @property
     def user_info(self) -> tuple[str, str] | None:
