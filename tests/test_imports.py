@@ -25,16 +25,17 @@ ARROWS: dict[str, set[str]] = {
     "machine": set(),
     "options": {"machine"},
     "build": set(),
+    "hints": set(),
     "once": set(),
     "admission": {"options"},
     "budget": set(),
     "core": VALUES,
     "http": VALUES | {"once"},
     "session": VALUES | {"core", "options"},
-    "opening": VALUES | {"http", "once", "options", "session"},
-    "connection": VALUES | {"http", "once", "options", "session"},
+    "opening": VALUES | {"hints", "http", "once", "options", "session"},
+    "connection": VALUES | {"hints", "http", "once", "options", "session"},
     "asyncio": VALUES
-    | {"admission", "budget", "connection", "http", "once", "opening", "options"}
+    | {"admission", "budget", "connection", "hints", "http", "once", "opening", "options"}
     | {"session"},
     # One more front door, for servers of others.
     "asgi": VALUES | {"asyncio", "http", "opening", "options", "session"},

@@ -11,9 +11,10 @@ import logging
 import uuid
 import weakref
 from collections.abc import MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import ProtocolError
+from .hints import missing, not_sendable, use_async
 from .http.heads import Request, Response
 from .messages import CloseReport, Opcode, State
 from .once import MAKING
@@ -197,6 +198,15 @@ class Connection:
         """Return the other side in words."""
         return "unknown"
 
+    def __iter__(self) -> NoReturn:
+        """Raise TypeError: messages are received asynchronously."""
+        raise use_async("a connection", "for message in websocket")
+
+    if not TYPE_CHECKING:  # whose checkers would take any name for one that exists
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing(self, name)
+
     def __repr__(self) -> str:
         kind = type(self)
         name = f"{kind.__module__}.{kind.__qualname__}"
@@ -214,7 +224,10 @@ def opcode_for(message: object, text: bool | None) -> Opcode:
     if isinstance(message, BytesLike):
         return Opcode.TEXT if text else Opcode.BINARY
     kind = type(message).__name__
-    raise TypeError(f"a message must be str, bytes-like or an iterable, not {kind}")
+    raise TypeError(
+        f"a message must be str, bytes-like or an iterable, not {kind}"
+        f"{not_sendable(message)}"
+    )
 
 
 class Pieces:

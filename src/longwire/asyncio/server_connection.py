@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..escaping import excerpt, one_line
 from ..http import handshake
+from ..http.headers import Headers, HeadersLike
 from ..http.heads import Response
 from ..opening.server_plan import (
     CLOSING,
@@ -106,12 +107,34 @@ class ServerConnection(Connection):
         self.server = server
         self._settings = protocol
 
-    def respond(self, status: int, text: str) -> Response:
-        """Return a plain text response, for ``process_request`` to refuse with.
+    def respond(
+        self,
+        status: int,
+        text: str | bytes,
+        *,
+        content_type: str | None = None,
+        headers: HeadersLike = (),
+    ) -> Response:
+        """Return a response for ``process_request``: a refusal, or a page.
 
-        Its headers may be changed before it is returned.
+        ``text`` is the body, and plain text in UTF-8 unless ``content_type`` says what
+        it is; ``headers`` are added, or replace those of the same name. Headers may be
+        changed before the response is returned.
         """
-        return handshake.refuse(status, text)
+        fields = Headers(headers)
+        if content_type is not None:
+            fields.pop("Content-Type", None)
+            fields["Content-Type"] = content_type
+        elif isinstance(text, bytes) and "Content-Type" not in fields:
+            fields["Content-Type"] = "application/octet-stream"
+        if isinstance(text, str):
+            return handshake.refuse(status, text, headers=fields)
+        response = handshake.refuse(status, "", headers=fields)
+        if "Content-Length" in response.headers and "Content-Length" not in fields:
+            del response.headers["Content-Length"]
+            response.headers["Content-Length"] = str(len(text))
+            response.body = text
+        return response
 
     def wire_made(self) -> None:
         """Come in: the socket is accepted."""

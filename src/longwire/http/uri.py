@@ -72,7 +72,13 @@ def parse_uri(uri: str) -> WebSocketURI:
     parts = _split(uri)
     if parts.scheme not in ("ws", "wss"):
         found = repr(parts.scheme) if parts.scheme else "missing"
-        raise InvalidURI(uri, f"scheme is {found}; ws and wss are allowed")
+        known = {"http": "ws", "https": "wss"}.get(parts.scheme)
+        hint = ""
+        if known is not None:
+            hint = f": write {known}://"
+        elif parts.path.split("/")[0].isdecimal() and "//" not in uri:
+            hint = f": write ws://{uri}"
+        raise InvalidURI(uri, f"scheme is {found}; ws and wss are allowed{hint}")
     if "#" in uri:
         raise InvalidURI(uri, "fragment identifier is meaningless")
     secure = parts.scheme == "wss"

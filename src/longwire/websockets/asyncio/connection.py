@@ -42,6 +42,7 @@ class Connection(engine.Connection, Driven):
 
     # Lines of the log are as documented.
     _is_named = False
+    _asks_about_lists = False
 
     _given: Any = None
     _view: View | None = None
