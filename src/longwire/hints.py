@@ -172,8 +172,15 @@ def what_is_wrong_with(handler: Callable[..., Any]) -> str:
 
 
 def _returns_nothing(function: Any) -> bool:
-    """Return whether all that a function of Python's can return is None."""
+    """Return whether all that a function of Python's can return is None.
+
+    One that only raises, and a lambda, which may be a stand-in, are given the benefit
+    of the doubt.
+    """
     before: Any = None
+    found = False
+    if function.__name__ == "<lambda>":
+        return False
     for step in dis.get_instructions(function):
         if step.opname == "RETURN_CONST":
             if step.argval is not None:
@@ -184,8 +191,9 @@ def _returns_nothing(function: Any) -> bool:
             or before.argval is not None
         ):
             return False
+        found = found or step.opname in ("RETURN_CONST", "RETURN_VALUE")
         before = step
-    return True
+    return found
 
 
 def no_answer(secure: bool, exc: BaseException) -> str:

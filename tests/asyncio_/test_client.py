@@ -614,7 +614,8 @@ async def test_failed_attempts_wait_for_their_delays_and_are_logged(caplog):
         f"connect to ws://127.0.0.1:{port}/ failed; reconnecting in 0.0 seconds: "
         "InvalidStatus: server rejected WebSocket connection: HTTP 503",
         f"connect to ws://127.0.0.1:{port}/ failed; reconnecting in 0.0 seconds: "
-        "InvalidMessage: did not receive a valid HTTP response",
+        "InvalidMessage: did not receive a valid HTTP response; the server hung up "
+        "without an answer; where it speaks TLS, write wss://",
     ]
 
 

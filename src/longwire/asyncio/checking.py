@@ -19,10 +19,6 @@ def check_handler(handler: object) -> None:
         kind = type(handler).__name__
         hint = "; pass the function, do not call it" if kind == "coroutine" else ""
         raise TypeError(f"handler must be a coroutine function, not {kind}{hint}")
-    wrong = what_is_wrong_with(handler)
-    if wrong:
-        name = getattr(handler, "__qualname__", type(handler).__name__)
-        raise TypeError(f"handler must be a coroutine function; {name} {wrong}")
     try:
         signature = inspect.signature(handler)
     except (TypeError, ValueError):
@@ -35,6 +31,10 @@ def check_handler(handler: object) -> None:
             f"handler must take one argument, the connection; found "
             f"{name}{signature} (the path is connection.request.path)"
         ) from None
+    wrong = what_is_wrong_with(handler)
+    if wrong:
+        name = getattr(handler, "__qualname__", type(handler).__name__)
+        raise TypeError(f"handler must be a coroutine function; {name} {wrong}")
 
 
 def check_host(host: object) -> None:
