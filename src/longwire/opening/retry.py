@@ -161,6 +161,8 @@ class Retries:
         return self._waited
 
     def _give_up(self, exc: Exception) -> None:
+        if self._failures == 1:
+            return  # nobody tried again: the exception says it all
         self._logger.warning(
             "gave up connecting%s after %d attempts: %s",
             self._to,
