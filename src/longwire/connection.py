@@ -205,6 +205,9 @@ class Connection:
     if not TYPE_CHECKING:  # whose checkers would take any name for one that exists
 
         def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):
+                # A property has raised AttributeError: it says it better itself.
+                return object.__getattribute__(self, name)
             raise missing(self, name)
 
     def __repr__(self) -> str:
