@@ -383,7 +383,7 @@ class AsgiConnection(ServerConnection):
             wire = self.wire
             assert wire is not None
             # 500, as uvicorn promises.
-            wire.write(self._acceptance.refuse(500, f"{CLOSING}.\n")[1])
+            wire.write(self._acceptance.refuse(500, "Internal Server Error")[1])
             wire.close()
             self._left_early = True
             self._decided.set()
