@@ -35,7 +35,16 @@ ARROWS: dict[str, set[str]] = {
     "opening": VALUES | {"hints", "http", "once", "options", "session"},
     "connection": VALUES | {"hints", "http", "once", "options", "session"},
     "asyncio": VALUES
-    | {"admission", "budget", "connection", "hints", "http", "once", "opening", "options"}
+    | {
+        "admission",
+        "budget",
+        "connection",
+        "hints",
+        "http",
+        "once",
+        "opening",
+        "options",
+    }
     | {"session"},
     # One more front door, for servers of others.
     "asgi": VALUES | {"asyncio", "http", "opening", "options", "session"},

@@ -67,7 +67,7 @@ async def test_the_scope_has_what_the_request_said() -> None:
     application = Recording()
     headers = {"X-There": "one", "Cookie": "a=b"}
     async with serving(application, root_path="/root") as uvicorn_:
-        uri = f"{uvicorn_.uri}/caf%C3%A9/%2F?a=%20b"
+        uri = f"{uvicorn_.uri}/n%C3%A9e/%2F?a=%20b"
         async with connect(
             uri, subprotocols=["first", "second"], additional_headers=headers
         ) as ws:
@@ -78,8 +78,8 @@ async def test_the_scope_has_what_the_request_said() -> None:
     assert scope["type"] == "websocket"
     assert scope["asgi"] == {"version": "3.0", "spec_version": "2.4"}
     assert (scope["http_version"], scope["scheme"]) == ("1.1", "ws")
-    assert scope["path"] == "/root/caf\u00e9//"
-    assert scope["raw_path"] == b"/root/caf%C3%A9/%2F"
+    assert scope["path"] == "/root/n\u00e9e//"
+    assert scope["raw_path"] == b"/root/n%C3%A9e/%2F"
     assert scope["query_string"] == b"a=%20b"
     assert scope["root_path"] == "/root"
     assert scope["subprotocols"] == ["first", "second"]
