@@ -25,17 +25,29 @@ ARROWS: dict[str, set[str]] = {
     "machine": set(),
     "options": {"machine"},
     "build": set(),
+    "hints": set(),
     "once": set(),
     "admission": {"options"},
     "budget": set(),
     "core": VALUES,
     "http": VALUES | {"once"},
     "session": VALUES | {"core", "options"},
-    "opening": VALUES | {"http", "once", "options", "session"},
-    "connection": VALUES | {"http", "once", "options", "session"},
+    "opening": VALUES | {"hints", "http", "once", "options", "session"},
+    "connection": VALUES | {"hints", "http", "once", "options", "session"},
     "asyncio": VALUES
-    | {"admission", "budget", "connection", "http", "once", "opening", "options"}
+    | {
+        "admission",
+        "budget",
+        "connection",
+        "hints",
+        "http",
+        "once",
+        "opening",
+        "options",
+    }
     | {"session"},
+    # One more front door, for servers of others.
+    "asgi": VALUES | {"asyncio", "http", "opening", "options", "session"},
     # Public names of longwire, at the moment they are needed: no front end by its name.
     "rpc": VALUES
     | {"Server", "broadcast", "connect", "http", "once", "opening", "serve"},

@@ -29,6 +29,10 @@ class Package:
     programs: bool = False  # tests are ours, in programs/NAME, and need no sources
     quick: bool = False  # also run by .ci/run
     seconds: int = 600  # when a run is given up
+    shares: str = ""  # another entry, whose environment and sources it has
+    # Two classes that speak WebSocket for uvicorn, whose tests are run with one and the
+    # other, both beside the library itself: that to compare with, and longwire's.
+    asgi: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     # How the names of tests begin, and why: what is not run, and what ends otherwise.
     leave_out: dict[str, str] = field(default_factory=dict)
@@ -44,7 +48,7 @@ class Package:
 
     @property
     def folder(self) -> Path:
-        return FOLDER / self.name
+        return FOLDER / (self.shares or self.name)
 
     @property
     def python(self) -> Path:
@@ -58,7 +62,7 @@ class Package:
     @property
     def lock(self) -> Path:
         """The exact versions of all that is installed for it."""
-        return HERE / "locks" / f"{self.name}.txt"
+        return HERE / "locks" / f"{self.shares or self.name}.txt"
 
     @property
     def wanted(self) -> list[str]:

@@ -14,6 +14,7 @@ from conformance.dependents.packages import HERE, ROOT, Package
 __all__ = ["Outcome", "Suite", "SuiteFailed", "run"]
 
 SECONDS_FOR_A_TEST = 60
+WHICH = ("theirs", "ours")
 LIBRARIES = {"theirs": "websockets", "ours": "longwire.websockets"}
 
 
@@ -66,12 +67,19 @@ def run(package: Package, which: str, tests: tuple[str, ...] = ()) -> Suite:
         )
         wait(process, package.seconds)
     try:
-        suite = read(record, LIBRARIES[which])
+        suite = read(record, library(package, which))
     except SuiteFailed as failure:
         lines = log.read_text(errors="replace").splitlines()[-20:]
         raise SuiteFailed("\n".join([f"{which}: {failure}", *lines])) from None
     suite.log = log
     return suite
+
+
+def library(package: Package, which: str) -> str:
+    """Return the module that is to answer in a run."""
+    if package.asgi:
+        return package.asgi[WHICH.index(which)].partition(":")[0]
+    return LIBRARIES[which]
 
 
 def command(package: Package, tests: tuple[str, ...]) -> list[str]:
@@ -97,10 +105,14 @@ def selected(package: Package) -> list[str]:
 def environment(package: Package, which: str, record: Path) -> dict[str, str]:
     """Return the variables of a run: the alias comes first, or is not there."""
     folders = [HERE / "recorder", ROOT / "src", HERE / "support"]
-    if which == "ours":
+    asgi = {}
+    if package.asgi:
+        asgi["DEPENDENTS_ASGI"] = package.asgi[WHICH.index(which)]
+    elif which == "ours":
         folders.insert(0, HERE / "alias")
     return {
         **os.environ,
+        **asgi,
         "PYTHONPATH": os.pathsep.join(map(str, folders)),
         "PYTHONDONTWRITEBYTECODE": "1",
         "DEPENDENTS_RECORD": str(record),

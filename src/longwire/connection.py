@@ -11,13 +11,15 @@ import logging
 import uuid
 import weakref
 from collections.abc import MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import ProtocolError
+from .hints import missing, not_sendable, use_async
 from .http.heads import Request, Response
 from .messages import CloseReport, Opcode, State
 from .once import MAKING
 from .options import Keepalive, Limits, Timeouts
+from .session.frame_log import log_head, taps
 from .session.session import Session
 
 __all__ = [
@@ -76,6 +78,7 @@ class Connection:
     _id: uuid.UUID | None = None
     _session: Session | None = None
     _never_opened = False
+    _taps: Any = None
     _left_early = False  # the peer, during the opening handshake
 
     def __init__(
@@ -158,10 +161,54 @@ class Connection:
         report = self.close_report
         return None if report is None else report.reason
 
+    # Whether lines of the log say who and where.
+    _is_named = True
+
+    def _log_open(self, opened: Any) -> None:
+        """Say that the connection is open; at DEBUG, show its heads and frames."""
+        if not self._plain_logger.isEnabledFor(logging.INFO):
+            return
+        self._note("connection open%s", self._named())
+        if self._taps is None and self._plain_logger.isEnabledFor(logging.DEBUG):
+            debug = self.logger.debug
+            arrows = "><" if self._client else "<>"
+            log_head(debug, arrows[0], opened.request)
+            log_head(debug, arrows[1], opened.response)
+            self._taps = taps(
+                debug,
+                client=self._client,
+                deflate=opened.deflate,
+                others=bool(opened.extensions),
+            )
+
     def _log_end(self) -> None:
         report = self.close_report
-        if report is not None:
-            self._note("connection closed: %s", report, close_report=report)
+        if report is None or not self._plain_logger.isEnabledFor(logging.INFO):
+            return
+        text = "connection closed%s: %s"
+        self._note(text, self._named(), report, close_report=report)
+
+    def _named(self) -> str:
+        """Return who and where, for the log."""
+        if not self._is_named:
+            return ""
+        return f" ({self._who()}, id {self.id.hex[:8]})"
+
+    def _who(self) -> str:
+        """Return the other side in words."""
+        return "unknown"
+
+    def __iter__(self) -> NoReturn:
+        """Raise TypeError: messages are received asynchronously."""
+        raise use_async("a connection", "for message in websocket")
+
+    if not TYPE_CHECKING:  # whose checkers would take any name for one that exists
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):
+                # A property has raised AttributeError: it says it better itself.
+                return object.__getattribute__(self, name)
+            raise missing(self, name)
 
     def __repr__(self) -> str:
         kind = type(self)
@@ -180,7 +227,10 @@ def opcode_for(message: object, text: bool | None) -> Opcode:
     if isinstance(message, BytesLike):
         return Opcode.TEXT if text else Opcode.BINARY
     kind = type(message).__name__
-    raise TypeError(f"a message must be str, bytes-like or an iterable, not {kind}")
+    raise TypeError(
+        f"a message must be str, bytes-like or an iterable, not {kind}"
+        f"{not_sendable(message)}"
+    )
 
 
 class Pieces:

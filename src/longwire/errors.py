@@ -367,14 +367,20 @@ class InvalidProtocol(InvalidHandshake):
 
 
 class InvalidStatus(InvalidHandshake):
-    """The server refused the handshake; ``response`` is its whole answer."""
+    """The server refused the handshake; ``response`` is its whole answer.
+
+    Its text ends with ``explanation``: what the answer says of the reason, if it does.
+    """
 
     def __init__(self, response: Any) -> None:
         super().__init__(response)
         self.response = response
+        self.explanation = ""
 
     def __str__(self) -> str:
-        return f"server rejected WebSocket connection: HTTP {self.response.status_code}"
+        status = self.response.status_code
+        text = f"server rejected WebSocket connection: HTTP {status}"
+        return f"{text}{self.explanation}"
 
 
 class InvalidHeader(InvalidHandshake):

@@ -224,7 +224,13 @@ class CloseReport:
         else:
             said, reason = str(Close(self.code, self.reason)), ""
         text = f"{self.cause.value}: {said}"
-        if self.detail in ("", reason):
-            return text
-        # It may repeat what the peer, or the network, had to say.
-        return f"{text}; {excerpt(self.detail, MAX_LINE)}"
+        if self.detail not in ("", reason):
+            # It may repeat what the peer, or the network, had to say.
+            text = f"{text}; {excerpt(self.detail, MAX_LINE)}"
+        if self.limit is not None:
+            keyword = " (max_size)" if self.limit == "message" else ""
+            text = f"{text}; the limit is Limits.{self.limit}{keyword}"
+        if self.loop_stall >= 1:
+            stall = f"{self.loop_stall:.1f} s late"
+            text = f"{text}; our event loop was {stall}: something in it blocks"
+        return text

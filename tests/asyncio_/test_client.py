@@ -611,10 +611,11 @@ async def test_failed_attempts_wait_for_their_delays_and_are_logged(caplog):
 
     assert answers == []
     assert caplog.messages == [
-        "connect failed; reconnecting in 0.0 seconds: "
+        f"connect to ws://127.0.0.1:{port}/ failed; reconnecting in 0.0 seconds: "
         "InvalidStatus: server rejected WebSocket connection: HTTP 503",
-        "connect failed; reconnecting in 0.0 seconds: "
-        "InvalidMessage: did not receive a valid HTTP response",
+        f"connect to ws://127.0.0.1:{port}/ failed; reconnecting in 0.0 seconds: "
+        "InvalidMessage: did not receive a valid HTTP response; the server hung up "
+        "without an answer; where it speaks TLS, write wss://",
     ]
 
 

@@ -204,7 +204,9 @@ def assert_logged_once(
     assert record.levelno == logging.INFO
     assert str(report) in record.getMessage()
     assert record.websocket.id == ours.raw.id  # type: ignore[attr-defined]
-    opened = [r for r in caplog.records if r.getMessage() == "connection open"]
+    opened = [
+        r for r in caplog.records if r.getMessage().startswith("connection open (")
+    ]
     assert len(opened) == 1
 
 

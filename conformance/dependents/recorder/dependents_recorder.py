@@ -5,20 +5,42 @@ library answers ``import websockets``. Each further line is the outcome of one t
 of a module that could not be collected, written when it is known: what a run that
 crashes or hangs had done by then is there. Imports nothing that it need not, for it
 runs in the environments of other packages, with their edition of pytest.
+
+Where the variable ``DEPENDENTS_ASGI`` names a class that speaks WebSocket for uvicorn,
+uvicorn's own tests are run with that class alone in place of those that they have.
 """
 
+import importlib
 import json
 import os
+
+import pytest
 
 
 def pytest_configure(config):
     if hasattr(config, "workerinput"):
         return  # a process of pytest-xdist: what it finds is told to the first
-    import websockets
-
-    file = websockets.__spec__.name, websockets.__file__
+    asgi = os.environ.get("DEPENDENTS_ASGI")
+    if asgi is None:
+        import websockets as library
+    else:
+        library = importlib.import_module(asgi.partition(":")[0])
+        config.pluginmanager.register(Replacing(asgi), "dependents-replacing")
+    file = library.__spec__.name, library.__file__
     path = os.environ["DEPENDENTS_RECORD"]
     config.pluginmanager.register(Recorder(path, file), "dependents-recording")
+
+
+class Replacing:
+    """Gives the fixture that chooses uvicorn's class one other value."""
+
+    def __init__(self, asgi):
+        self.asgi = asgi
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc):
+        for fixture in metafunc._arg2fixturedefs.get("ws_protocol_cls", ()):
+            fixture.params, fixture.ids = (self.asgi,), ("implementation",)
 
 
 class Recorder:

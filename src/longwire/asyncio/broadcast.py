@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable
 
 from ..connection import BytesLike, Data, opcode_for
 from ..errors import ConcurrencyError
+from ..hints import not_sendable
 from ..options import check_slow
 from ..session.backlog import DROPPED, REFUSED, SENT, WAITS
 from ..session.shared_frames import Forms
@@ -157,7 +158,10 @@ def _members(connections: Iterable[Connection]) -> list[Connection]:
 def _form(message: Message, text: bool | None) -> Forms:
     if not isinstance(message, (str, *BytesLike)):
         kind = type(message).__name__
-        raise TypeError(f"a message to many must be str or bytes-like, not {kind}")
+        raise TypeError(
+            f"a message to many must be str or bytes-like, not {kind}"
+            f"{not_sendable(message)}"
+        )
     payload = message.encode() if isinstance(message, str) else bytes(message)
     return Forms(opcode_for(message, text), payload, os.urandom)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import ssl
 import sys
 import warnings
 from collections.abc import (
@@ -20,14 +22,17 @@ from collections.abc import (
     Sequence,
 )
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import ConcurrencyError
+from ..errors import ConcurrencyError, InvalidMessage, InvalidStatus
+from ..escaping import excerpt
+from ..hints import no_answer, not_awaited, use_async
 from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
 from ..opening import client_plan as connecting
 from ..opening import retry as retrying
 from ..opening.client_settings import ClientSettings, client_settings
+from ..opening.refusals import explanation_of
 from ..opening.settings import (
     CLOSE_TIMEOUT,
     MAX_QUEUE,
@@ -92,6 +97,16 @@ class ClientConnection(Connection):
     _client = True
     _logger_name = "longwire.client"
 
+    def _who(self) -> str:
+        """Return the URI of the server."""
+        uri = getattr(self.protocol, "uri", None)
+        return f"to {uri}" if uri is None else f"to {uri.shown}"
+
+
+_OF_CONNECTIONS = frozenset(
+    name for name in dir(ClientConnection) if not name.startswith("_")
+)
+
 
 class connect:
     """A connection to the WebSocket server at ``uri``, or a way to keep one.
@@ -130,6 +145,9 @@ class connect:
 
     _unused = False
     _entered = False
+    # Whether a refusal says what came of the answer; longwire.websockets has texts of
+    # its own.
+    _explains = True
 
     def __init__(
         self,
@@ -213,6 +231,28 @@ class connect:
                 source=self,
             )
 
+    def __enter__(self) -> NoReturn:
+        """Raise TypeError: connecting takes time."""
+        raise use_async("connect()", "with connect(...) as websocket")
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Do nothing: no block is entered."""
+
+    def __iter__(self) -> Any:
+        """Raise TypeError: connecting takes time."""
+        raise use_async("connect()", "for websocket in connect(...)")
+
+    def __repr__(self) -> str:
+        # What asyncio.run() and others show of it: it is no coroutine itself.
+        settings = self.__dict__.get("_settings")
+        where = "" if settings is None else f" to {settings.uri.shown}"
+        return f"<connect{where}: in a coroutine, await it or enter it by 'async with'>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise not_awaited(self, name, "connect", _OF_CONNECTIONS)
+
     def connect(self) -> Coroutine[Any, Any, ClientConnection]:
         """Return a new connection, open; what ``await connect(...)`` does."""
         # Not when it begins: a task may be cancelled before it does.
@@ -228,9 +268,11 @@ class connect:
             assert stream.wire is not None
             connection.wire = stream.wire = adopt(stream.wire, connection)
             connection.opened(opened)
-        except BaseException:
+        except BaseException as exc:
             # Whatever it is, a cancellation too: nobody else knows of the socket.
             stream.abort()
+            if self._explains:
+                _explain(exc, settings)
             raise
         return connection
 
@@ -285,7 +327,10 @@ class connect:
         when the delays are used up.
         """
         retries = retrying.Retries(
-            self._process_exception, self._reconnect_delays, self._settings.logger
+            self._process_exception,
+            self._reconnect_delays,
+            self._settings.logger,
+            self._settings.uri.shown,
         )
         while True:
             try:
@@ -321,6 +366,24 @@ async def _within(
             "timed out while waiting for the opening handshake: "
             f"still {stream.doing} after {timeout} seconds"
         ) from exc
+
+
+def _explain(exc: BaseException, settings: ClientSettings) -> None:
+    """Add to the text of ``exc`` what may be wrong, and what to write."""
+    if isinstance(exc, InvalidStatus):
+        exc.explanation = explanation_of(exc.response)
+        return
+    uri = settings.uri
+    if isinstance(exc, socket.gaierror):
+        exc.strerror = f"{exc.strerror}: host {excerpt(uri.host)} of {uri.shown}"
+        return
+    hint = no_answer(uri.secure, exc)
+    if not hint:
+        return
+    if isinstance(exc, InvalidMessage):
+        exc.args = (f"{exc}; {hint}", *exc.args[1:])
+    elif isinstance(exc, ssl.SSLError):
+        exc.strerror = f"{exc.strerror}; {hint}"
 
 
 def unix_connect(

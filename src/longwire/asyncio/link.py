@@ -134,7 +134,7 @@ class Link(Messaging, connection.Connection):
         )
         self._begin(session, wire, now)
         wire.set_write_limits(limits.output_bytes, limits.output_bytes_low)
-        self._note("connection open")
+        self._log_open(opened)
         Timers.of(self._loop).arm(self)
         if opened.rest:
             self.feed(opened.rest)

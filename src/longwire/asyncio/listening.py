@@ -175,8 +175,13 @@ async def listen(
         **options,
         **({} if watched else transports.tls),
     }
+    try:
+        made = await create(server.make_wire, start_serving=False, **options)
+    except socket.gaierror as exc:
+        exc.strerror = f"{exc.strerror}: host {options.get('host')!r} to listen on"
+        raise
     listening = Listening(
-        await create(server.make_wire, start_serving=False, **options),
+        made,
         options["backlog"],
         accepted=server._take if by_reactor else None,
         connect=transports.connect if watched else None,

@@ -41,6 +41,11 @@ def take_tls(kwargs: dict[str, Any]) -> Tls | None:
     if not isinstance(context, ssl.SSLContext):
         kind = type(context).__name__
         raise TypeError(f"ssl must be an ssl.SSLContext or None, not {kind}")
+    if context.protocol is ssl.PROTOCOL_TLS_CLIENT:
+        raise ValueError(
+            "ssl is a client's context; a server needs one with a certificate: write "
+            "ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) and load_cert_chain()"
+        )
     names = ("ssl_handshake_timeout", "ssl_shutdown_timeout")
     return Tls(context, {name: kwargs.pop(name) for name in names if name in kwargs})
 

@@ -22,9 +22,10 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import Any, Self, TypeVar, cast
+from typing import Any, NoReturn, Self, TypeVar, cast
 
 from ..admission import Admission
+from ..hints import use_async
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
 from ..opening.server_plan import (
@@ -40,7 +41,6 @@ from ..opening.settings import (
     OPEN_TIMEOUT,
     PRODUCT,
     WRITE_LIMIT,
-    check_keywords,
     compression_from,
     limits_from,
     timeouts_from,
@@ -48,9 +48,11 @@ from ..opening.settings import (
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from ..session.session import check_close
 from . import native, transport
+from .checking import check_handler, check_host, check_network
 from .listening import Listening, listen
 from .network import Tls, take_tls
 from .server_connection import ServerConnection
+from .stuck import PATIENCE, tell_of_stuck
 from .usage import check_loop, check_thread
 from .watch import Watch
 
@@ -81,6 +83,7 @@ class Server:
     that makes the listening :class:`asyncio.Server`.
     """
 
+    _telling: asyncio.TimerHandle | None = None
     _unused = False  # what serve() has made: nobody started it yet
 
     def __init__(
@@ -124,7 +127,22 @@ class Server:
                 source=self,
             )
 
+    def __repr__(self) -> str:
+        name = f"{type(self).__module__}.{type(self).__qualname__}"
+        if self._server is None:
+            text = "in a coroutine, await it or enter it by 'async with'"
+            return f"<{name}, not started: {text}>"
+        sockets = ", ".join(map(_name_of, self.sockets)) or "closed"
+        return f"<{name}: {sockets}>"
+
     # --- starting ----------------------------------------------------------------
+
+    def __enter__(self) -> NoReturn:
+        """Raise TypeError: starting takes time."""
+        raise use_async("serve()", "with serve(...) as server")
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Do nothing: no block is entered."""
 
     def __await__(self) -> Generator[Any, None, Self]:
         """Start listening; return the server itself."""
@@ -323,11 +341,15 @@ class Server:
             self.logger.info("server closing")
             self._server.close()
         self._stopped.set()
+        if self._tasks and self._loop is not None:
+            self._telling = self._loop.call_later(PATIENCE, tell_of_stuck, self)
         self._check_closed()
 
     def _check_closed(self) -> None:
         if self._closing and not self._tasks and not self._closed.is_set():
             self._closed.set()
+            if self._telling is not None:
+                self._telling.cancel()
             self.logger.info("server closed")
 
     # --- connections -------------------------------------------------------------
@@ -556,7 +578,7 @@ def serve(
     :meth:`asyncio.loop.create_server`: ``ssl``, ``sock``, ``reuse_port``,
     ``start_serving``, … Mistakes raise TypeError or ValueError here.
     """
-    _check_handler(handler)
+    check_handler(handler)
     settings = server_settings(
         limits=limits_from(
             limits, max_size=max_size, max_queue=max_queue, write_limit=write_limit
@@ -579,12 +601,13 @@ def serve(
     if create_connection is not None and not callable(create_connection):
         kind = type(create_connection).__name__
         raise TypeError(f"create_connection must be a class or factory, not {kind}")
+    check_host(host)
     if isinstance(port, int) and not 0 <= port <= 65535:
         raise ValueError(f"port is {port}; 0 to 65535 are allowed")
     unix = kwargs.pop("unix", False)
     # For longwire.websockets, whose servers have names of former editions too.
     make_server: Callable[..., Server] = kwargs.pop("make_server", Server)
-    _check_network(unix, kwargs)
+    check_network(unix, kwargs, _own_keywords())
     tls = take_tls(kwargs)
     if not unix:
         kwargs.update(host=host, port=port)
@@ -606,6 +629,11 @@ def serve(
     return server
 
 
+def _own_keywords() -> Mapping[str, Any]:
+    """Return the parameters of :func:`serve`, by name."""
+    return inspect.signature(serve).parameters
+
+
 def unix_serve(
     handler: Callable[[C], Awaitable[None]],
     path: str | os.PathLike[str] | None = None,
@@ -616,40 +644,5 @@ def unix_serve(
     A socket left at ``path`` by an earlier process is replaced, as by
     :meth:`asyncio.loop.create_unix_server`, to which further keywords go.
     """
-    _check_network(True, kwargs)
+    check_network(True, kwargs, _own_keywords())
     return serve(handler, unix=True, path=path, **kwargs)
-
-
-def _check_handler(handler: object) -> None:
-    """Raise TypeError unless ``handler`` can be called with one connection."""
-    if not callable(handler):
-        kind = type(handler).__name__
-        hint = "; pass the function, do not call it" if kind == "coroutine" else ""
-        raise TypeError(f"handler must be a coroutine function, not {kind}{hint}")
-    try:
-        signature = inspect.signature(handler)
-    except (TypeError, ValueError):
-        return  # something of C that does not say
-    try:
-        signature.bind(object())
-    except TypeError:
-        name = getattr(handler, "__qualname__", type(handler).__name__)
-        raise TypeError(
-            f"handler must take one argument, the connection; found "
-            f"{name}{signature} (the path is connection.request.path)"
-        ) from None
-
-
-def _check_network(unix: bool, given: Mapping[str, Any]) -> None:
-    """Raise TypeError for a keyword that nobody knows."""
-    create = "create_unix_server" if unix else "create_server"
-    known = {
-        *inspect.signature(getattr(asyncio.AbstractEventLoop, create)).parameters,
-        *inspect.signature(getattr(asyncio.SelectorEventLoop, create)).parameters,
-        *inspect.signature(serve).parameters,
-    }
-    known -= {"self", "protocol_factory", "kwargs", "handler"}
-    if unix:
-        known -= {"host", "port"}
-    names = given.keys() - {"make_server"}
-    check_keywords("unix_serve" if unix else "serve", names, known)

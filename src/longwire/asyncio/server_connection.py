@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..escaping import excerpt, one_line
 from ..http import handshake
+from ..http.headers import Headers, HeadersLike
 from ..http.heads import Response
 from ..opening.server_plan import (
     CLOSING,
@@ -40,7 +41,7 @@ from .usage import is_from_outside
 if TYPE_CHECKING:
     from .server import Server
 
-__all__ = ["ServerConnection"]
+__all__ = ["ServerConnection", "date"]
 
 _LINGER = 1.0
 """Seconds that a refused peer gets to read its answer and close."""
@@ -106,12 +107,34 @@ class ServerConnection(Connection):
         self.server = server
         self._settings = protocol
 
-    def respond(self, status: int, text: str) -> Response:
-        """Return a plain text response, for ``process_request`` to refuse with.
+    def respond(
+        self,
+        status: int,
+        text: str | bytes,
+        *,
+        content_type: str | None = None,
+        headers: HeadersLike = (),
+    ) -> Response:
+        """Return a response for ``process_request``: a refusal, or a page.
 
-        Its headers may be changed before it is returned.
+        ``text`` is the body, and plain text in UTF-8 unless ``content_type`` says what
+        it is; ``headers`` are added, or replace those of the same name. Headers may be
+        changed before the response is returned.
         """
-        return handshake.refuse(status, text)
+        fields = Headers(headers)
+        if content_type is not None:
+            fields.pop("Content-Type", None)
+            fields["Content-Type"] = content_type
+        elif isinstance(text, bytes) and "Content-Type" not in fields:
+            fields["Content-Type"] = "application/octet-stream"
+        if isinstance(text, str):
+            return handshake.refuse(status, text, headers=fields)
+        response = handshake.refuse(status, "", headers=fields)
+        if "Content-Length" in response.headers and "Content-Length" not in fields:
+            del response.headers["Content-Length"]
+            response.headers["Content-Length"] = str(len(text))
+            response.body = text
+        return response
 
     def wire_made(self) -> None:
         """Come in: the socket is accepted."""
@@ -189,7 +212,7 @@ class ServerConnection(Connection):
             settings,
             self,
             self._why_unavailable,
-            date=_date,
+            date=date,
             # Without TLS here, a proxy may do it for us.
             secure=True if self.server._tls else None,
         )
@@ -243,6 +266,20 @@ class ServerConnection(Connection):
         assert wire is not None
         await wire.start_tls(tls.context, server_side=True, **tls.options)
 
+    def _who(self) -> str:
+        """Return the client's address and the path that it asked for.
+
+        Without the query: it may have a token, which belongs in no log.
+        """
+        peer = self.remote_address
+        where = "a Unix socket"
+        if isinstance(peer, tuple) and len(peer) > 1:
+            host = f"[{peer[0]}]" if ":" in str(peer[0]) else peer[0]
+            where = f"{host}:{peer[1]}"
+        if self.request is None:
+            return f"from {where}"
+        return f"from {where}, {excerpt(self.request.path.partition('?')[0])}"
+
     def _log_refusal(self, refused: Refused) -> None:
         if refused.quiet:
             return
@@ -251,15 +288,16 @@ class ServerConnection(Connection):
             self.logger.error("opening handshake failed", exc_info=exc)
         elif exc is not None:
             self.logger.info(
-                "opening handshake failed: %s (from %s)",
-                one_line(exc),
-                self._address or "a Unix socket",
+                "opening handshake failed: %s (%s)", one_line(exc), self._who()
             )
         elif response is not None:
             self.logger.info(
-                "connection rejected (%d %s)",
+                "connection rejected (%d %s) (%s)"
+                if response.status_code >= 400
+                else "HTTP response sent (%d %s) (%s)",
                 response.status_code,
                 excerpt(response.reason_phrase),
+                self._who(),
             )
 
     async def _linger(self, refused: Refused) -> None:
@@ -339,7 +377,8 @@ async def _raise(exc: BaseException) -> None:
     raise exc
 
 
-def _date() -> str:
+def date() -> str:
+    """Return the time in the form of RFC 9110 section 5.6.7."""
     return _date_of(int(time.time()))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import urllib.parse
 import warnings
 from collections.abc import Generator
 
@@ -76,6 +77,15 @@ class Request:
     _exception: Exception | None = dataclasses.field(
         default=None, repr=False, compare=False
     )
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The values of each name in the query, decoded; a new dict each time.
+
+        For one that is there once: ``request.query.get("token", [""])[0]``.
+        """
+        text = self.path.partition("?")[2]
+        return urllib.parse.parse_qs(text, keep_blank_values=True)
 
     def __post_init__(self) -> None:
         self._check()

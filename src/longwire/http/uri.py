@@ -11,6 +11,7 @@ import re
 import urllib.parse
 
 from ..errors import InvalidURI
+from ..escaping import excerpt
 from .fields import has_controls
 
 __all__ = ["WebSocketURI", "parse_uri"]
@@ -45,6 +46,13 @@ class WebSocketURI:
         return f"{path}?{self.query}" if self.query else path
 
     @property
+    def shown(self) -> str:
+        """The URI for a log: without credentials, and without the query."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        scheme = "wss" if self.secure else "ws"
+        return f"{scheme}://{host}:{self.port}{excerpt(self.path or '/')}"
+
+    @property
     def user_info(self) -> tuple[str, str] | None:
         """User name and password, None if the URI has none."""
         if self.username is None or self.password is None:
@@ -64,7 +72,13 @@ def parse_uri(uri: str) -> WebSocketURI:
     parts = _split(uri)
     if parts.scheme not in ("ws", "wss"):
         found = repr(parts.scheme) if parts.scheme else "missing"
-        raise InvalidURI(uri, f"scheme is {found}; ws and wss are allowed")
+        known = {"http": "ws", "https": "wss"}.get(parts.scheme)
+        hint = ""
+        if known is not None:
+            hint = f": write {known}://"
+        elif parts.path.split("/")[0].isdecimal() and "//" not in uri:
+            hint = f": write ws://{uri}"
+        raise InvalidURI(uri, f"scheme is {found}; ws and wss are allowed{hint}")
     if "#" in uri:
         raise InvalidURI(uri, "fragment identifier is meaningless")
     secure = parts.scheme == "wss"

@@ -165,6 +165,10 @@ def _check_context(name: str, value: object) -> ssl.SSLContext | None:
     if not isinstance(value, ssl.SSLContext):
         what = "False" if value is False else type(value).__name__
         raise TypeError(f"{name} must be an ssl.SSLContext, True or None, not {what}")
+    if value.protocol is ssl.PROTOCOL_TLS_SERVER:
+        raise ValueError(
+            f"{name} is a server's context; write ssl.create_default_context()"
+        )
     return value
 
 

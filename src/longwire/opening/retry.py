@@ -26,6 +26,8 @@ __all__ = ["Retries", "backoff", "process_exception"]
 
 TRANSIENT = frozenset({500, 502, 503, 504})
 
+INFO, WARNING = 20, 30  # as logging has them
+
 # Close codes of RFC 6455's registry that ask for patience.
 SERVICE_RESTART = 1012
 TRY_AGAIN_LATER = 1013
@@ -79,10 +81,13 @@ class Retries:
         process: Callable[[Exception], Exception | None],
         delays: Callable[[], Iterable[float]],
         logger: LoggerLike,
+        where: str = "",
     ) -> None:
         self._process = process
         self._delays = delays
         self._logger = logger
+        self._to = f" to {where}" if where else ""
+        self._failures = 0  # in a row
         self._left: Iterator[float] | None = None
         self._waited: float | None = None  # the last delay of this series
 
@@ -97,9 +102,11 @@ class Retries:
         if final is not None:
             raise final from exc
         delay = self._next()
+        self._failures += 1
         if delay is None:
+            self._give_up(exc)
             raise exc
-        self._say("connect failed", delay, exc)
+        self._say(f"connect{self._to} failed", delay, exc)
         return delay
 
     def delay_after_end(self, exc: ConnectionClosed) -> float:
@@ -118,14 +125,17 @@ class Retries:
         told = None if report.rcvd is None else report.rcvd.code
         if told != TRY_AGAIN_LATER and self._has_proved_itself(report):
             self._left = self._waited = None
+            self._failures = 0
             if told != SERVICE_RESTART:
                 return 0.0
         elif report.cause is Cause.LOCAL and told is not None:
             return 0.0
         delay = self._next()
+        self._failures += 1
         if delay is None:
+            self._give_up(exc)
             raise exc
-        self._say("connection ended", delay, exc)
+        self._say(f"connection{self._to} ended", delay, exc)
         return delay
 
     def _has_proved_itself(self, report: CloseReport) -> bool:
@@ -150,8 +160,21 @@ class Retries:
         self._waited = next(self._left, None)
         return self._waited
 
+    def _give_up(self, exc: Exception) -> None:
+        if self._failures == 1:
+            return  # nobody tried again: the exception says it all
+        self._logger.warning(
+            "gave up connecting%s after %d attempts: %s",
+            self._to,
+            self._failures,
+            _described(exc),
+        )
+
     def _say(self, what: str, delay: float, exc: Exception) -> None:
-        self._logger.info(
+        """Tell of a failure: the first one of a series where everybody sees it."""
+        level = WARNING if self._failures == 1 else INFO
+        self._logger.log(
+            level,
             "%s; reconnecting in %.1f seconds: %s",
             what,
             delay,

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .. import __version__
+from ..hints import keyword_hint
 from ..options import PROFILES, Compression, Limits, Timeouts
 
 __all__ = [
@@ -188,6 +189,9 @@ def check_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> No
         if name in names:
             continue
         text = f"{where}() got an unexpected keyword argument {name!r}"
+        hint = keyword_hint(name)
+        if hint is not None:
+            raise TypeError(f"{text}; {hint}")
         meant = _RENAMED[name].split() if name in _RENAMED else []
         near = next((word for word in meant if word in names), None)
         if near is None and not meant:

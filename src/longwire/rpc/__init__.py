@@ -37,6 +37,7 @@ from .errors import (
     TooBusy,
 )
 from .limits import RpcLimits
+from .mounting import Application, asgi
 from .peer import Peer
 from .performing import current
 from .routes import Routes, Service, method
@@ -48,6 +49,7 @@ from .streams import Stream
 __all__ = [
     "STATIC",
     "SUBPROTOCOLS",
+    "Application",
     "ApplicationError",
     "Call",
     "CallTimeout",
@@ -76,6 +78,7 @@ __all__ = [
     "Stream",
     "StreamMismatch",
     "TooBusy",
+    "asgi",
     "current",
     "method",
 ]

@@ -18,6 +18,7 @@ from .codecs import Codec
 from .envelope import Call, JsonRpc
 from .errors import Errors, NotAuthorised, RpcError
 from .limits import RpcLimits
+from .mounted import spread
 from .peer import Peer
 from .routes import Routes
 from .settings import SUBPROTOCOLS, Settings
@@ -282,8 +283,6 @@ class Server:
         The message is encoded once for all. What a slow client does not take is kept
         for it up to ``Limits.unsent_bytes``, where its connection is given up.
         """
-        from .. import broadcast
-
         params = as_params(args, kwargs)
         frames: dict[Codec, bytes] = {}
         groups: dict[Codec, list[Any]] = {}
@@ -297,13 +296,13 @@ class Server:
                     text = "a notification left %r out: %s"
                     log(logging.WARNING, text, peer, one_line(exc))
                 else:
-                    broadcast([peer.connection], frame, text=codec.is_text)
+                    spread([peer.connection], frame, codec.is_text)
                 continue
             if codec not in frames:
                 frames[codec] = peer.notification(method, params)
             groups.setdefault(codec, []).append(peer.connection)
         for codec, connections in groups.items():
-            broadcast(connections, frames[codec], text=codec.is_text)
+            spread(connections, frames[codec], codec.is_text)
 
     def emit(self, event: Any, *, peers: Iterable[Peer] | None = None) -> None:
         """Send an event to all clients that speak the wire ``wsrpc``, or to ``peers``.
@@ -311,12 +310,10 @@ class Server:
         Does not wait for any of them, as ``notify``. See :meth:`Peer.emit`; clients on
         other wires, which have no events, are left out.
         """
-        from .. import broadcast
-
         connections = [peer for peer in self._open(peers) if peer.wire.name == "wsrpc"]
         if connections:
             frame = connections[0].wire.event(event)
-            broadcast([peer.connection for peer in connections], frame, text=True)
+            spread([peer.connection for peer in connections], frame, True)
 
     def _open(self, peers: Iterable[Peer] | None) -> list[Peer]:
         chosen = self.peers if peers is None else peers

@@ -602,11 +602,11 @@ class Session:
         self._decide(cause, detail, now)
         self._hang_up(HALF_CLOSE)
 
-    def abort(self, cause: Cause, detail: str, now: float) -> None:
-        """End the connection without waiting for anything."""
+    def abort(self, cause: Cause, why: str, now: float, ending: int = ABORT) -> None:
+        """End without a closing handshake; HALF_CLOSE lets what was sent leave."""
         if self.ended is None:
-            self._decide(first_cause(self, cause), detail, now)
-        self._hang_up(ABORT)
+            self._decide(first_cause(self, cause), why, now)
+        self._hang_up(ending)
 
     def _defer(self, now: float) -> None:
         """Let messages that came before a fault or close frame be answered first.

@@ -140,6 +140,8 @@ async def _shake_hands(
 class connect(engine.connect):
     __doc__ = engine.connect.__doc__
 
+    _explains = False
+
     _target: Target
     # Since when an object of this has been what, by the names of its attributes.
     _built: Mapping[str, Any]

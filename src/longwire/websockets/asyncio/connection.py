@@ -40,6 +40,10 @@ class Connection(engine.Connection, Driven):
     _own_driving: ClassVar[bool] = False
     _own_closing: ClassVar[bool] = False
 
+    # Lines of the log are as documented.
+    _is_named = False
+    _asks_about_lists = False
+
     _given: Any = None
     _view: View | None = None
     _agreed: Opened | None = None
@@ -86,6 +90,9 @@ class Connection(engine.Connection, Driven):
             self._taps = log_frames(self, opened)
         super().opened(opened)
         self._live.ends_with_tcp = True
+
+    def _log_open(self, opened: Opened) -> None:
+        self._note("connection open")
 
     @property
     def transport(self) -> asyncio.Transport:

@@ -138,9 +138,9 @@ class ServerConnection(Connection, server_connection.ServerConnection):
         if self._session is None:
             super().opened(opened)
 
-    def respond(self, status: int, text: str) -> Response:
+    def respond(self, status: int, text: Any, **more: Any) -> Response:
         """Return a plain text response, for ``process_request`` to refuse with."""
-        response = super().respond(status, text)
+        response = super().respond(status, text, **more)
         response.headers = Headers.made(response.headers)
         return response
 

@@ -65,6 +65,7 @@ class connect(engine.connect):
     MAX_REDIRECTS_ALLOWED = 10
 
     _legacy_recv = False
+    _explains = False
 
     def __init__(
         self,

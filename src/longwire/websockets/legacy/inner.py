@@ -297,7 +297,7 @@ class InnerServerConnection(InnerConnection, ServerConnection):
                 self._settings,
                 self,
                 self._why_unavailable,
-                date=server_connection._date,
+                date=server_connection.date,
             )
             assert self.wire is not None
             refused = await run(acceptor.refusing(exc), Stream(self.wire))

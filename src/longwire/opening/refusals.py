@@ -1,0 +1,34 @@
+"""What the answer of a server that refused a client says of the reason."""
+
+from __future__ import annotations
+
+from ..escaping import excerpt
+from ..http.heads import Response
+
+__all__ = ["explanation_of"]
+
+
+def explanation_of(response: Response) -> str:
+    """Return how the text of a refusal goes on: the reason given, and what to look at.
+
+    ``""`` where the answer says no more than its status.
+    """
+    status = response.status_code
+    if 200 <= status < 300:
+        return "; a page was answered: is the path right?"
+    if 300 <= status < 400:
+        found = response.headers.get_all("Location")
+        return f"; it redirects to {excerpt(found[0])}" if found else ""
+    line = _first_line(response)
+    return f": {line}" if line else ""
+
+
+def _first_line(response: Response) -> str:
+    """Return the first line of a body that is text for people, escaped and cut."""
+    kinds = response.headers.get_all("Content-Type") or ["text/plain"]
+    kind = kinds[0].partition(";")[0].strip().lower()
+    if kind not in ("text/plain", "application/json", "application/problem+json"):
+        return ""
+    body = response.body[:4096].lstrip()
+    lines = body.splitlines()
+    return excerpt(lines[0].strip()) if lines else ""
