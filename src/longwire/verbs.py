@@ -14,6 +14,7 @@ from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Callable,
+    Collection,
     Generator,
     Iterable,
     Iterator,
@@ -60,17 +61,18 @@ T = TypeVar("T")
 Plan = Generator[int | Next, Any, T]
 
 
-def fragments_of(message: Any) -> Iterator[Any] | AsyncIterator[Any]:
-    """Return an iterator over the fragments of ``message``; TypeError if it has none.
+def fragments_of(message: Any) -> tuple[Iterator[Any] | AsyncIterator[Any], bool]:
+    """Return an iterator over the fragments of ``message``, and whether all are there.
 
-    A mapping is refused: its keys are hardly what somebody wanted to send.
+    Raises TypeError if it has none. A mapping is refused: its keys are hardly what
+    somebody wanted to send.
     """
     if isinstance(message, Mapping):
         raise TypeError("a message cannot be a mapping: send its JSON, or its keys")
     if isinstance(message, AsyncIterable):
-        return aiter(message)
+        return aiter(message), False
     if isinstance(message, Iterable):
-        return iter(message)
+        return iter(message), isinstance(message, Collection)
     opcode_for(message, None)
     raise AssertionError("a whole message has no fragments")
 
@@ -149,15 +151,15 @@ class Verbs:
 
     def send_fragments(
         self,
-        items: Iterator[Any] | AsyncIterator[Any],
+        fragments: tuple[Iterator[Any] | AsyncIterator[Any], bool],
         text: bool | None = None,
         compress: bool = True,
     ) -> Plan[None]:
-        """Send one message, each of ``items`` (see `fragments_of`) as a fragment."""
+        """Send one message in fragments, which are those of `fragments_of`."""
         session = self._session
-        # What comes asynchronously leaves as it comes, and an empty fragment ends it.
+        # What is made one by one leaves as it comes, and an empty fragment ends it.
         # What is all there needs no such end: its last item waits to be told as such.
-        holding = not isinstance(items, AsyncIterator)
+        items, holding = fragments
         opcode: Opcode | None = None
         kind: Any = None
         held: Any = None

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from .auth import basic_auth
+from .broadcast import BroadcastResult, broadcast
 from .client import (
     ClientConnection,
     connect,
@@ -14,13 +16,25 @@ from .client import (
     unix_reconnect,
 )
 from .connection import Connection, Pong
+from .router import Router, route, unix_route
+from .server import Server, ServerConnection, serve, unix_serve
 
 __all__ = [
+    "BroadcastResult",
     "ClientConnection",
     "Connection",
     "Pong",
+    "Router",
+    "Server",
+    "ServerConnection",
+    "basic_auth",
+    "broadcast",
     "connect",
     "reconnect",
+    "route",
+    "serve",
     "unix_connect",
     "unix_reconnect",
+    "unix_route",
+    "unix_serve",
 ]

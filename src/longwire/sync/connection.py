@@ -215,16 +215,21 @@ class Connection(connection.Connection):
                 wire.flush()
                 self._check_wire(session)
                 self._hang_up(session)
-            if events & _READ and self._may_read():
-                try:
-                    data = wire.receive_now()
-                except OSError as exc:
-                    self._lose(exc)
-                else:
-                    if data is not None:
-                        self._took(data)
+            if events & _READ:
+                self._read_now()
             self._react()
             self._watch(helper)
+
+    def _read_now(self) -> None:
+        """Take what has come, if nobody else reads."""
+        if self._may_read():
+            try:
+                data = self.wire.receive_now()
+            except OSError as exc:
+                self._lose(exc)
+            else:
+                if data is not None:
+                    self._took(data)
 
     def _watch(self, helper: Helper) -> None:
         wire = self.wire
@@ -249,6 +254,8 @@ class Connection(connection.Connection):
         """Do what is due; return when to be called again. The helper calls."""
         session = self._live
         with self._lock:
+            # What a deadline is about may be there, and nobody has read it yet.
+            self._read_now()
             session.tick(now, self.wire.unsent)
             self._react()
             return session.next_deadline()
@@ -283,8 +290,12 @@ class Connection(connection.Connection):
             if flags & DEADLINE:
                 self._helper.call_at(self, session.next_deadline())
             if flags & CONTINUE:
-                self._goes_on = True
-                self._helper.attend(self)
+                if threading.current_thread() is self._helper.thread:
+                    # Others have their turn before it.
+                    self._goes_on = True
+                    self._helper.attend(self)
+                else:
+                    session.go_on(monotonic())
             if self._waiters:
                 self._changed.notify_all()
             if session.tcp_lost and not self._end_told and session.ended is not None:
@@ -407,9 +418,8 @@ class Connection(connection.Connection):
 
     def _may_read(self) -> bool:
         session = self._live
-        return (
-            not (self.is_read or session.got_eof or self.wire.closed)
-            and (session.wants_reading or session.ending != STAY)
+        return not (self.is_read or session.got_eof or self.wire.closed) and (
+            session.wants_reading or session.ending != STAY
         )
 
     def _read(self, seconds: float | None) -> bool:
@@ -516,17 +526,15 @@ class Connection(connection.Connection):
         """
         verbs = self._open_verbs
         if not isinstance(message, (str, *BytesLike)):
-            items = fragments_of(message)
-            if not isinstance(items, Iterator):
+            fragments = fragments_of(message)
+            if not isinstance(fragments[0], Iterator):
                 opcode_for(message, text)  # raises TypeError
-            self._drive(verbs.send_fragments(items, text, compress))
+            self._drive(verbs.send_fragments(fragments, text, compress))
             return
         session = self._live
         opcode = opcode_for(message, text)
         with self._lock:
-            at_once = (
-                session.writable and not session.fragmenting and session.is_open
-            )
+            at_once = session.writable and not session.fragmenting and session.is_open
             if at_once:
                 session.send(opcode, message, True, compress)
                 self._react()

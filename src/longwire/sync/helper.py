@@ -72,7 +72,7 @@ class Helper:
                 helper = cls._one
                 if helper is None:
                     helper = cls()
-                    helper._thread.start()
+                    helper.thread.start()
                     cls._one = helper
         return helper
 
@@ -94,7 +94,7 @@ class Helper:
         self._stopped = False
         # Those of the process that are open, for a child of it to let go.
         self.members: weakref.WeakSet[Served] = weakref.WeakSet()
-        self._thread = threading.Thread(
+        self.thread = threading.Thread(
             target=self._run, name="longwire helper", daemon=True
         )
 
@@ -130,7 +130,7 @@ class Helper:
         self._stopped = True
         self._wakes_at = math.inf
         self._wake(0.0)
-        self._thread.join(1)
+        self.thread.join(1)
 
     # --- the thread --------------------------------------------------------------
 
