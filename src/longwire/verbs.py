@@ -61,18 +61,21 @@ T = TypeVar("T")
 Plan = Generator[int | Next, Any, T]
 
 
-def fragments_of(message: Any) -> tuple[Iterator[Any] | AsyncIterator[Any], bool]:
+def fragments_of(
+    message: Any, *, blocking: bool
+) -> tuple[Iterator[Any] | AsyncIterator[Any], bool]:
     """Return an iterator over the fragments of ``message``, and whether all are there.
 
-    Raises TypeError if it has none. A mapping is refused: its keys are hardly what
-    somebody wanted to send.
+    Where ``blocking``, as in threads, an iterator may wait for something before its
+    next item; what has a length is all there. Raises TypeError for a message without
+    fragments, and for a mapping: its keys are hardly what somebody wanted to send.
     """
     if isinstance(message, Mapping):
         raise TypeError("a message cannot be a mapping: send its JSON, or its keys")
     if isinstance(message, AsyncIterable):
         return aiter(message), False
     if isinstance(message, Iterable):
-        return iter(message), isinstance(message, Collection)
+        return iter(message), not blocking or isinstance(message, Collection)
     opcode_for(message, None)
     raise AssertionError("a whole message has no fragments")
 

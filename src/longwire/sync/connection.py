@@ -526,7 +526,7 @@ class Connection(connection.Connection):
         """
         verbs = self._open_verbs
         if not isinstance(message, (str, *BytesLike)):
-            fragments = fragments_of(message)
+            fragments = fragments_of(message, blocking=True)
             if not isinstance(fragments[0], Iterator):
                 opcode_for(message, text)  # raises TypeError
             self._drive(verbs.send_fragments(fragments, text, compress))
