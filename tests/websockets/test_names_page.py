@@ -15,7 +15,7 @@ pytestmark = pytest.mark.once
 
 PAGE = ROOT / "docs" / "migration.md"
 BEGIN, END = "<!-- begin names -->\n", "<!-- end names -->\n"
-LATER = ("sync", "trio")  # packages of front ends that are not there yet
+LATER = ("trio",)  # packages of front ends that are not there yet
 
 
 def is_there(module: str, name: str) -> bool:
@@ -53,8 +53,8 @@ def table() -> str:
     rows += [f"| `websockets.{name}.*` | – | all |\n" for name in LATER]
     return "".join(
         [
-            f"{there} of {total} names, without those of `sync` and `trio`, ",
-            "which come with their front ends.\n\n",
+            f"{there} of {total} names, without those of `trio`, ",
+            "which come with their front end.\n\n",
             "| module | there | not there |\n|---|---|---|\n",
             *rows,
         ]

@@ -8,10 +8,12 @@ one fails or is interrupted.
 from __future__ import annotations
 
 import os
+import socket
+import ssl as ssl_module
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import ConcurrencyError
 from ..http.extensions import ClientExtensionFactory
@@ -45,21 +47,8 @@ __all__ = [
 ]
 
 # Keywords for reaching the server.
-_UNIX = frozenset({"path", "server_hostname", "sock", "ssl", "unix"})
-_TCP = frozenset(
-    {
-        "all_errors",
-        "family",
-        "host",
-        "port",
-        "proxy_server_hostname",
-        "proxy_ssl",
-        "server_hostname",
-        "sock",
-        "source_address",
-        "ssl",
-    }
-)
+_UNIX = frozenset({"path", "unix"})
+_TCP = frozenset({"all_errors", "family", "host", "port", "source_address", "timeout"})
 
 
 class ClientConnection(Connection):
@@ -90,10 +79,9 @@ class reconnect:
 
     The keywords are those of :class:`longwire.connect`, which explains them:
     ``process_exception`` decides whether to go on after an exception,
-    ``reconnect_delays`` returns an iterable of the seconds to wait each time. ``host``
-    and ``port`` (instead of the URI's), ``family``, ``source_address`` and
-    ``all_errors`` say how to reach the server, beside ``sock``, ``ssl``,
-    ``server_hostname``, ``proxy_ssl`` and ``proxy_server_hostname``.
+    ``reconnect_delays`` returns an iterable of the seconds to wait each time. Others
+    say how to reach the server: ``host`` and ``port`` (instead of the URI's),
+    ``family``, and those of :func:`socket.create_connection`.
 
     Raises InvalidURI, ValueError or TypeError at once for what cannot be used.
     """
@@ -102,6 +90,9 @@ class reconnect:
         self,
         uri: str,
         *,
+        sock: socket.socket | None = None,
+        ssl: ssl_module.SSLContext | Literal[True] | None = None,
+        server_hostname: str | None = None,
         origin: str | None = None,
         extensions: Sequence[ClientExtensionFactory] | None = None,
         subprotocols: Sequence[str] | None = None,
@@ -109,6 +100,8 @@ class reconnect:
         additional_headers: HeadersLike | None = None,
         user_agent_header: str | None = PRODUCT,
         proxy: str | bool | None = True,
+        proxy_ssl: ssl_module.SSLContext | Literal[True] | None = None,
+        proxy_server_hostname: str | None = None,
         process_exception: Callable[
             [Exception], Exception | None
         ] = retrying.process_exception,
@@ -130,6 +123,13 @@ class reconnect:
         check_keywords(
             "unix_connect" if kwargs.get("unix") else "connect", kwargs, known
         )
+        given = {
+            "sock": sock,
+            "ssl": ssl,
+            "server_hostname": server_hostname,
+            "proxy_ssl": proxy_ssl,
+            "proxy_server_hostname": proxy_server_hostname,
+        }
         self._settings = client_settings(
             uri,
             limits=limits_from(
@@ -150,7 +150,7 @@ class reconnect:
             user_agent_header=user_agent_header,
             proxy=proxy,
             logger=logger,
-            network=kwargs,
+            network={**given, **kwargs},
         )
         for name, value in (
             ("process_exception", process_exception),

@@ -11,7 +11,7 @@ import os
 import selectors
 import ssl
 import threading
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from time import monotonic
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, cast, overload
@@ -65,12 +65,25 @@ class Pong(threading.Event):
     latency: float | None = None
     error: BaseException | None = None
 
+    def resolve(self, latency: float) -> None:
+        """Tell who waits that the pong has come."""
+        self.latency = latency
+        self.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Tell who waits that no pong will come."""
+        self.error = error
+        self.set()
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the pong; return whether it came within ``timeout`` seconds."""
         done = super().wait(timeout)
         if self.error is not None:
             raise self.error
         return done
+
+
+P = TypeVar("P", bound=Pong)
 
 
 class Connection(connection.Connection):
@@ -94,6 +107,8 @@ class Connection(connection.Connection):
     _waiters = 0  # threads that wait for a change
     _goes_on = False  # input waits that the session has put off
     _end_told = False
+    # Who looks at the bytes received and sent, for a log of frames.
+    _taps: tuple[Callable[[bytes], None], Callable[[bytes], None]] | None = None
 
     def __init__(
         self,
@@ -142,6 +157,7 @@ class Connection(connection.Connection):
             deflate=opened.deflate,
             extensions=opened.extensions,
         )
+        self._prepare(session)
         self._verbs = Verbs(session, monotonic, "thread")
         self._helper = Helper.get()
         self._helper.members.add(self)
@@ -150,11 +166,14 @@ class Connection(connection.Connection):
             self._session = self._live = session
             self._helper.call_at(self, session.next_deadline())
             if opened.rest:
-                session.receive(opened.rest, monotonic())
+                self._feed(opened.rest, monotonic())
             if self.wire.ended:
                 session.receive_eof(monotonic())
             self._react()
             self._helper.look_after(self)
+
+    def _prepare(self, session: Session) -> None:
+        """Change how a new session behaves; longwire.websockets does."""
 
     def failed_to_open(self) -> None:
         """End without having lived: the opening handshake was refused."""
@@ -171,11 +190,11 @@ class Connection(connection.Connection):
         now = monotonic()
         try:
             if data and not wire.is_tls:
-                session.receive(data, now)
+                self._feed(data, now)
                 return
             data, ended = wire.decode(data)
             if data:
-                session.receive(data, now)
+                self._feed(data, now)
             if ended:
                 if session.tcp_lost:
                     session.lost(None, now)
@@ -187,6 +206,11 @@ class Connection(connection.Connection):
         finally:
             if session.flags:
                 self._react()
+
+    def _feed(self, data: bytes, now: float) -> None:
+        if self._taps is not None:
+            self._taps[0](data)
+        self._live.receive(data, now)
 
     def _lose(self, exc: BaseException | None) -> None:
         """TCP has ended, or is not of use any more."""
@@ -306,6 +330,8 @@ class Connection(connection.Connection):
         wire = self.wire
         data = session.take_output()
         while data:
+            if self._taps is not None:
+                self._taps[1](data)
             wire.write(data)
             # What waits for the peer to take more follows, if it has taken all.
             data = b"" if session.outbox is None else session.take_output()
@@ -341,12 +367,10 @@ class Connection(connection.Connection):
 
     def _resolve_pings(self, session: Session) -> None:
         for pong, latency in session.take_pongs():
-            pong.latency = latency
-            pong.set()
+            pong.resolve(latency)
         if session.tcp_lost or session.end_is_known():
             for pong in session.heartbeat.take_waiters():
-                pong.error = session.exception()
-                pong.set()
+                pong.fail(session.exception())
 
     def _go_on(self) -> None:
         """Have the session parse on: it has used up what one turn allows."""
@@ -561,7 +585,9 @@ class Connection(connection.Connection):
         while a ping with the same data waits for its pong, ConnectionClosed when the
         connection has ended.
         """
-        pong = Pong()
+        return self._ping(data, Pong())
+
+    def _ping(self, data: str | bytes | None, pong: P) -> P:
         payload = None if data is None else control_payload(data)
         self._drive(self._open_verbs.ping(payload, pong))
         self._attend_now()

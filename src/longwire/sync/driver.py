@@ -199,6 +199,7 @@ class Stream:
         family: int = 0,
         source_address: tuple[str, int] | None = None,
         all_errors: bool = False,
+        timeout: float | None = None,
     ) -> socket.socket:
         """Return a socket connected to the first address of ``host`` that answers."""
         errors: list[OSError] = []
@@ -209,7 +210,10 @@ class Stream:
             try:
                 if source_address is not None:
                     sock.bind(source_address)
-                sock.settimeout(self._left())
+                left = self._left()
+                if timeout is not None:
+                    left = timeout if left is None else min(timeout, left)
+                sock.settimeout(left)
                 self._in_time(sock.connect, address)
                 return sock
             except OutOfTime:

@@ -73,10 +73,8 @@ _ACCEPT_PAUSE = 1.0
 """Seconds without accepting after the process has run out of descriptors or threads."""
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
-_NETWORK = frozenset(
-    {"backlog", "dualstack_ipv6", "family", "reuse_port", "sock", "ssl"}
-)
-_UNIX = frozenset({"backlog", "path", "sock", "ssl", "unix"})
+_NETWORK = frozenset({"backlog", "dualstack_ipv6", "family", "reuse_port"})
+_UNIX = frozenset({"backlog", "path", "unix"})
 
 
 class ServerConnection(Connection):
@@ -124,6 +122,7 @@ class ServerConnection(Connection):
             write_limit=write_limit,
         )
         self.server = server
+        self._settings = server._settings
         self._accepted_at = time.monotonic()
         peer = self.remote_address
         # "" where there is none, as on Unix sockets.
@@ -187,7 +186,7 @@ class ServerConnection(Connection):
         """Return what the opening handshake agreed on, None if it was refused."""
         tls = self.server._tls
         acceptor = self._acceptor(
-            self.protocol,
+            self._settings,
             self,
             self._why_unavailable,
             date=_date,
@@ -656,6 +655,8 @@ def serve(
     host: str | None = None,
     port: int | None = None,
     *,
+    sock: socket.socket | None = None,
+    ssl: ssl_module.SSLContext | None = None,
     origins: Origins | None = None,
     extensions: Iterable[ServerExtensionFactory] | None = None,
     subprotocols: Sequence[str] | None = None,
@@ -695,9 +696,8 @@ def serve(
     raises, with 1011 and a traceback in the log.
 
     The keywords are those of :func:`longwire.serve`, which explains them, with
-    functions instead of coroutines. All others are those of
-    :func:`socket.create_server`: ``family``, ``backlog``, ``reuse_port``,
-    ``dualstack_ipv6``; ``sock`` is a socket that listens already; ``ssl`` a context.
+    functions instead of coroutines. ``sock`` is a socket to listen on instead of
+    ``host`` and ``port``; all others are those of :func:`socket.create_server`.
     Mistakes raise TypeError or ValueError here.
     """
     if not callable(handler):
@@ -729,17 +729,16 @@ def serve(
     unix = kwargs.get("unix", False)
     known = {*(_UNIX if unix else _NETWORK), *serve.__annotations__} - {"kwargs"}
     check_keywords("unix_serve" if unix else "serve", kwargs, known)
-    tls = kwargs.pop("ssl", None)
-    if tls is not None and not isinstance(tls, ssl_module.SSLContext):
-        kind = type(tls).__name__
+    if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
+        kind = type(ssl).__name__
         raise TypeError(f"ssl must be an ssl.SSLContext or None, not {kind}")
     return make_server(
-        _listen(host, port, **kwargs),
+        _listen(host, port, sock=sock, **kwargs),
         handler,
         settings.logger,
         settings=settings,
         create_connection=create_connection,
-        tls=tls,
+        tls=ssl,
     )
 
 

@@ -25,17 +25,16 @@ from ...messages import Side, State
 from ...opening import retry as retrying
 from ...opening.client_plan import (
     REDIRECTS,
-    Exchange,
     Target,
     open_stream,
     tell_of_leaving,
 )
-from ...opening.steps import Plan
 from .. import variables
 from ..aliases import give_aliases
 from ..client import backoff, process_exception
 from ..datastructures import Headers, HeadersLike
 from ..driving import TellingWire
+from ..heads import Exchange
 from ..http11 import USER_AGENT
 from ..loggers import CLIENT
 from ..overriding import overridden
@@ -79,18 +78,6 @@ class ClientConnection(Connection, engine.ClientConnection):
         self.logger.debug(text, *args, extra=extra)
 
 
-class _Exchange(Exchange):
-    """Writes and reads the values of headers as the documents say."""
-
-    def write(self) -> Plan[None]:
-        self.request.headers = Headers.made(self.request.headers)
-        yield from super().write()
-
-    def read(self) -> Plan[None]:
-        yield from super().read()
-        self.response.headers = Headers.received(self.response.headers)
-
-
 async def _shake_hands(
     connection: engine.ClientConnection,
     target: Target,
@@ -103,7 +90,7 @@ async def _shake_hands(
         additional_headers=Headers(additional_headers or {}),
         user_agent=user_agent_header,
     )
-    exchange = _Exchange(dataclasses.replace(target, settings=settings), os.urandom)
+    exchange = Exchange(dataclasses.replace(target, settings=settings), os.urandom)
     try:
         stream = Stream(connection.wire)
         stream.ends_at = getattr(connection, "_ends_at", None)

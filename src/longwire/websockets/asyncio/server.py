@@ -19,16 +19,15 @@ from ...asyncio.auth import basic_auth
 from ...asyncio.broadcast import broadcast
 from ...asyncio.listening import Listening
 from ...errors import ConnectionClosedError
-from ...http.heads import Request, RequestReader, Response
+from ...http.heads import Response
 from ...messages import Side
-from ...opening import server_plan as accepting
 from ...opening.server_plan import LEFT, ServerSettings
-from ...opening.steps import Plan
 from ...session.leaving import Outcome
 from .. import variables
 from ..aliases import give_aliases
 from ..datastructures import Headers
 from ..driving import TellingWire
+from ..heads import Acceptor
 from ..http11 import SERVER as SERVER_HEADER
 from ..loggers import SERVER
 from .connection import Connection
@@ -45,21 +44,6 @@ __all__ = [
 ]
 
 P = ParamSpec("P")
-
-
-class Acceptor(accepting.Acceptor):
-    """Reads and writes the values of headers as the documents say."""
-
-    headers: type[Headers] = Headers
-
-    def _read(self, reader: RequestReader) -> Plan[Request]:
-        request = yield from super()._read(reader)
-        request.headers = self.headers.received(request.headers)
-        return request
-
-    def _sign(self, response: Response) -> Response:
-        response.headers = self.headers.made(response.headers)
-        return super()._sign(response)
 
 
 class ServerConnection(Connection, server_connection.ServerConnection):
