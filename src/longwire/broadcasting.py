@@ -99,7 +99,7 @@ class Casting:
     def send(self, connection: Any) -> int:
         """Send it to one connection; return SENT, or note what else became of it."""
         try:
-            done = connection.offer(self.forms, self.slow, self.key)
+            done: int = connection.offer(self.forms, self.slow, self.key)
         except Exception as exc:
             self.fail(connection, exc)
             return FAILED

@@ -48,13 +48,14 @@ class Router:
 
     def redirect(self, connection: Any, url: str) -> Response:
         """Return the response that sends the client to ``url``."""
-        response = connection.respond(302, f"Found at {excerpt(url)}\n")
+        response: Response = connection.respond(302, f"Found at {excerpt(url)}\n")
         response.headers["Location"] = url
         return response
 
     def not_found(self, connection: Any) -> Response:
         """Return the response to a request that matches no rule."""
-        return connection.respond(404, "Not Found\n")
+        response: Response = connection.respond(404, "Not Found\n")
+        return response
 
     def route_request(self, connection: Any, request: Request) -> Response | None:
         """Choose the connection's handler; return a response if there is none."""
@@ -76,7 +77,8 @@ class Router:
         except NotFound:
             return self.not_found(connection)
         except HTTPException as exc:
-            return connection.respond(exc.code or 400, f"{exc.name}\n")
+            refusal: Response = connection.respond(exc.code or 400, f"{exc.name}\n")
+            return refusal
         connection.handler, connection.handler_kwargs = handler, kwargs
         return None
 

@@ -11,7 +11,6 @@ import select
 import socket
 import ssl
 import time
-from typing import Any
 
 __all__ = ["READ_SIZE", "Wire", "wait_for"]
 
@@ -25,8 +24,8 @@ _PENDING = (BlockingIOError, InterruptedError)
 def wait_for(sock: socket.socket, writing: bool, seconds: float | None) -> bool:
     """Return whether ``sock`` can be read, or written, within ``seconds``."""
     if not hasattr(select, "poll"):
-        both: Any = ([], [sock]) if writing else ([sock], [])
-        return any(select.select(*both, [], seconds))
+        readers, writers = ([], [sock]) if writing else ([sock], [])
+        return any(select.select(readers, writers, [], seconds))
     poll = select.poll()
     poll.register(sock, select.POLLOUT if writing else select.POLLIN)
     # Rounded up: a wait that ends too early would be repeated at once.

@@ -92,9 +92,10 @@ _NAMES = {
         PathLike Request Response Server ServerConnection serve""",
     "asyncio.server": """
         CONNECTING CloseCode Event InvalidHeader LoggerLike OPEN Origin PathLike Request
-        Response ServerExtensionFactory ServerProtocol StatusLike Subprotocol asyncio_timeout
-        build_www_authenticate_basic enable_server_permessage_deflate get_socket_name
-        is_credentials parse_authorization_basic validate_subprotocols""",
+        Response ServerExtensionFactory ServerProtocol StatusLike Subprotocol
+        asyncio_timeout build_www_authenticate_basic enable_server_permessage_deflate
+        get_socket_name is_credentials parse_authorization_basic
+        validate_subprotocols""",
     "cli": "ClientConnection Close ConnectionClosed StreamReader",
     "client": """
         CLIENT Connection ConnectionOption Extension ExtensionHeader HeadersLike

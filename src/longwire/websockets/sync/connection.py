@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from time import monotonic
 from typing import Any
 
 from ...errors import ConnectionClosed
@@ -59,9 +60,12 @@ class View(view.View):
         if connection is None:
             super().fail(code, reason)
             return
-        connection._now = engine.monotonic
+        connection._now = monotonic
         with connection._lock:
             super().fail(code, reason)
+
+    def _open_connection(self) -> Any:
+        return super()._open_connection()
 
 
 class _Event(engine.Pong):
@@ -132,7 +136,9 @@ class Connection(engine.Connection):
             self._extensions_now = as_extensions(both, client=self._client)
         return self._extensions_now
 
-    def ping(self, data: Any = None, *, ack_on_close: bool = False) -> threading.Event:
+    def ping(  # type: ignore[override]
+        self, data: Any = None, *, ack_on_close: bool = False
+    ) -> threading.Event:
         """Send a ping; return an event that is set when its pong has come.
 
         With ``ack_on_close`` it is set, too, when the connection has ended.
