@@ -201,8 +201,10 @@ class Wire:
         """Send the end of the stream, when all is sent; go on reading."""
         if self._half_closed or self._unsent or self.closed:
             return
-        for at in range(len(self._layers) - 1, -1, -1):
-            self._put(self._layers[at].end(), at)
+        # A peer that has ended reads nothing more inside of the TLS of a proxy.
+        layers = self._layers[:1] if self.ended else self._layers
+        for at in range(len(layers) - 1, -1, -1):
+            self._put(layers[at].end(), at)
         if self._unsent:
             return  # to be called again
         self._half_closed = True
