@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.rawpeer import BINARY, CLOSE, CONT, TEXT, close_payload, frame
 
 from longwire import (
     ConcurrencyError,
@@ -28,6 +27,7 @@ from longwire.verbs import (
     Verbs,
     fragments_of,
 )
+from tests.support.rawpeer import BINARY, CLOSE, CONT, TEXT, close_payload, frame
 
 
 class Clock:

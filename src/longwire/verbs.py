@@ -130,8 +130,33 @@ class Verbs:
                     raise session.exception()
                 yield INPUT
         finally:
-            session.stop_waiting()
-            self.receiving = False
+            self.stop_waiting()
+
+    def begin_to_wait(self) -> bool:
+        """Begin to wait for a message without a plan, for a front end's shortest way.
+
+        Returns whether there is something to wait for, and nobody who does. Then
+        ``stop_waiting()`` has to follow, and after it the plan, if no message came.
+        """
+        session = self._session
+        if self.receiving or session.has_message:
+            return False
+        self.receiving = True
+        session.streaming = False
+        try:
+            session.wait(self._now())
+        except BaseException:
+            self.stop_waiting()
+            raise
+        if session.has_message or session.end_is_known():
+            self.stop_waiting()
+            return False
+        return True
+
+    def stop_waiting(self) -> None:
+        """The receiver got something, or gave up."""
+        self._session.stop_waiting()
+        self.receiving = False
 
     def stream(self, decode: bool | None) -> PieceByPiece:
         """Return the next message, to be received in pieces."""

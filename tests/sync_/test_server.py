@@ -204,6 +204,7 @@ def test_shutting_down_closes_connections_and_waits_for_handlers(serving):
 
     server, uri = serving(handler)
     with connect(uri, proxy=None) as ws:
+        wait_for(server, 1)
         thread = threading.Thread(target=server.shutdown, args=(True, 1012, "soon"))
         thread.start()
         with pytest.raises(ConnectionClosed):
@@ -218,6 +219,7 @@ def test_shutting_down_closes_connections_and_waits_for_handlers(serving):
 def test_shutting_down_can_leave_connections_alone(serving):
     server, uri = serving()
     with connect(uri, proxy=None) as ws:
+        wait_for(server, 1)
         thread = threading.Thread(target=server.shutdown, args=(False,))
         thread.start()
         ws.send("still")
@@ -242,6 +244,7 @@ def test_draining_closes_little_by_little(serving):
     server, uri = serving()
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connect(uri, proxy=None)) for _ in range(6)]
+        wait_for(server, 6)
         thread = threading.Thread(
             target=server.drain, kwargs={"batch": 2, "interval": 0.2, "code": 1012}
         )

@@ -27,6 +27,9 @@ from longwire import ConcurrencyError, ConnectionClosed, ConnectionClosedOK
 from longwire.sync import connect
 from longwire.sync.helper import GRACE, Helper
 
+# A peer that answers no ping is noticed, and that it does not close either.
+DEAD = {"ping_interval": 0.1, "ping_timeout": 0.2, "close_timeout": 0.2}
+
 
 @contextlib.contextmanager
 def linked(**options):
@@ -84,23 +87,29 @@ def test_all_connections_share_one_helper():
         assert names.count("longwire helper") == 1
 
 
-def test_a_connection_in_steady_use_is_left_to_its_reader():
+def test_a_connection_in_steady_use_is_left_to_its_reader(monkeypatch):
+    monkeypatch.setattr("longwire.sync.helper.GRACE", 600)
+    monkeypatch.setattr(Helper, "_one", None)
     with linked() as (ours, peer):
+        helper = Helper.get()
         for _ in range(50):
             peer.send(TEXT, b"x")
             assert ours.recv() == "x"
-            assert ours.events == 0
-            time.sleep(GRACE / 5)
+        assert (ours.events, ours.reads) == (0, 50)
+        peer.send_close(1000)
+        peer.end()
+        assert ours.wait_closed(SECONDS)
+    helper.stop()
 
 
 def test_keepalive_finds_a_dead_peer_while_nobody_reads():
-    with linked(ping_interval=0.1, ping_timeout=0.2) as (ours, _):
+    with linked(**DEAD) as (ours, _):
         assert ours.wait_closed(timeout=SECONDS)
         assert ours.close_report.cause.name == "KEEPALIVE"
 
 
 def test_keepalive_finds_a_dead_peer_while_somebody_reads():
-    with linked(ping_interval=0.1, ping_timeout=0.2) as (ours, _):
+    with linked(**DEAD) as (ours, _):
         with pytest.raises(ConnectionClosed):
             ours.recv()
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 from ..connection import BytesLike, Data, as_wanted, control_payload, opcode_for
 from ..errors import ConnectionClosedOK
 from ..session.leaving import Outcome, outcome_of
-from ..session.session import check_close
+from ..session.session import OUTPUT, check_close
 from ..verbs import fragments_of
 from .link import Link
 
@@ -87,7 +87,25 @@ class Connection(Link):
         has ended and all that came before was received, ConcurrencyError while another
         thread is receiving.
         """
-        payload = self._drive(self._open_verbs.recv(), timeout)
+        verbs = self._open_verbs
+        session = self._live
+        with self._lock:
+            # Most often the next read brings the message: spare the plan.
+            if timeout is None and verbs.begin_to_wait():
+                try:
+                    if session.flags:
+                        self._react()
+                    if self._may_read():
+                        self._read(None)
+                finally:
+                    verbs.stop_waiting()
+            ready = session.has_message and not verbs.receiving
+            if ready:
+                payload = session.take()[1]
+            if session.flags:
+                self._react()
+        if not ready:
+            payload = self._drive(verbs.recv(), timeout)
         return payload if decode is None else as_wanted(payload, decode)
 
     def recv_streaming(self, decode: bool | None = None) -> Iterator[Data]:
@@ -145,7 +163,11 @@ class Connection(Link):
             at_once = session.writable and not session.fragmenting and session.is_open
             if at_once:
                 session.send(opcode, message, True, compress)
-                self._react()
+                if session.flags == OUTPUT:
+                    session.flags = 0
+                    self._write(session)
+                if session.flags:
+                    self._react()
                 if session.writable:
                     return
         self._drive(

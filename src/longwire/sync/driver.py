@@ -127,7 +127,6 @@ class Stream:
 
     def _in_time(self, function: Any, *args: Any) -> Any:
         """Call ``function``; raise OutOfTime if its time was the plan's."""
-        self._left()
         try:
             return function(*args)
         except TimeoutError:

@@ -146,6 +146,12 @@ class Helper:
                     self._drain()
                 else:
                     self._guard(key.data.serve, self, events)
+        self._close()
+
+    def _close(self) -> None:
+        self.selector.close()
+        self._ours.close()
+        self._theirs.close()
 
     def _guard(self, call: Callable[..., T], *args: Any) -> T | None:
         """Return what ``call`` returns: one connection's fault is not the others'."""
@@ -237,9 +243,7 @@ def _begin_anew() -> None:
     Helper._one = None
     Helper._making = threading.Lock()
     if helper is not None:
-        helper.selector.close()
-        helper._ours.close()
-        helper._theirs.close()
+        helper._close()
         for member in list(helper.members):
             member.abandon()
 

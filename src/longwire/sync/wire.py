@@ -43,6 +43,7 @@ class Wire:
     early = b""
     """What has come with the end of a TLS handshake, to be taken first."""
     _half_closed = False
+    _ended = False  # nothing more is sent
 
     def __init__(self, sock: socket.socket) -> None:
         if isinstance(sock, ssl.SSLSocket):
@@ -98,10 +99,16 @@ class Wire:
 
     def write(self, data: bytes) -> None:
         """Send ``data``, or as much as can be sent now; ``error`` says if it failed."""
-        self._put(data, len(self._layers))
+        if self._layers or self._unsent or self.error is not None or self._ended:
+            self._put(data, len(self._layers))
+            return
+        # By far the most common: no TLS, and room.
+        sent = self._send(data)
+        if sent < len(data) and self.error is None:
+            self._unsent += data[sent:]
 
     def _put(self, data: bytes, above: int) -> None:
-        if self.error is not None or self._half_closed or self.closed:
+        if self.error is not None or self._ended:
             return
         for layer in reversed(self._layers[:above]):
             data = layer.encrypt(data)
@@ -207,7 +214,7 @@ class Wire:
             self._put(layers[at].end(), at)
         if self._unsent:
             return  # to be called again
-        self._half_closed = True
+        self._half_closed = self._ended = True
         self._shut_down(socket.SHUT_WR)
 
     def close(self, *, in_use: bool) -> None:
@@ -217,7 +224,7 @@ class Wire:
         ``release()`` then: the descriptor must not become another's meanwhile.
         """
         if not self.closed:
-            self.closed = True
+            self.closed = self._ended = True
             self._unsent.clear()
             if in_use:
                 self._shut_down(socket.SHUT_RDWR)
