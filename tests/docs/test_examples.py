@@ -235,6 +235,6 @@ async def test_the_client_in_threads_sends_what_is_typed():
         )
         process.stdin.write(b"one\ntwo\n")
         assert await process.stdout.readline() == b"one\n"
-        output, _ = await process.communicate()
+        output, _ = await process.communicate(b"")
         assert output == b"two\n"
         assert process.returncode == 0
