@@ -15,7 +15,7 @@ BENCH ?= .venv-bench
 .DEFAULT_GOAL := all
 # The words of `make` build upon each other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: all demo build pure js test types style bench conform dependents test-all fuzz soak chaos sanitize docs clean help
+.PHONY: all demo build pure js test types style bench conform dependents coverage test-all fuzz soak chaos sanitize docs clean help
 
 all: build style types test  ## what a contributor runs before a commit
 
@@ -48,7 +48,7 @@ js:  ## build js/ and the copies of it that the Python package has
 	@tools/peers.sh
 	@$(if $(wildcard $(PY)),$(PY),python3) tools/js.py build
 
-test: build  ## all tests on both builds, JavaScript, documents, Autobahn's quick cases
+test: build  ## all tests; connections on every build, engine and loop; Autobahn's quick cases
 	@tools/peers.sh
 	@$(PY) -m tests.differential.editions
 	@$(PY) tools/test.py $(ARGS)
@@ -73,6 +73,10 @@ dependents: build  ## other packages' tests on longwire.websockets; ONLY=uvicorn
 	@$(PY) -m tests.differential.editions
 	@$(PY) -m conformance.dependents.run $(ONLY) $(ARGS)
 	@$(if $(ONLY),,$(PY) -m tests.differential.explore --programs $(or $(PROGRAMS),1000))
+
+coverage: build  ## all tests on the pure build, with the lines that none of them ran
+	@tools/peers.sh
+	@$(PY) tools/test.py --cover
 
 test-all: $(STAMP)  ## the tests on every Python from 3.11 up that is found here
 	@$(PY) tools/test_all.py $(ARGS)

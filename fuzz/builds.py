@@ -12,12 +12,12 @@ from longwire.build import is_extension
 
 MODULES = {
     "masking": "core.masking",
-    "held": "core.held",
+    "held": "core.partial",
     "frames": "core.frames",
     "deflate": "core.deflate",
     "protocol": "core.protocol",
-    "intake": "intake",
-    "session": "session",
+    "intake": "session.intake",
+    "session": "session.session",
 }
 
 

@@ -3,9 +3,10 @@
     python tools/soak.py --siege [--attack NAME] [--attackers 10] [--honest 100]
 
 A server with the default limits, the clients and the attackers are processes of their
-own. Each honest client connects, echoes ten messages and closes, again and again.
-Prints for each attack the latency of their messages and handshakes in milliseconds, as
-it is in peace and under attack, and the memory and the processor time of the server.
+own, and attackers have an address of their own. Each honest client connects, echoes ten
+messages and closes, again and again. Prints for each attack the latency of their
+messages and handshakes in milliseconds, as it is in peace and under attack, and the
+memory and the processor time of the server.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import contextlib
 import random
 import socket
 import struct
+import sys
 import threading
 import time
 import zlib
@@ -21,12 +22,15 @@ Attack = Callable[[int, threading.Event], None]
 """Goes on against a port until it is told to stop; raises OSError when thrown out."""
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
+# Attackers are another host than the clients, where the system has one more address.
+SOURCE = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 PAUSE = 0.01  # seconds after which a full kernel buffer is tried again
 
 
 @contextlib.contextmanager
 def connected(port: int) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+    source = (SOURCE, 0)
+    with socket.create_connection(("127.0.0.1", port), 10, source) as sock:
         yield sock
 
 

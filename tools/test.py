@@ -1,8 +1,10 @@
 """Runs everything that `make test` promises, and says at the end what that was.
 
-    python tools/test.py            both builds, connections without the native engine
-                                    and on uvloop, JavaScript, documents, Autobahn's
-                                    quick cases
+    python tools/test.py            all tests on the compiled build; on the pure one
+                                    those of layers that can be compiled; connections
+                                    without the native engine and on uvloop; JavaScript,
+                                    documents, Autobahn's quick cases on the pure build
+    python tools/test.py --cover    all tests on the pure build, with branch coverage
     python tools/test.py ARGS...    only pytest, on both builds, with these arguments
 
 Each step's output is shown as it comes and kept in ``.logs/``. Status 1 where any step
@@ -22,9 +24,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".logs"
 IN_CI = os.environ.get("CI") == "true"
-JOBS = min(os.cpu_count() or 1, 4)
+# Many tests wait for a moment or for a program of their own.
+JOBS = min(2 * (os.cpu_count() or 1), 8)
 
 CONNECTIONS = ["tests/behaviour", "tests/asyncio_", "tests/hostile"]
+# What differs between the builds: the compiled modules, and what calls them directly.
+LAYERS = ["tests/core", "tests/session", "tests/fuzz", "tests/websockets"]
+LAYERS += ["tests/test_builds.py", "tests/rpc/test_server.py", "tests/rpc/test_peer.py"]
+LAYERS += ["tests/rpc/test_client.py", "tests/hub/test_wire.py"]
+# Tests that make processes of their own, whatever the engine and loop.
+OWN = ["memory", "exhausted", "reactor_processes"]
 NO_PYTHON27 = 69  # conformance/run.py: what it drives needs Python 2.7
 NO_NODE = 69  # tools/js.py: there is no Node, or an old one
 CLOSING_LINE = re.compile(r"^=* ?(\d+ \w+.* in [\d.]+s.*?) ?=*$|^(Autobahn .*)$")
@@ -81,10 +90,8 @@ class Step:
 
 
 def pytest(build: str, arguments: list[str]) -> Step:
-    """The tests on one build; branch coverage where Python can see the lines."""
+    """The tests on one build."""
     command = [sys.executable, "-m", "pytest", "-q", "-n", str(JOBS)]
-    if build == "pure" and not arguments:
-        command += ["--cov", "--cov-report=term"]
     pure = "1" if build == "pure" else "0"
     return Step(
         f"tests {build}",
@@ -141,16 +148,20 @@ def summary(steps: list[Step]) -> bool:
 
 def main(arguments: list[str]) -> int:
     LOGS.mkdir(exist_ok=True)
-    steps = [pytest("compiled", arguments), pytest("pure", arguments)]
-    if not arguments:
+    if arguments == ["--cover"]:
+        steps = [pytest("pure", ["--cov", "--cov-report=term"])]
+    elif arguments:
+        steps = [pytest("compiled", arguments), pytest("pure", arguments)]
+    else:
+        steps = [pytest("compiled", []), pytest("pure", [*LAYERS, *CONNECTIONS])]
         # Tests with loops or engines of their own are left out where they say the same.
         own_loops = ["reactor", "waking", "native"]
         steps += [
-            again("transport", ["native"], LONGWIRE_ENGINE="transport"),
-            again("uvloop", own_loops, LONGWIRE_TEST_LOOP="uvloop"),
+            again("transport", ["native", *OWN], LONGWIRE_ENGINE="transport"),
+            again("uvloop", [*own_loops, *OWN], LONGWIRE_TEST_LOOP="uvloop"),
         ]
-        steps += [javascript(), documents()]
-        steps += [conformance("compiled"), conformance("pure")]
+        # `make conform` has all cases, on the compiled build.
+        steps += [javascript(), documents(), conformance("pure")]
     for step in steps:
         step.run()
     return 0 if summary(steps) else 1

@@ -228,9 +228,10 @@ export class Hub {
    */
   #later(sub, delay) {
     const { attempt } = sub;
-    const timer = setTimeout(() => {
+    clearTimeout(sub.timer);
+    const timer = (sub.timer = setTimeout(() => {
       if (sub.attempt === attempt && this.#subs.get(sub.topic) === sub && sub.isWanted) this.renew(sub);
-    }, delay);
+    }, delay));
     /** @type {any} */ (timer).unref?.(); // no reason for Node to stay: the connection is one
   }
 
@@ -292,11 +293,14 @@ export class Hub {
 
   /** @param {Subscription} sub */
   async #refresh(sub) {
-    if (!sub.hasTokens) return;
+    if (!sub.hasTokens || sub.isRefreshing) return;
+    sub.isRefreshing = true;
     try {
       await this.call("refresh", { topic: sub.topic, token: await sub.token() });
     } catch {
       // The end comes as a notification, and then it is subscribed to anew.
+    } finally {
+      sub.isRefreshing = false;
     }
   }
 }

@@ -88,6 +88,8 @@ export class Subscription extends Emitter {
   /** @internal */ follower;
   /** @internal */ attempt = 0;
   /** @internal */ failures = 0;
+  /** @internal */ isRefreshing = false;
+  /** @internal @type {any} */ timer;
   #hub;
   #options;
   /** @type {string | null} */ #position;

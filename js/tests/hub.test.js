@@ -321,6 +321,19 @@ describe("refusals and ends", () => {
     assert.deepEqual([method, params], ["hub.refresh", { topic: "a:1", token: "t2" }]);
   });
 
+  test("a server that says things a thousand times is asked once", async (t) => {
+    let count = 0;
+    const { connection, frame } = await following(t, { token: () => `t${++count}` });
+    answer(connection, frame, { position: at(2) });
+    for (let n = 0; n < 1000; n++) connection.send(tell("expiring", { in: 30 }));
+    assert.equal((await asked(connection)).method, "hub.refresh");
+    for (let n = 0; n < 1000; n++) connection.send(tell("unsubscribed", { code: "expired", again: true }));
+
+    assert.equal((await asked(connection)).method, "hub.subscribe");
+    await connection.silence();
+    assert.equal(count, 3);
+  });
+
   test("who closes for good ends all subscriptions", async (t) => {
     const { rpc, connection, sub, events, frame } = await following(t);
     answer(connection, frame, { position: at(2) });

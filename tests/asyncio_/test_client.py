@@ -461,7 +461,7 @@ async def test_a_server_that_drips_is_given_up_after_open_timeout():
     async def drip(reader, writer):
         await read_head(reader)
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nX-Y: ")
-        while True:
+        while not writer.is_closing():  # uvloop refuses to write then
             writer.write(b"z")
             await writer.drain()
             await asyncio.sleep(0.01)
@@ -476,8 +476,11 @@ async def test_an_endless_answer_is_refused():
         await read_head(reader)
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\n")
         while True:
-            writer.write(b"X-Y: z\r\n")
+            # In pieces that are not small: drain() gives others no turn before the
+            # system takes no more.
+            writer.write(b"X-Y: z\r\n" * 100)
             await writer.drain()
+            await asyncio.sleep(0)
 
     async with raw_server(pour) as port, nothing_left():
         with pytest.raises(errors.LimitExceeded):

@@ -497,6 +497,28 @@ async def test_a_callback_that_raises_later_is_logged_and_answered(
     assert traces(caplog) == ["opening handshake failed"]
 
 
+async def test_where_two_callbacks_raise_the_log_has_both(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def first(*args: Any) -> None:
+        raise Odd("the request's")
+
+    def second(*args: Any) -> None:
+        raise Odd("the response's")
+
+    callbacks: Any = {"process_request": first, "process_response": second}
+    async with listen(**callbacks) as server, raw(server) as (reader, writer):
+        writer.write(UPGRADE)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 500 ")
+
+    (record,) = (each for each in caplog.records if each.exc_info)
+    assert record.exc_info is not None
+    exc = record.exc_info[1]
+    assert exc is not None and str(exc) == "the response's"
+    assert str(exc.__context__) == "the request's"
+
+
 def test_a_block_that_is_collected_after_its_loop_ends_in_silence() -> None:
     async def begin() -> Any:
         server = await listen(hold)

@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import socket
+import sys
 from typing import Any
 
 import pytest
@@ -66,6 +67,21 @@ async def test_leaving_the_block_closes_the_server_and_its_connections() -> None
         client = await connected(server)
 
     assert await closed(client) == (1001, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others have shorter queues")
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_crowd_that_comes_at_once_need_not_ask_twice(
+    tls: bool, certificates: Certificates
+) -> None:
+    async with listen(ssl=certificates.server if tls else None) as server:
+        with contextlib.ExitStack() as stack:
+            # The event loop has no turn meanwhile. For one that has no room in the
+            # system's queue, TCP asks again a second later.
+            for _ in range(150):
+                sock = stack.enter_context(socket.socket())
+                sock.settimeout(0.9)
+                sock.connect(("127.0.0.1", port_of(server)))
 
 
 async def test_a_server_may_start_serving_later() -> None:

@@ -1,10 +1,16 @@
-"""What one read over TLS causes to be sent leaves in one record."""
+"""Writing over TLS: what one read causes to be sent leaves in one record; what waits
+below TLS is counted.
+"""
 
 import asyncio
+import contextlib
 import socket
 import ssl
+import time
 
-from longwire import serve
+import pytest
+
+from longwire import Cause, ConnectionClosed, Timeouts, connect, serve
 
 FRAMES = 10
 FRAME = b"\x81\x85\x00\x00\x00\x00hello"
@@ -103,3 +109,128 @@ async def test_answers_to_what_came_together_are_one_record(certificates):
     answers, records = seen
     assert answers == ANSWER * FRAMES
     assert list(records) == [APPLICATION_DATA]
+
+
+# --- what waits below TLS ---
+
+MIB = 1 << 20
+LARGE = 24 * MIB  # several times what the system takes of it
+
+
+@pytest.fixture(params=["native", "transport"])
+def engine(request, monkeypatch):
+    """Have TLS by aiofastnet, where it is installed, and by the loop itself."""
+    monkeypatch.setenv("LONGWIRE_ENGINE", request.param)
+    return request.param
+
+
+def connected(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """Return a client that has a small buffer and reads when it is told to."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    sock.settimeout(10)
+    sock.connect(("127.0.0.1", port))
+    tls = context.wrap_socket(sock, server_hostname="localhost")
+    tls.sendall(HEAD)
+    return tls
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.stock_loop  # uvloop does not tell what waits below its TLS
+async def test_a_message_that_waits_below_tls_is_counted(certificates, engine):
+    context = certificates.client
+    ended = asyncio.Event()
+
+    async def send(websocket):
+        with contextlib.suppress(ConnectionClosed):
+            await websocket.send(bytes(LARGE))
+        await ended.wait()
+
+    async with serve(
+        send, "localhost", 0, ssl=certificates.server, compression=None
+    ) as server:
+        port = server.sockets[0].getsockname()[1]
+        peer = await asyncio.to_thread(connected, port, context)
+        await until(lambda: server.connections)
+        (websocket,) = server.connections
+        await until(lambda: websocket._memory > LARGE // 2)
+        taken = websocket._memory
+        # Encrypted, and what allocators and two layers add; not both layers' sums.
+        assert taken < 2 * LARGE
+        peer.close()
+        await until(lambda: websocket._memory == 0)
+        ended.set()
+
+
+@pytest.mark.stock_loop  # uvloop does not tell what waits below its TLS
+async def test_a_client_counts_what_waits_below_tls_too(certificates, engine):
+    ended = asyncio.Event()
+
+    async def deaf(websocket):
+        websocket.transport.pause_reading()
+        await ended.wait()
+        websocket.transport.abort()
+
+    context = certificates.client
+    async with serve(deaf, "localhost", 0, ssl=certificates.server) as server:
+        port = server.sockets[0].getsockname()[1]
+        websocket = await connect(
+            f"wss://localhost:{port}/", ssl=context, compression=None
+        )
+        sending = asyncio.create_task(websocket.send(bytes(LARGE)))
+        await until(lambda: websocket._memory > LARGE // 2)
+        ended.set()
+        await asyncio.wait([sending])
+        sending.exception()
+        await websocket.wait_closed()
+
+
+@pytest.mark.stock_loop  # uvloop does not tell what waits below its TLS
+async def test_a_peer_that_takes_a_message_slowly_over_tls_is_not_cut_off(
+    certificates, engine
+):
+    context = certificates.client
+    reports = asyncio.Queue()
+
+    async def send(websocket):
+        try:
+            await websocket.send(bytes(LARGE))
+            await websocket.send(bytes(MIB))  # waits in front of TLS
+        finally:
+            await websocket.wait_closed()
+            reports.put_nowait(websocket.close_report)
+
+    def read(port: int) -> int:
+        with connected(port, context) as peer:
+            peer.recv(65536)
+            count = 0
+            while count < LARGE:
+                some = 0
+                while some < 2 * MIB:
+                    data = peer.recv(65536)
+                    if not data:
+                        return count + some
+                    some += len(data)
+                count += some
+                time.sleep(0.4)
+            return count
+
+    async with serve(
+        send,
+        "localhost",
+        0,
+        ssl=certificates.server,
+        compression=None,
+        timeouts=Timeouts(write=1.5, close=1.0),
+    ) as server:
+        port = server.sockets[0].getsockname()[1]
+        received = await asyncio.to_thread(read, port)
+        report = await reports.get()
+
+    assert received >= LARGE
+    assert report.cause is not Cause.WRITE_TIMEOUT

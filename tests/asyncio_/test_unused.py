@@ -49,19 +49,27 @@ def collected(make: Callable[[], Any]) -> list[str]:
     return [str(w.message) for w in caught if w.category is RuntimeWarning]
 
 
+def is_ours(name: str) -> bool:
+    """The documented API warns of nothing: programs make such objects and go on."""
+    return not name.startswith("websockets")
+
+
 @pytest.mark.parametrize("name", list(SERVERS))
 def test_a_server_that_is_never_started_is_warned_of(name: str) -> None:
-    (text,) = collected(SERVERS[name])
+    texts = collected(SERVERS[name])
 
-    assert text == ("serve() was never awaited or entered: its server has not listened")
+    text = "serve() was never awaited or entered: its server has not listened"
+    assert texts == ([text] if is_ours(name) else [])
 
 
 @pytest.mark.parametrize("name", list(CLIENTS))
 def test_a_client_that_is_never_used_is_warned_of(name: str) -> None:
-    (text,) = collected(CLIENTS[name])
+    texts = collected(CLIENTS[name])
 
-    assert text.startswith("connect() to localhost port ")
-    assert text.endswith(" was never awaited, entered or iterated")
+    assert len(texts) == is_ours(name)
+    for text in texts:
+        assert text.startswith("connect() to localhost port ")
+        assert text.endswith(" was never awaited, entered or iterated")
 
 
 WRONG: dict[str, Callable[[], Any]] = {

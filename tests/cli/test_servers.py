@@ -176,6 +176,7 @@ def test_a_close_reason_does_not_control_the_log(name, verbose):
         port = int(server.url().rstrip("/").rpartition(":")[2])
         with knock(port).ask() as peer:
             peer.send_close(4000, EVIL)
+            peer.sock.shutdown(socket.SHUT_WR)
 
             line = server.line_with("4000")
 

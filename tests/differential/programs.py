@@ -142,7 +142,7 @@ def live_steps(api: str, closing: bool) -> st.SearchStrategy[Step]:
         st.just(["gone"]),
         st.just(["reset"]),
         st.just(["wait", 11]),
-        st.just(["wait", 50]),
+        st.just(["wait", 45]),
         st.just(["server_close"]),
         st.just(["server_close", "and wait"]),
         st.just(["return"]),

@@ -30,13 +30,16 @@ async def test_the_client_of_the_readme_gets_an_answer_of_its_server(tmp_path):
     assert printed == "hello\n"
 
 
-async def test_the_calls_of_the_readme_give_a_sum(tmp_path):
+@pytest.mark.parametrize(("number", "printed"), [(2, "3\n"), (3, "hello\n")])
+async def test_the_other_programs_of_the_readme_print_what_they_should(
+    tmp_path, number, printed
+):
     needs("msgspec")
-    _, _, text = PROGRAMS
-    file = tmp_path / "calls.py"
-    file.write_text(text.replace("8765", str(free_port())), "utf-8")
+    assert len(PROGRAMS) == 4
+    file = tmp_path / "program.py"
+    file.write_text(PROGRAMS[number].replace("8765", str(free_port())), "utf-8")
 
-    assert await output_of(file) == "3\n"
+    assert await output_of(file) == printed
 
 
 def test_the_two_commands_are_the_first_thing_in_the_readme():

@@ -161,7 +161,7 @@ def push(peers: list[RawPeer], wire: bytes, once: bool) -> None:
         peer.sock.setblocking(False)
     left = dict.fromkeys(peers, wire)
     quiet = end = time.monotonic()
-    while time.monotonic() < min(quiet + 1.0, end + 6.0) and left:
+    while time.monotonic() < min(quiet + 0.3, end + 4.0) and left:
         for peer in list(left):
             try:
                 sent = peer.sock.send(left[peer])

@@ -121,6 +121,14 @@ class RedisServer:
             assert time.monotonic() < until, "the replica does not connect"
             time.sleep(0.02)
 
+    @property
+    def is_primary(self) -> bool:
+        """Whether it says so; who is promoted by a sentinel cuts its clients off."""
+        try:
+            return self.call("ROLE")[0] == b"master"  # type: ignore[no-any-return]
+        except OSError:
+            return False
+
     def promote(self) -> None:
         self.call("REPLICAOF", "NO", "ONE")
 

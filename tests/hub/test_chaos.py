@@ -330,7 +330,7 @@ async def test_sentinels_say_who_the_primary_is():
                 await it.settle()
 
                 primary.kill()
-                await eventually(lambda: replica.call("ROLE")[0] == b"master", 30)
+                await eventually(lambda: replica.is_primary, 30)
                 it.publish(2)
                 await asyncio.sleep(1.0)
                 await it.stop_publishing()

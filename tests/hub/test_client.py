@@ -322,6 +322,58 @@ async def test_all_subscriptions_of_a_client_are_taken_up_in_one_call():
             assert calls == ["hub.subscribe"]
 
 
+async def test_subscribes_with_large_tokens_take_calls_that_a_server_accepts():
+    tokens = Tokens("x" * 32)
+    info = {"text": "x" * 600}
+    token = tokens.make("ann", "chat:{}", now=time.time(), info=info, expires=600)
+    options = {"subscribe": "token", "publish": "token"}
+    async with serving(options=options, tokens=tokens) as it:
+        hub = await it.client()
+        async with contextlib.AsyncExitStack() as stack:
+            subs = [hub.subscribe(f"chat:{n}", token=token) for n in range(400)]
+            assert len(token) * len(subs) > 256 << 10
+
+            async with asyncio.timeout(20):
+                await asyncio.gather(*map(stack.enter_async_context, subs))
+
+
+async def test_a_subscribe_that_cannot_be_sent_is_an_error_and_no_end_of_others():
+    async with serving() as it:
+        hub = await it.client(limits=rpc.RpcLimits(message=1000))
+
+        async with asyncio.timeout(10), hub.subscribe("chat:1") as chat:
+            with pytest.raises(ValueError, match=r"takes .* bytes"):
+                await hub.subscribe("chat:2", token="x" * 2000).__aenter__()
+            await it.hub.publish("chat:1", "on")
+            assert await take(chat, 1) == ["on"]
+
+
+async def test_a_server_that_says_things_a_thousand_times_is_asked_once():
+    asked = []
+
+    def token():
+        asked.append(1)
+        return
+
+    async with serving() as it:
+        hub = await it.client()
+        async with hub.subscribe("chat:1", token=token) as chat:
+            (peer,) = it.server.peers
+            for _ in range(1000):
+                for method, params in (
+                    ("hub.expiring", {"topic": "chat:1", "in": 30}),
+                    ("hub.unsubscribed", {"topic": "chat:1", "again": True}),
+                ):
+                    peer.post(peer.wire.notification(method, params))
+            await it.hub.publish("chat:1", "on")
+            await eventually(lambda: len(asked) >= 3)
+            assert len(hub._tasks) < 5
+            await it.hub.publish("chat:1", "and on")
+
+            assert await take(chat, 2) == ["on", "and on"]
+        assert len(asked) <= 4
+
+
 async def test_history_and_presence_are_asked_for():
     async with serving(options={"presence": True}, identify=user_of_path) as it:
         hub = await it.client("ann")

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 
+import pytest
+
 from tests.hub.serving import eventually, serving
 from tests.support.needs import needs
 
@@ -75,6 +77,44 @@ async def test_what_a_read_repairs_is_sent_though_nothing_else_happens():
             while len(found) < 2:
                 found += data_of(await client.pushes_of("hub.message"))
         assert found == [1, 2]
+
+
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+async def test_names_that_come_and_go_without_a_broker_leave_nothing(how, monkeypatch):
+    monkeypatch.setattr("longwire.hub.driver.RETRY", 0.05)
+
+    class Away(Lossy):
+        is_away = True
+
+        async def attach(self, topics):
+            if self.is_away and how == "hangs":
+                await asyncio.sleep(0.2)
+            if self.is_away:
+                raise BrokerUnavailable("away")
+            await super().attach(topics)
+
+        async def detach(self, topics):
+            if self.is_away:
+                raise BrokerUnavailable("away")
+            await super().detach(topics)
+
+    broker = Away()
+    limits = HubLimits(subscribe_timeout=0.02, linger=0.02, calls_per_second=None)
+    async with serving(broker=broker, limits=limits) as it:
+        driver = it.hub._running.driver
+        client = await it.by_hand()
+        for turn in range(30):
+            names = [f"chat:{turn}.{n}" for n in range(20)]
+            answers = await client.call("hub.subscribe", topics=names)
+            assert {answer["error"]["code"] for answer in answers} == {-32013}
+            assert len(driver._wishes) + len(driver._told) <= 200
+        broker.is_away = False
+        async with asyncio.timeout(10):
+            while "position" not in await client.call("hub.subscribe", topic="chat:on"):
+                await asyncio.sleep(0.05)
+        await eventually(lambda: not driver._wishes)
+
+        assert driver._told == {"chat:on"} == broker._attached
 
 
 async def test_a_feed_that_was_lost_is_looked_at_at_once():

@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.support.browser import Browser, run_chromium
+from tests.support.browser import Browser
 from tests.support.commands import environment
 from tests.support.needs import needs
 from tests.support.ports import free_port
@@ -25,12 +25,6 @@ from tests.rpc.pages import MAKERS, Site, open_page, outcome
 pytestmark = [pytest.mark.timeout(90), pytest.mark.once]
 
 every_wire = pytest.mark.parametrize("wire", list(MAKERS))
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The DevTools URI of a running Chromium."""
-    yield from run_chromium(tmp_path_factory.mktemp("chromium"))
 
 
 class Example(rpc.Service):

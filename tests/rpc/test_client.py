@@ -247,9 +247,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("longwire.rpc.client.PATIENCE", 0.1)
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-async def test_a_call_to_a_port_where_nobody_listens_says_so_soon(host):
-    port = free_port()
+async def test_a_call_to_a_port_where_nobody_listens_says_so_soon():
+    hosts = ("localhost", "127.0.0.1")
+    await asyncio.gather(*(call_nobody(host, free_port()) for host in hosts))
+
+
+async def call_nobody(host: str, port: int) -> None:
     uri = f"ws://{host}:{port}/"
     begun = asyncio.get_running_loop().time()
     async with rpc.Client(uri) as client:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 
 import longwire
 from longwire import rpc
-from tests.support.browser import Browser, run_chromium
+from tests.support.browser import Browser
 from tests.support.commands import environment
 from tests.support.needs import needs
 
@@ -196,11 +196,6 @@ def page(connection: Any, request: Any) -> Any:
     headers = longwire.Headers({"Content-Type": kind, "Connection": "close"})
     headers["Content-Length"] = str(len(body))
     return longwire.Response(200, "OK", headers, body)
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from run_chromium(tmp_path_factory.mktemp("chromium"))
 
 
 async def test_the_javascript_client_of_wsrpc_calls_our_server_and_is_called(chromium):

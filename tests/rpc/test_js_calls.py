@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.browser import Browser, Tab, run_chromium
+from tests.support.browser import Browser, Tab
 from tests.support.needs import needs
 
 needs("msgspec")
@@ -20,12 +19,6 @@ from tests.rpc.pages import MAKERS, Site, open_page, outcome
 pytestmark = [pytest.mark.timeout(90), pytest.mark.once]
 
 every_wire = pytest.mark.parametrize("wire", list(MAKERS))
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The DevTools URI of a running Chromium."""
-    yield from run_chromium(tmp_path_factory.mktemp("chromium"))
 
 
 @pytest.fixture
@@ -83,13 +76,13 @@ async def test_a_call_waits_for_as_long_as_its_connection_lives(
     chromium: str, wire: str
 ) -> None:
     async def slow() -> str:
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(0.6)
         return "at last"
 
     async with Site({"slow": slow}, wire=wire) as site, Browser(chromium) as browser:
         tab = await open_page(browser, site.url, wire)
         # One every 30 seconds: a call of minutes.
-        await remake(tab, wire, "heartbeat: {interval: 100, timeout: 10000}")
+        await remake(tab, wire, "heartbeat: {interval: 40, timeout: 10000}")
 
         assert await outcome(tab, "rpc.call('slow')") == {"result": "at last"}
         assert len(site.server.peers) == 1

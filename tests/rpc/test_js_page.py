@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.browser import Browser, Tab, run_chromium
+from tests.support.browser import Browser, Tab
 from tests.support.needs import needs
 
 needs("msgspec")
@@ -19,14 +18,6 @@ from tests.rpc.pages import MAKERS, Site, open_page, outcome
 pytestmark = [pytest.mark.timeout(90), pytest.mark.once]
 
 every_wire = pytest.mark.parametrize("wire", list(MAKERS))
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The DevTools URI of a running Chromium, which keeps pages that were left."""
-    # Where memory is short it would not.
-    keeps = "--disable-features=BackForwardCacheMemoryControls"
-    yield from run_chromium(tmp_path_factory.mktemp("chromium"), keeps)
 
 
 class Counter(rpc.Service):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.browser import Browser, Tab, run_chromium
+from tests.support.browser import Browser, Tab
 from tests.support.needs import needs
 
 needs("msgspec")
@@ -26,12 +26,6 @@ THEIR_PAGE = b"""<!DOCTYPE html>
 <link rel="icon" href="data:,">
 <script src="/wsrpc.min.js"></script>
 """
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The DevTools URI of a running Chromium."""
-    yield from run_chromium(tmp_path_factory.mktemp("chromium"))
 
 
 # --- their page, our server -------------------------------------------------------

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 
 import pytest
 
 from tests.docs.programs import EXAMPLES, program, until_listening
-from tests.support.browser import Browser, run_chromium
+from tests.support.browser import Browser
 from tests.support.needs import needs
 from tests.support.ports import free_port
 
@@ -17,12 +16,6 @@ needs("msgspec")
 pytestmark = [pytest.mark.once, pytest.mark.timeout(60)]
 
 SERVER = EXAMPLES / "rpc" / "live_page.py"
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The DevTools URI of a running Chromium."""
-    yield from run_chromium(tmp_path_factory.mktemp("chromium"))
 
 
 def shows(selector: str, text: str) -> str:

@@ -392,6 +392,31 @@ async def test_a_notification_that_has_to_be_dropped_is_in_the_log(caplog, monke
     )
 
 
+@pytest.mark.parametrize("wire", ["longwire.jsonrpc", "longwire.msgpack"])
+async def test_a_peer_does_not_write_more_to_our_log_than_it_sends(
+    wire, caplog, monkeypatch
+):
+    monkeypatch.setattr("longwire.rpc.peer.LEAVING", 0.05)
+    line = Line(wire)
+    async with rpc.Peer(line, {"forever": forever}, limits=LIMITS) as peer:
+        asked = asyncio.create_task(peer.call("x"))
+        await line._out.get()
+        notification = peer.wire.notification("forever", None)
+        if peer.wire.codec.is_text:
+            notification = notification.decode()
+        for _ in range(1007):
+            line.put(notification)
+        await line.quiet.wait()
+        asked.cancel()
+        await asyncio.wait([asked])
+
+    lines = [line for line in caplog.messages if "was dropped" in line]
+    # 7 have a place; of 1,000 the first, the second, the fourth, ... the 512th.
+    assert len(lines) == 10
+    assert "(1 of this connection so far)" in lines[0]
+    assert "(512 of this connection so far)" in lines[-1]
+
+
 async def test_notifications_that_never_end_are_left_behind(caplog, monkeypatch):
     monkeypatch.setattr("longwire.rpc.peer.LEAVING", 0.05)
     server = rpc.Server({"forever": forever}, limits=LIMITS)

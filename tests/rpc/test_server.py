@@ -164,21 +164,21 @@ async def test_answers_come_in_any_order():
 
 
 async def test_cancelling_the_task_that_waits_cancels_the_remote_call():
-    cancelled = asyncio.Event()
+    begun, cancelled = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
+        begun.set()
         try:
-            await asyncio.sleep(10)
+            await asyncio.sleep(60)
         except asyncio.CancelledError:
             cancelled.set()
             raise
 
     async with serving(rpc.Server({"wait": wait})) as uri, rpc.Client(uri) as client:
         task = asyncio.create_task(client.call("wait"))
-        await asyncio.sleep(0.05)
-        task.cancel()
-
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
+            await begun.wait()
+            task.cancel()
             await cancelled.wait()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -34,7 +34,7 @@ def test_each_allocation_of_each_verb_may_fail() -> None:
     """Of the compiled build: an interpreter has many of its own that may fail."""
     pytest.importorskip("_testcapi")
     if BUILD != "compiled":
-        needs_build("session")
+        needs_build("session.session")
     path = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
 
     done = subprocess.run(

@@ -178,6 +178,18 @@ def test_ping_is_answered_with_its_payload(server):
     assert bench.written() == b"\x8a\x03abc"
 
 
+def test_pings_are_answered_until_the_close_frame_of_the_peer(server):
+    bench = server()
+    bench.session.close(1000, "", bench.now)
+    bench.written()
+
+    bench.feed(ping(b"1"))
+    assert bench.written() == b"\x8a\x011"
+    bench.feed(b"\x88\x82" + ZERO + b"\x03\xe8" + ping(b"2"))
+
+    assert bench.written() == b""
+
+
 def test_only_the_last_ping_is_answered_to_a_peer_that_does_not_read(server):
     bench = server()
     bench.session.write_paused(bench.now)

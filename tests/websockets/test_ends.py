@@ -11,6 +11,8 @@ import base64
 import contextlib
 import hashlib
 import re
+import socket
+import struct
 
 import pytest
 
@@ -55,7 +57,7 @@ class Peer:
 
 
 @contextlib.asynccontextmanager
-async def a_client(kind):
+async def a_client(kind, **options):
     """A connection of ``connect`` and its raw server."""
     there = asyncio.get_running_loop().create_future()
 
@@ -72,7 +74,8 @@ async def a_client(kind):
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     async with server:
         uri = f"ws://127.0.0.1:{port_of(server)}"
-        websocket = await CONNECTS[kind](uri, compression=None, proxy=None)
+        fixed = {"compression": None, "proxy": None}
+        websocket = await CONNECTS[kind](uri, **fixed, **options)
         peer = await there
         try:
             yield websocket, peer
@@ -276,6 +279,49 @@ async def test_a_lost_connection_is_closed_with_1006(side, kind):
         assert is_closed(websocket, 1006)
 
 
+@pytest.mark.parametrize("how", ["the end of TCP", "our own abort", "a reset"])
+@each
+async def test_a_lost_connection_names_its_cause(side, kind, how):
+    async with SIDES[side](kind) as (websocket, peer):
+        if how == "our own abort":
+            websocket.transport.abort()
+        elif how == "a reset":
+            raw = peer.writer.get_extra_info("socket")
+            linger = struct.pack("ii", 1, 0)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            peer.writer.transport.abort()
+        else:
+            peer.writer.close()
+        raised = []
+        for verb in (websocket.recv, websocket.recv, lambda: websocket.send("late")):
+            with pytest.raises(websockets.ConnectionClosedError) as caught:
+                await asyncio.wait_for(verb(), 10)
+            raised.append(caught.value)
+
+    for exc in raised:
+        assert (exc.rcvd, exc.sent) == (None, None)
+        if how == "a reset":
+            assert isinstance(exc.__cause__, ConnectionResetError)
+        elif kind == "old":
+            text = "0 bytes read on a total of 2 expected bytes"
+            assert isinstance(exc.__cause__, asyncio.IncompleteReadError)
+            assert str(exc.__cause__) == text
+        else:
+            assert isinstance(exc.__cause__, EOFError)
+            assert str(exc.__cause__) == "unexpected end of stream"
+
+
+@each
+async def test_a_proper_end_has_no_cause(side, kind):
+    async with SIDES[side](kind) as (websocket, peer):
+        peer.close_frame()
+        peer.writer.close()
+        with pytest.raises(websockets.ConnectionClosedOK) as caught:
+            await asyncio.wait_for(websocket.recv(), 10)
+
+    assert caught.value.__cause__ is None
+
+
 @each
 async def test_a_ping_that_waits_is_told_when_tcp_has_ended(side, kind):
     async with SIDES[side](kind) as (websocket, peer):
@@ -342,3 +388,85 @@ async def test_a_connection_that_was_refused_is_closed(kind):
         await until(lambda: made[0].state is State.CLOSED)
 
     assert is_closed(made[0], 1006)
+
+
+# --- messages under way ------------------------------------------------------------
+
+
+async def never_ending(item, ready):
+    yield item
+    ready.set()
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("kind", ["today's", "top level"])
+async def test_closing_in_the_middle_of_a_message_is_a_failure(side, kind):
+    async with SIDES[side](kind) as (websocket, peer):
+        ready = asyncio.Event()
+        sending = asyncio.ensure_future(websocket.send(never_ending("half", ready)))
+        await ready.wait()
+        closing = asyncio.ensure_future(websocket.close(1000, "bye"))
+
+        assert (await frame_of(peer))[:1] == b"\x01"
+        opcode, payload = split(await frame_of(peer))
+        assert opcode == 0x88
+        assert payload == b"\x03\xf3close during fragmented message"
+
+        await peer.end()
+        await asyncio.wait_for(closing, 10)
+        sending.cancel()
+        await asyncio.wait({sending})
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_an_old_connection_fails_without_words_where_an_iterable_does(side):
+    async with SIDES[side]("old") as (websocket, peer):
+        with pytest.raises(TypeError):
+            await websocket.send(["text", b"bytes"])
+
+        assert (await frame_of(peer))[:1] == b"\x01"
+        assert split(await frame_of(peer)) == (0x88, b"\x03\xf3")
+        assert websocket.state is not State.OPEN
+
+
+@each
+async def test_a_ping_is_answered_after_the_own_close_frame(side, kind):
+    async with SIDES[side](kind) as (websocket, peer):
+        closing = asyncio.ensure_future(websocket.close())
+        assert split(await frame_of(peer)) == (0x88, b"\x03\xe8")
+
+        peer.frame(0x89, b"still there?")
+        assert split(await frame_of(peer)) == (0x8A, b"still there?")
+
+        peer.close_frame()
+        await peer.end()
+        await asyncio.wait_for(closing, 10)
+
+
+async def test_an_old_connection_reads_a_message_to_its_end_that_nobody_waits_for():
+    async with a_client("old", max_queue=1) as (websocket, peer):
+        peer.frame(0x01, b"a" * 100)
+        peer.frame(0x00, b"b" * 100)
+        peer.frame(0x89, b"first")
+        assert split(await frame_of(peer)) == (0x8A, b"first")
+        peer.frame(0x80, b"c")
+
+        assert (
+            await asyncio.wait_for(websocket.recv(), 10) == "a" * 100 + "b" * 100 + "c"
+        )
+
+
+async def frame_of(peer):
+    """Read a frame of at most 125 bytes; return it without its mask."""
+    head = await asyncio.wait_for(peer.reader.readexactly(2), 10)
+    size = head[1] & 0x7F
+    if not head[1] & 0x80:
+        return head + await peer.reader.readexactly(size)
+    mask = await peer.reader.readexactly(4)
+    payload = await peer.reader.readexactly(size)
+    return head + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+
+
+def split(frame):
+    return frame[0], frame[2:]

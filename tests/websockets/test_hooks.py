@@ -7,9 +7,12 @@ made; a method that is in neither list would be found here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import http
 import inspect
 import logging
+import warnings
 
 import pytest
 from websockets.asyncio.server import serve as peer_serve
@@ -47,7 +50,9 @@ CALLED = {
         {OLD_COMMON} handshake process_extensions process_subprotocol
         read_http_response write_http_request
     """,
-    today_server.ServerConnection: f"{TRANSPORT} {VERBS} recv_streaming respond",
+    today_server.ServerConnection: f"""
+        {TRANSPORT} {VERBS} handshake recv_streaming respond
+    """,
     today_client.ClientConnection: f"{TRANSPORT} {VERBS} handshake recv_streaming",
 }
 REFUSED = [
@@ -382,6 +387,59 @@ async def test_every_method_of_todays_classes_is_called():
         assert missing == set()
 
 
+async def test_the_handshake_of_a_server_connection_is_called_and_may_change_it():
+    seen = []
+
+    class Connection(today_server.ServerConnection):
+        async def handshake(self, process_request, process_response, server_header):
+            await super().handshake(refuse_secret, process_response, "mine")
+            seen.append((self.state.name, self.request.path, self.subprotocol))
+
+    def refuse_secret(websocket, request):
+        if request.path == "/secret":
+            return websocket.respond(403, "no")
+        return None
+
+    async def handler(websocket):
+        await websocket.send("hello")
+
+    async with today_server.serve(
+        handler, "127.0.0.1", 0, create_connection=Connection, subprotocols=["chat"]
+    ) as server:
+        async with peer(server, "/open", subprotocols=["chat"]) as client:
+            assert await client.recv() == "hello"
+            assert client.response.headers["Server"] == "mine"
+        assert b"403 Forbidden" in await ask(server, b"/secret")
+
+    assert seen[0] == ("OPEN", "/open", "chat")
+    assert seen[1][0] != "OPEN"
+
+
+@pytest.mark.parametrize("when", ["before", "after", "without"])
+async def test_a_handshake_that_fails_in_its_own_way_is_logged(when, caplog):
+    handled = []
+
+    class Connection(today_server.ServerConnection):
+        async def handshake(self, *args):
+            if when == "before":
+                raise KeyError("mine")
+            if when == "after":
+                await super().handshake(*args)
+                raise KeyError("mine")
+
+    async with today_server.serve(
+        handled.append, "127.0.0.1", 0, create_connection=Connection
+    ) as server:
+        with contextlib.suppress(OSError):
+            await ask(server)
+
+    (record,) = [r for r in caplog.records if r.levelname == "ERROR"]
+    assert record.getMessage() == "opening handshake failed"
+    expected = RuntimeError if when == "without" else KeyError
+    assert isinstance(record.exc_info[1], expected)
+    assert not handled
+
+
 @pytest.mark.parametrize("closing", ["the server", "the handler fails"])
 async def test_close_of_a_subclass_is_how_a_connection_is_closed(closing, caplog):
     closed = []
@@ -618,10 +676,10 @@ async def test_attributes_may_be_set_between_two_attempts(base):
 @each_connect
 def test_what_a_connect_was_told_are_its_attributes(base):
     connecting = base(
-        "ws://localhost:1/p", open_timeout=5, proxy=None, server_hostname="x"
+        "wss://localhost:1/p", open_timeout=5, proxy=None, server_hostname="x"
     )
 
-    assert (connecting.uri, connecting.open_timeout) == ("ws://localhost:1/p", 5)
+    assert (connecting.uri, connecting.open_timeout) == ("wss://localhost:1/p", 5)
     assert (connecting.proxy, connecting.additional_headers) == (None, None)
     assert connecting.logger is logging.getLogger("websockets.client")
     assert connecting.process_exception is websockets.client.process_exception
@@ -725,3 +783,42 @@ async def test_a_server_answers_while_its_hooks_are_all_overridden():
 
     assert answer.startswith(b"HTTP/1.1 403 ")
     assert "connection_open" not in calls
+
+
+# --- objects that are made, and not used -------------------------------------------
+
+
+@pytest.mark.parametrize("base", [websockets.connect, today_client.connect])
+def test_where_a_redirect_leads_can_be_asked_before_connecting(base):
+    class Careful(base):
+        def process_redirect(self, exc):
+            return super().process_redirect(exc)
+
+    connecting = Careful("ws://here.example/a")
+    headers = websockets.Headers(Location="/b")
+    response = websockets.http11.Response(302, "Found", headers)
+
+    moved = connecting.process_redirect(websockets.InvalidStatus(response))
+
+    assert moved == "ws://here.example/b"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: websockets.connect("ws://here.example"),
+        lambda: websockets.asyncio.client.connect("ws://here.example"),
+        lambda: websockets.legacy.client.connect("ws://here.example"),
+        lambda: websockets.serve(print, "localhost", 0),
+        lambda: websockets.asyncio.server.serve(print, "localhost", 0),
+        lambda: websockets.legacy.server.serve(print, "localhost", 0),
+    ],
+)
+def test_what_is_made_and_never_used_says_nothing(make):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = make()
+        del made
+        gc.collect()
+
+    assert [each for each in caught if each.category is RuntimeWarning] == []

@@ -331,6 +331,7 @@ async def test_a_server_header_of_none_is_not_sent():
         assert "Server" not in client.response.headers
 
 
+@pytest.mark.filterwarnings("ignore:use None instead:DeprecationWarning")
 @pytest.mark.parametrize("absent", [None, ""])
 async def test_origins_may_allow_a_missing_one_in_both_spellings(absent):
     async with listen(origins=[absent, "https://ours"]) as server:

@@ -53,8 +53,8 @@ def table() -> str:
     rows += [f"| `websockets.{name}.*` | – | all |\n" for name in LATER]
     return "".join(
         [
-            f"{there} of {total} names, without those of `trio`, ",
-            "which come with their front end.\n\n",
+            f"{there} of {total} names, not counting those of `trio`: ",
+            "they can be imported, and work when their front end comes.\n\n",
             "| module | there | not there |\n|---|---|---|\n",
             *rows,
         ]

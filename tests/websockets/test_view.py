@@ -267,3 +267,28 @@ async def test_the_old_names_are_there_at_the_top_level():
             assert (websocket.host, websocket.port) == ("127.0.0.1", port_of(server))
             assert (websocket.secure, websocket.origin) == (False, "https://here")
             assert [e.name for e in websocket.extensions] == ["permessage-deflate"]
+
+
+@pytest.mark.parametrize("base", ["new client", "new server", "old client"])
+def test_a_connection_that_is_not_made_yet_has_no_transport(base):
+    made = {
+        "new client": websockets.asyncio.client.ClientConnection,
+        "new server": websockets.asyncio.server.ServerConnection,
+        "old client": websockets.legacy.client.WebSocketClientProtocol,
+    }[base]
+    connection = made.__new__(made)
+    if base == "old client":
+        connection.__init__()
+
+    assert not hasattr(connection, "transport")
+    assert getattr(connection, "transport", None) is None
+
+
+@each_connect
+async def test_a_closed_connection_is_not_paused(connect):
+    async with peer_serve(wait, "127.0.0.1", 0) as server:
+        websocket = await connect(uri_of(server), proxy=None)
+        assert not websocket.paused
+        await websocket.close()
+
+    assert not websocket.paused

@@ -116,6 +116,12 @@ class Connection(Link):
 
     # --- sending -----------------------------------------------------------------
 
+    async def _send_elsewhere(
+        self, message: Any, text: bool | None, compress: bool
+    ) -> None:
+        """Do what ``send()`` does outside of the connection's event loop: raise."""
+        raise elsewhere()
+
     async def _send_slowly(
         self, message: Any, text: bool | None, compress: bool
     ) -> None:
@@ -169,10 +175,13 @@ class Connection(Link):
         except BaseException as exc:
             if begun and session.fragmenting and session.is_open:
                 # The peer holds half a message that nobody will finish.
-                self._start_close(1011, "error in fragmented message", exc)
+                self._fail_fragmented(exc)
             raise
         # Who gives up now leaves a whole message, and the turn to others.
         await self._pause(session)
+
+    def _fail_fragmented(self, exc: BaseException) -> None:
+        self._start_close(1011, "error in fragmented message", exc)
 
     async def _fragment(
         self,

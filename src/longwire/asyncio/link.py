@@ -15,12 +15,15 @@ from typing import Any
 
 from .. import connection
 from ..errors import LimitExceeded
+from ..messages import Cause
 from ..opening.settings import MAX_QUEUE, WRITE_LIMIT, Default, limits_from
 from ..opening.steps import Opened
+from ..session import deadlines
 from ..session.session import (
     ABORT,
     CLOSE,
     CONTINUE,
+    CORK,
     DEADLINE,
     HALF_CLOSE,
     HANGUP,
@@ -242,11 +245,17 @@ class Link(Messaging, connection.Connection):
             self._going_on = True
             Turns.of(self._loop).add(self)
 
-    def _go_on(self) -> None:
-        """Have the session parse on: it used up what a turn of the loop allows."""
+    def _go_on(self) -> int:
+        """Have the session parse on: it used up what a turn of the loop allows.
+
+        Returns how many bytes it has inflated.
+        """
         self._going_on = False
-        self._live.go_on(self._now())
+        session = self._live
+        session.go_on(self._now())
         self._react()
+        codec = session.protocol.codec
+        return 0 if codec is None else session.intake.inflated - codec.allowance
 
     # --- memory ------------------------------------------------------------------
 
@@ -268,11 +277,19 @@ class Link(Messaging, connection.Connection):
         self._react()
 
     def _shed(self, error: LimitExceeded) -> None:
-        """End the connection, and drop what its reader has not taken."""
+        """End the connection, and drop what its reader has not taken.
+
+        Output that the peer does not take goes, too: it is what there is no room for.
+        """
         session = self._live
-        session.intake.forget()
-        session.fail(error, self._now())
+        dropped = deadlines.shed(session, error, self._now())
+        if dropped:
+            text = "connection had ended; dropped %d unread messages: %s"
+            self.logger.warning(text, dropped, error)
         self._react()
+        if self._memory > CORK:
+            session.abort(Cause.LIMIT, "", self._now())
+            self._react()
 
     def _hang_up(self, ending: int) -> None:
         self._flush()

@@ -28,6 +28,11 @@ __all__ = ["Listening", "LoopListener", "Transports", "listen"]
 
 # Connections accepted in one turn of the loop from one socket.
 _ACCEPTS = 64
+BACKLOG = 4096
+"""Connections that the system keeps until they are accepted, by default. Where there is
+no room for one, its client asks again after a second, and two, and four: 100, asyncio's
+default, and 1,024 are used up by ten peers that connect as fast as they can. The system
+has a limit of its own, 4,096 on Linux."""
 # The process, or the system, has no descriptor or memory for one more.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # The socket is not ours any more. All other errors are of the one connection.
@@ -165,10 +170,14 @@ async def listen(
     name = "create_unix_server" if unix else "create_server"
     create = method_of(loop, name, server._tls is not None and not watched)
     # Where the loop accepts, it has to know of TLS.
-    options = {**options, **({} if watched else transports.tls)}
+    options = {
+        "backlog": BACKLOG,
+        **options,
+        **({} if watched else transports.tls),
+    }
     listening = Listening(
         await create(server.make_wire, start_serving=False, **options),
-        options.get("backlog", 100),
+        options["backlog"],
         accepted=server._take if by_reactor else None,
         connect=transports.connect if watched else None,
         exhausted=server._exhausted,
@@ -190,7 +199,7 @@ class Listening:
     def __init__(
         self,
         server: asyncio.Server,
-        backlog: int = 100,
+        backlog: int = BACKLOG,
         accepted: Callable[[int, Any], None] | None = None,
         exhausted: Exhausted | None = None,
         connect: Callable[[socket.socket], Coroutine[Any, Any, None]] | None = None,

@@ -27,6 +27,7 @@ cdef class Messaging(Receiver):
     cdef bint _direct
     cdef unsigned long _thread
 
+    cdef bint is_here(self) except -1
     cdef int check_loop(self) except -1
     cdef int _wake_reader(self) except -1
     cdef int react(self) except -1

@@ -70,6 +70,9 @@ class Messaging:
         async def _send_slowly(
             self, message: Any, text: bool | None, compress: bool
         ) -> None: ...
+        async def _send_elsewhere(
+            self, message: Any, text: bool | None, compress: bool
+        ) -> None: ...
 
         async def _pause(self, session: Session) -> None: ...
 
@@ -199,7 +202,9 @@ class Messaging:
         other types.
         """
         session = self._live
-        self._check_loop()
+        if _get_running_loop() is not self._loop:
+            await self._send_elsewhere(message, text, compress)
+            return
         if isinstance(message, str):
             opcode = Opcode.TEXT if text is not False else Opcode.BINARY
         elif isinstance(message, BytesLike):

@@ -83,15 +83,19 @@ cdef class Messaging(Receiver):
 
     cdef int check_loop(self) except -1:
         """Raise ConcurrencyError outside of the connection's loop."""
+        if not self.is_here():
+            raise elsewhere()
+        return 0
+
+    cdef bint is_here(self) except -1:
+        """Return whether the connection's loop is the one that runs here."""
         # asyncio's own question costs a system call in Python 3.11 (getpid); called
         # from within a read on the same thread, the answer is known.
         if (
             self._corked or (self._reactor is not None and self._reactor.working)
         ) and self._thread == PyThread_get_thread_ident():
-            return 0
-        if _running_loop() is not self._loop:
-            raise elsewhere()
-        return 0
+            return True
+        return _running_loop() is self._loop
 
     # --- from the wire -----------------------------------------------------------
 
@@ -500,7 +504,10 @@ cdef class Sending(Operation):
         self.state = DONE
         if session is None:
             raise InvalidState("the opening handshake is not complete")
-        owner.check_loop()
+        if not owner.is_here():
+            return self.begin(
+                owner._send_elsewhere(self.message, self.text, self.compress)
+            )
         if isinstance(self.message, str):
             opcode = BINARY if self.text is False else TEXT
         elif isinstance(self.message, BytesLike):

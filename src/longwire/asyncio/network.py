@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-__all__ = ["ENGINES", "Tls", "method_of", "take_tls", "wanted_engine"]
+__all__ = ["ENGINES", "Tls", "beneath", "method_of", "take_tls", "wanted_engine"]
 
 ENGINES = ("native", "transport")
 
@@ -53,6 +53,25 @@ def method_of(
         return partial(getattr(aiofastnet, name), _Quiet(loop))
     method: Callable[..., Awaitable[Any]] = getattr(loop, name)
     return method
+
+
+def beneath(
+    transport: asyncio.Transport, lowest: asyncio.Transport
+) -> asyncio.Transport | None:
+    """Return the transport whose unsent bytes ``transport`` does not count, if any.
+
+    TLS of asyncio hands what it has encrypted to the transport of the socket, a whole
+    message at once, and knows nothing of it any more. That transport is ``lowest``,
+    unless the connection was made with TLS; then asyncio keeps it where nobody is meant
+    to look, and nothing is counted if it should be elsewhere some day, as on uvloop.
+    aiofastnet counts both.
+    """
+    if aiofastnet is not None and type(transport).__module__.startswith("aiofastnet"):
+        return None
+    if lowest is not transport:
+        return lowest
+    below = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    return below if isinstance(below, asyncio.Transport) else None
 
 
 class _Quiet:

@@ -12,7 +12,7 @@ import ssl
 from typing import Any, cast
 
 from . import wire
-from .network import method_of
+from .network import beneath, method_of
 from .wire import Owner
 
 __all__ = ["SALVAGED", "Wire"]
@@ -29,6 +29,7 @@ class Wire(wire.Wire, asyncio.Protocol):
     lost = False
     transport: asyncio.Transport = cast(asyncio.Transport, None)
     _lowest = transport  # that of the socket, below TLS
+    _beneath: asyncio.Transport | None = None  # has unsent bytes of its own
     _paused = False
 
     def __init__(self, owner: Owner) -> None:
@@ -39,6 +40,7 @@ class Wire(wire.Wire, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self.transport = self._lowest = cast(asyncio.Transport, transport)
+        self._beneath = beneath(self.transport, self._lowest)
         self.owner.wire_made()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -81,6 +83,7 @@ class Wire(wire.Wire, asyncio.Protocol):
             # asyncio returns None for a connection that was lost meanwhile.
             raise ConnectionResetError("connection lost in the TLS handshake")
         self.transport = transport
+        self._beneath = beneath(transport, self._lowest)
 
     def shorten(self) -> None:
         """Have bytes go the shortest way: found on the instance before the class."""
@@ -107,7 +110,11 @@ class Wire(wire.Wire, asyncio.Protocol):
     @property
     def unsent(self) -> int:
         """Bytes written that the kernel has not taken yet."""
-        return 0 if self.lost else self.transport.get_write_buffer_size()
+        if self.lost:
+            return 0
+        size = self.transport.get_write_buffer_size()
+        below = self._beneath
+        return size if below is None else size + below.get_write_buffer_size()
 
     @property
     def memory(self) -> int:
@@ -115,17 +122,21 @@ class Wire(wire.Wire, asyncio.Protocol):
         return self.unsent
 
     def pause(self) -> None:
-        """Stop reading: the kernel's buffer fills and stops the peer."""
-        if not self._paused and not self.lost and not self.transport.is_closing():
+        """Stop reading: the kernel's buffer fills and stops the peer.
+
+        Below TLS: uvloop discards what its TLS holds for a paused reader when the peer
+        closes TCP.
+        """
+        if not self._paused and not self.lost and not self._lowest.is_closing():
             self._paused = True
-            self.transport.pause_reading()
+            self._lowest.pause_reading()
 
     def resume(self) -> None:
         """Read again."""
         if self._paused:
             self._paused = False
-            if not self.lost and not self.transport.is_closing():
-                self.transport.resume_reading()
+            if not self.lost and not self._lowest.is_closing():
+                self._lowest.resume_reading()
 
     def half_close(self) -> None:
         """Send the end of the stream after what was written; go on reading.

@@ -57,10 +57,12 @@ class Watch:
             self._timer = loop.call_later(LATEST, self._look, self._budget)
 
     def end(self) -> None:
-        """Nobody is there any more."""
+        """Nobody is there any more: forget those that were held, and their messages."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._budget is not None and self._begun:
+            self._look_at(self._budget, {}, 0.0)
 
     def _look(self, budget: Budget[Watched]) -> None:
         loop = asyncio.get_running_loop()
@@ -68,13 +70,20 @@ class Watch:
         pause = LATEST
         try:
             sizes = {ws: ws._memory for ws in self._connections}
-            pause = budget.look(sizes, now)
-            if bool(budget.held) is not self._begun:
-                self._begun = not self._begun
-                self._tell(budget)
+            pause = self._look_at(budget, sizes, now)
         finally:
             pause = max(pause, (loop.time() - now) * _SHARE)
             self._timer = loop.call_later(pause, self._look, budget)
+
+    def _look_at(
+        self, budget: Budget[Watched], sizes: dict[Watched, int], now: float
+    ) -> float:
+        """Have the budget act on the sizes; return in how long to look again."""
+        pause = budget.look(sizes, now)
+        if bool(budget.held) is not self._begun:
+            self._begun = not self._begun
+            self._tell(budget)
+        return pause
 
     def _tell(self, budget: Budget[Watched]) -> None:
         text = (

@@ -1,4 +1,5 @@
-"""The command line: ``longwire connect``, ``echo``, ``demo`` and ``rpc``.
+"""The command line: ``longwire connect``, ``echo``, ``demo``, ``hub``
+and ``rpc``.
 
 The commands need click, rich and prompt_toolkit, which the extra ``cli`` brings; the
 library itself imports none of them, and nothing of ours imports this package.
@@ -21,6 +22,7 @@ def main() -> int:
     """
     try:
         from .commands import longwire
+        from .hub import hub_group  # noqa: F401 - adds its commands
         from .rpc import rpc_group  # noqa: F401 - adds its commands
     except ModuleNotFoundError as exc:
         missing = (exc.name or "").partition(".")[0]

@@ -25,7 +25,7 @@ from .commands import (
 if TYPE_CHECKING:
     from ..rpc import Client
 
-__all__ = ["rpc_group"]
+__all__ = ["print_json", "rpc_group", "value_of"]
 
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
@@ -152,7 +152,7 @@ def call_command(
             elif notify:
                 await client._notify(name, params)
             else:
-                _print(await client.call_with(name, params, timeout=None))
+                print_json(await client.call_with(name, params, timeout=None))
 
     with one_line_for_failures(f"call of {escape(name)} failed"):
         try:
@@ -164,16 +164,16 @@ def call_command(
 async def _print_items(client: Client, name: str, params: Any) -> None:
     async with client._stream(name, params, None, Any) as stream:
         async for item in stream:
-            _print(item)
+            print_json(item)
 
 
-def _print(value: Any) -> None:
+def print_json(value: Any, err: bool = False) -> None:
     """Print a value as one line of JSON; what a terminal obeys is escaped."""
     text = json.dumps(value, ensure_ascii=False, default=_as_text)
     if not text.isprintable():
         text = json.dumps(value, default=_as_text)
-    click.echo(text)
-    sys.stdout.flush()
+    click.echo(text, err=err)
+    (sys.stderr if err else sys.stdout).flush()
 
 
 def _as_text(value: Any) -> str:
@@ -190,11 +190,12 @@ def _params(args: Sequence[str]) -> list[Any] | dict[str, Any] | None:
                 "Arguments go by position or by name, not both; a text with a = in it "
                 "is written as JSON: '\"a=b\"'."
             )
-        return {match[1]: _value(match[2]) for match in named if match is not None}
-    return [_value(arg) for arg in args] or None
+        return {match[1]: value_of(match[2]) for match in named if match is not None}
+    return [value_of(arg) for arg in args] or None
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """Return what a text says as JSON, or itself if it is none."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -28,6 +28,7 @@ from .hub import Hub, Published
 from .limits import HubLimits
 from .memory import MemoryBroker
 from .permissions import Context, Grant, User
+from .publisher import Publisher
 from .tokens import Tokens
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "OptionOff",
     "Overloaded",
     "Published",
+    "Publisher",
     "Subscription",
     "TokenExpired",
     "Tokens",

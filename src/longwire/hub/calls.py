@@ -345,6 +345,7 @@ class Calls:
         answer.recovered = None
         if entrance.since is not None:
             answer.recovered = outcome.verdict is Verdict.COMPLETE
+            service.recoveries[str(outcome.verdict)] += 1
         if outcome.verdict not in (None, Verdict.COMPLETE):
             answer.reason = str(outcome.verdict)
             if outcome.missed is not None:

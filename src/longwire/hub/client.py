@@ -32,6 +32,8 @@ __all__ = ["HubClient", "Message", "Subscription"]
 logger = logging.getLogger("longwire.hub")
 
 TOPICS_PER_CALL = 512
+TEXT_PER_CALL = 100_000
+"""Characters of a subscribe, tokens and all: servers of RPC take 256 KiB at once."""
 
 
 class HubClient:
@@ -210,15 +212,22 @@ class HubClient:
             self._task = None
 
     async def _subscribe_to(self, subs: list[Subscription]) -> None:
-        wanted = []
-        ready = []
+        wanted: list[dict[str, Any]] = []
+        ready: list[Subscription] = []
+        size = 0
         for sub in subs:
+            if size > TEXT_PER_CALL:
+                self._waiting[sub] = None
+                continue
             try:
-                wanted.append(await sub.wanted())
-                ready.append(sub)
+                found = await sub.wanted()
             except Exception as exc:
                 logger.warning("no token for %r: %s", sub.topic, exc)
                 sub.fail(exc)
+                continue
+            wanted.append(found)
+            ready.append(sub)
+            size += 100 + sum(len(str(value)) for value in found.values())
         if not ready:
             return
         for sub in ready:
@@ -227,13 +236,13 @@ class HubClient:
             answers = await self.call("subscribe", topics=wanted)
         except Disconnected:
             return  # the next connection subscribes to everything
-        except (TooBusy, HubError, RemoteError, TimeoutError) as exc:
+        except Exception as exc:
             for sub in ready:
                 self._refused(sub, exc)
             return
         try:
-            found = msgspec.convert(answers, list[dict[str, Any]])
-            for sub, answer in zip(ready, found, strict=True):
+            several = msgspec.convert(answers, list[dict[str, Any]])
+            for sub, answer in zip(ready, several, strict=True):
                 if answer.get("error") is not None:
                     self._refused(sub, _error_of(answer["error"]))
                 elif sub.is_wanted:
@@ -265,12 +274,16 @@ class HubClient:
             if sub.is_wanted and self._is_connected:
                 self._subscribe_soon(sub)
 
-        self._spawn(subscribe())
+        # A server that says so a thousand times makes one task of it.
+        if sub.retrying is not None:
+            sub.retrying.cancel()
+        sub.retrying = self._spawn(subscribe())
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -330,8 +343,10 @@ class HubClient:
     def _take_expiring(self, topic: str, **rest: Any) -> None:
         """A notification of the hub: a permission is about to end."""
         sub = self._subs.get(topic)
-        if sub is not None and callable(sub.token):
-            self._spawn(self._refresh(sub))
+        if sub is None or not callable(sub.token):
+            return
+        if sub.refreshing is None or sub.refreshing.done():
+            sub.refreshing = self._spawn(self._refresh(sub))
 
     async def _refresh(self, sub: Subscription) -> None:
         try:

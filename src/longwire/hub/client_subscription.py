@@ -74,6 +74,8 @@ class Subscription:
         self.token = token
         self.follower = Follower(since)
         self.on_gap, self.on_subscribed, self.on_presence = functions
+        self.retrying: asyncio.Task[Any] | None = None
+        self.refreshing: asyncio.Task[Any] | None = None
         self.snapshot: Any = None
         """What the server gave in the place of what was missed, the last time."""
         self._hub = hub

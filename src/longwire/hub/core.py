@@ -279,10 +279,9 @@ class Core:
     def tick(self, now: float) -> None:
         """Do what is due at ``now``."""
         checks: list[Feed] = []
-        timers = self.node.timers
-        while timers and timers[0][0] <= now:
-            when, _, feed = heapq.heappop(timers)
-            if not self.node.is_attached(feed) or when != feed.due_at:
+        while self.node.timers and self.node.timers[0][0] <= now:
+            when, _, feed = heapq.heappop(self.node.timers)
+            if not self.node.is_due(when, feed):
                 continue
             feed.due_at = NEVER
             self._do_what_is_due(feed, now, checks)

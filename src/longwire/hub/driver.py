@@ -59,6 +59,8 @@ class Driver:
         """Whether the broker feeds."""
         self.down_since: float | None = None
         """Since when it does not."""
+        # For metrics.
+        self.received = self.losses = self.without_room = self.hangups = 0
         self._fanout = Fanout(self._send, _settle)
         self._stopped = False
         self._turn_due = False
@@ -67,6 +69,8 @@ class Driver:
         self._waiters: dict[Request, asyncio.Future[None]] = {}
         self._wishes: dict[str, Feed | None] = {}
         self._wished = asyncio.Event()
+        # Topics that the broker was asked to feed, perhaps in vain.
+        self._told: set[str] = set()
         self._reads: asyncio.Semaphore = asyncio.Semaphore(READS_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -123,12 +127,14 @@ class Driver:
 
     def entry(self, topic: str, entry: Entry) -> None:
         """A message came by the live feed."""
+        self.received += 1
         self.core.entry(topic, entry, self.now)
         self._turn_soon()
 
     def lost(self, topics: Iterable[str] | None, why: str) -> None:
         """The live feed may have lost entries."""
         if topics is None:
+            self.losses += self.is_up.is_set()
             self.is_up.clear()
             self.down_since = self.down_since or self.now
         logger.warning("the feed of %s is lost: %s", _count(topics), why)
@@ -178,8 +184,10 @@ class Driver:
 
     def _carry_detach(self, effect: Detach) -> None:
         self._wishes.pop(effect.name, None)
-        self._wishes[effect.name] = None
-        self._wished.set()
+        # A broker that does not answer must not leave a wish for each name there was.
+        if effect.name in self._told:
+            self._wishes[effect.name] = None
+            self._wished.set()
 
     def _carry_read(self, effect: Read) -> None:
         self.spawn(self._read(effect))
@@ -194,6 +202,7 @@ class Driver:
 
     def _carry_hangup(self, effect: Hangup) -> None:
         link: Any = effect.link
+        self.hangups += 1
         logger.info("closing %r: %s", link, effect.reason)
         link.hang_up(effect.reason, "behind", self.limits.behind)
 
@@ -228,6 +237,7 @@ class Driver:
             link.hang_up("sending failed", "behind", None)
             return
         if not sent:
+            self.without_room += 1
             self.core.no_room(sub, message, self.now)
             link.wait_for_room(self.room)
         elif message.to is not None:
@@ -297,7 +307,11 @@ class Driver:
             try:
                 if left:
                     await self.broker.detach(left)
+                    self._told.difference_update(left)
+                    for name in left:
+                        del wishes[name]
                 if feeds:
+                    self._told.update(feed.name for feed in feeds)
                     await self.broker.attach([feed.name for feed in feeds])
             except Exception as exc:
                 self._wish_again(wishes)

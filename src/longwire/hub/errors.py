@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import WebSocketException
+from ..escaping import escape, excerpt
 from ..rpc.errors import RemoteError, TooBusy
 
 __all__ = [
@@ -134,7 +135,8 @@ class Gap(WebSocketException):
 
     def __str__(self) -> str:
         count = "messages" if self.missed is None else f"{self.missed} messages"
-        return f"{count} of {self.topic} are missing ({self.reason})"
+        text = f"{count} of {excerpt(self.topic)} are missing ({excerpt(self.reason)})"
+        return escape(text)
 
 
 BY_CODE: Mapping[int, type[HubError]] = {

@@ -16,6 +16,11 @@ WARNING = 30.0
 """Seconds before the end of a permission at which its client is told."""
 
 
+SPARE = 1000
+"""Places for permissions that ended early, beside as many as there are in force: they
+may have years to go."""
+
+
 class Ending(NamedTuple):
     """A permission ends in ``seconds``."""
 
@@ -35,6 +40,7 @@ class Expiries:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Subscription]] = []
         self._order = itertools.count()
+        self._most = SPARE
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -45,7 +51,19 @@ class Expiries:
         if access.expires == math.inf:
             return
         due = access.expires if access.told else max(access.expires - WARNING, now)
+        if len(self._heap) >= self._most:
+            self._drop_the_old()
         heapq.heappush(self._heap, (due, next(self._order), sub))
+
+    def _drop_the_old(self) -> None:
+        """Forget subscriptions that ended, and what was meant before a renewal."""
+        newest: dict[Subscription, tuple[float, int, Subscription]] = {}
+        for due, order, sub in sorted(self._heap, key=lambda each: each[1]):
+            if sub.state != GONE:
+                newest[sub] = (due, order, sub)
+        self._heap = list(newest.values())
+        heapq.heapify(self._heap)
+        self._most = max(SPARE, 2 * len(self._heap))
 
     def next_deadline(self) -> float:
         """Return when ``due()`` has something to say."""

@@ -22,6 +22,7 @@ from .entries import Position, Verdict
 from .errors import BrokerUnavailable, Gap, OptionOff, Overloaded
 from .limits import HubLimits
 from .memory import MemoryBroker
+from .metrics import metrics_text
 from .payloads import check_key
 from .service import Service
 from .subscriptions import Request
@@ -187,6 +188,17 @@ class Hub:
         service = await self._service()
         async with asyncio.timeout(timeout):
             await service.driver.is_up.wait()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the broker feeds this hub: false sends new clients elsewhere."""
+        return self._running is not None and self._running.driver.is_up.is_set()
+
+    def metrics(self) -> str:
+        """Return what there is and was, as text for Prometheus."""
+        if self._running is None:
+            raise RuntimeError("the hub is not running: start it on its event loop")
+        return metrics_text(self._running)
 
     async def close(self) -> None:
         """Publish what waits, end all subscriptions, leave the broker."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import secrets
+import sys
 import time
 from collections.abc import Iterable, Sequence
 
@@ -30,6 +31,9 @@ __all__ = ["MemoryBroker", "new_epoch"]
 
 MiB = 1 << 20
 
+TOPIC, ID = 500, 350
+"""Bytes of what is kept of a topic, and of an id, beside their own text."""
+
 FORGOTTEN = 600.0
 """Seconds after which leases that ended are forgotten, though nobody was told."""
 
@@ -39,6 +43,11 @@ def new_epoch() -> str:
     return secrets.token_urlsafe(6)
 
 
+DEQUE = 760
+"""Bytes of a deque, an empty one too: topics that keep nothing have none."""
+_NOTHING: collections.deque[Entry] = collections.deque(maxlen=0)
+
+
 class _Topic:
     """What is stored of one topic."""
 
@@ -46,17 +55,11 @@ class _Topic:
 
     def __init__(self, epoch: str, storage: Storage) -> None:
         self.top = Position(epoch, 0, 0)
-        self.entries: collections.deque[Entry] = collections.deque()
+        self.entries = _NOTHING
         self.size = 0
         self.storage = storage
         self.expires = 0.0
         """When all is forgotten."""
-
-    def drop_oldest(self) -> int:
-        """Forget the oldest entry; return the bytes that it took."""
-        size = self.entries.popleft().size
-        self.size -= size
-        return size
 
 
 class MemoryBroker:
@@ -65,7 +68,8 @@ class MemoryBroker:
     Beyond what declarations allow, the oldest entries of a topic go when it takes more
     than ``topic_bytes``, and those of the topic that was longest without a message when
     all take more than ``all_bytes``. Of ``topics`` and ``ids``, the longest unused are
-    forgotten when there are more; a topic that was forgotten begins a new epoch.
+    forgotten when there are more, or when beside their entries they take more than
+    ``topics_bytes`` and ``ids_bytes``; a topic that was forgotten begins a new epoch.
     """
 
     name = "memory"
@@ -78,16 +82,22 @@ class MemoryBroker:
         topic_bytes: int = 1 * MiB,
         all_bytes: int = 64 * MiB,
         topics: int = 200_000,
+        topics_bytes: int = 64 * MiB,
         ids: int = 100_000,
+        ids_bytes: int = 16 * MiB,
     ) -> None:
         self._topic_bytes = topic_bytes
         self._all_bytes = all_bytes
         self._most_topics = topics
+        self._topics_bytes = topics_bytes
         self._most_ids = ids
+        self._ids_bytes = ids_bytes
         self._clock = time.time
         self._topics: dict[str, _Topic] = {}  # the longest unused first
         self._stored: dict[_Topic, None] = {}  # those with entries, the idlest first
         self._size = 0
+        self._topics_size = 0
+        self._ids_size = 0
         self._ids: dict[tuple[str, str], tuple[float, Position]] = {}
         self._attached: set[str] = set()
         self._members: dict[str, dict[str, tuple[float, Member]]] = {}
@@ -148,6 +158,8 @@ class MemoryBroker:
     def _topic(self, name: str, storage: Storage, now: float) -> _Topic:
         """Return what is stored of a topic, made if there is nothing, and used now."""
         topic = self._topics.pop(name, None)
+        if topic is None:
+            self._topics_size += _topic_size(name)
         if topic is None or topic.expires <= now:
             if topic is not None:
                 self._forget_entries(topic)
@@ -156,43 +168,61 @@ class MemoryBroker:
         topic.storage = storage
         topic.expires = now + storage.meta_ttl
         self._drop_old(topic, now)
-        while len(self._topics) > self._most_topics:
-            self._forget_entries(self._topics.pop(next(iter(self._topics))))
+        while len(self._topics) > self._most_topics or (
+            self._topics_size > self._topics_bytes and len(self._topics) > 1
+        ):
+            self._forget(next(iter(self._topics)))
         return topic
+
+    def _forget(self, name: str) -> None:
+        self._forget_entries(self._topics.pop(name))
+        self._topics_size -= _topic_size(name)
 
     def _drop_old(self, topic: _Topic, now: float) -> None:
         oldest = now - topic.storage.ttl
         while topic.entries and topic.entries[0].at <= oldest:
-            self._size -= topic.drop_oldest()
-        if not topic.entries:
-            self._stored.pop(topic, None)
+            self._drop_oldest(topic)
 
     def _keep(self, topic: _Topic, entry: Entry) -> None:
+        if topic.entries is _NOTHING:
+            topic.entries = collections.deque()
+            topic.size = DEQUE
+            self._size += DEQUE
         topic.entries.append(entry)
         topic.size += entry.size
         self._size += entry.size
-        while (
-            len(topic.entries) > topic.storage.history or topic.size > self._topic_bytes
-        ):
-            self._size -= topic.drop_oldest()
         self._stored.pop(topic, None)
         self._stored[topic] = None
-        while self._size > self._all_bytes:
-            idlest = next(iter(self._stored))
-            self._size -= idlest.drop_oldest()
-            if not idlest.entries:
-                del self._stored[idlest]
+        while topic.entries and (
+            len(topic.entries) > topic.storage.history or topic.size > self._topic_bytes
+        ):
+            self._drop_oldest(topic)
+        while self._size > self._all_bytes and self._stored:
+            self._drop_oldest(next(iter(self._stored)))
+
+    def _drop_oldest(self, topic: _Topic) -> None:
+        size = topic.entries.popleft().size
+        topic.size -= size
+        self._size -= size
+        if not topic.entries:
+            self._forget_entries(topic)
 
     def _forget_entries(self, topic: _Topic) -> None:
         self._size -= topic.size
         topic.size = 0
-        topic.entries.clear()
+        topic.entries = _NOTHING
         self._stored.pop(topic, None)
 
     def _remember(self, topic: str, id: str, until: float, position: Position) -> None:
+        if self._ids.pop((topic, id), None) is None:
+            self._ids_size += _id_size(id)
         self._ids[topic, id] = (until, position)
-        while len(self._ids) > self._most_ids:
-            del self._ids[next(iter(self._ids))]
+        while len(self._ids) > self._most_ids or self._ids_size > self._ids_bytes:
+            self._forget_id(next(iter(self._ids)))
+
+    def _forget_id(self, key: tuple[str, str]) -> None:
+        del self._ids[key]
+        self._ids_size -= _id_size(key[1])
 
     async def clear(self, topic: str, storage: Storage) -> Position:
         """Forget all entries and begin a new epoch."""
@@ -322,15 +352,24 @@ class MemoryBroker:
         """Forget what is over, though nobody asked for it."""
         for name, topic in list(self._topics.items()):
             if topic.expires <= now:
-                self._forget_entries(topic)
-                del self._topics[name]
+                self._forget(name)
                 continue
             self._drop_old(topic, now)
         for name, members in list(self._members.items()):
             # Those that ended just now are for a caller of presence() to be told of.
             if all(until <= now - FORGOTTEN for until, _ in members.values()):
                 del self._members[name]
-        self._ids = {key: kept for key, kept in self._ids.items() if kept[0] > now}
+        for key, (until, _) in list(self._ids.items()):
+            if until <= now:
+                self._forget_id(key)
+
+
+def _topic_size(name: str) -> int:
+    return TOPIC + sys.getsizeof(name)
+
+
+def _id_size(id: str) -> int:
+    return ID + sys.getsizeof(id)
 
 
 def _users(members: dict[str, tuple[float, Member]]) -> int:

@@ -24,6 +24,8 @@ NEVER = math.inf
 
 CHECK_EVERY = 20.0
 """Seconds without an entry after which a topic's top is looked at, ± 25 %."""
+SPARE_TIMERS = 1000
+"""Timers of topics that were left, beside as many as there are in use."""
 
 
 class Node:
@@ -56,6 +58,7 @@ class Node:
         self.repaired = self.signalled = self.repeats = 0
         self._ahead = -NEVER
         self.timers: list[tuple[float, int, Feed]] = []
+        self._most_timers = SPARE_TIMERS
         self._unflushed: dict[Feed, None] = {}
         self._events = 0
         self._order = itertools.count()
@@ -82,7 +85,18 @@ class Node:
         due = feed.next_due()
         if due < feed.due_at:
             feed.due_at = due
+            if len(self.timers) >= self._most_timers:
+                self._drop_old_timers()
             heapq.heappush(self.timers, (due, next(self._order), feed))
+
+    def is_due(self, when: float, feed: Feed) -> bool:
+        """Whether a timer is a feed's own: not one that left, or has another now."""
+        return self.is_attached(feed) and when == feed.due_at
+
+    def _drop_old_timers(self) -> None:
+        self.timers = [each for each in self.timers if self.is_due(each[0], each[2])]
+        heapq.heapify(self.timers)
+        self._most_timers = max(SPARE_TIMERS, 2 * len(self.timers))
 
     def check_later(self, feed: Feed, now: float) -> None:
         """A feed is known to be right now: look at its top some time later."""

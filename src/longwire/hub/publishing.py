@@ -72,6 +72,8 @@ class Publishing:
         self.queued_bytes = 0
         self.failed = 0
         """Messages of the queue that were given up, and may or may not be stored."""
+        self.results = {"stored": 0, "duplicate": 0, "failed": 0}
+        """Messages, by what became of them; with one that failed nobody knows."""
         self.in_flight = 0
         """Messages that callers wait for."""
 
@@ -81,10 +83,14 @@ class Publishing:
         It tries again until ``HubLimits.publish_timeout`` is over.
         """
         self.in_flight += 1
+        result = "failed"
         try:
-            return await self._publish(message, new_tag())
+            stored = await self._publish(message, new_tag())
+            result = "duplicate" if stored.duplicate else "stored"
+            return stored
         finally:
             self.in_flight -= 1
+            self.results[result] += 1
 
     async def _publish(self, message: Message, tag: int) -> Stored:
         attempts = 0

@@ -19,7 +19,7 @@ from ..rpc.errors import RemoteError
 from .broker import Broker
 from .control import Control
 from .driver import Driver
-from .entries import Page, Position
+from .entries import Page, Position, Verdict
 from .errors import HubError, UnknownTopic
 from .expiries import Ended, Expiries
 from .limits import HubLimits
@@ -69,6 +69,8 @@ class Service:
             self.driver, self.publishing, node, self.control.node_died
         )
         self.links: dict[Peer, PeerLink] = {}
+        self.recoveries = {str(verdict): 0 for verdict in Verdict}
+        """Subscribes with a position, by the verdict on it."""
         self._declarations = declarations
         self._identify = identify
         self._expiries = Expiries()

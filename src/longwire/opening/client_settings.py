@@ -140,6 +140,8 @@ def _address(uri: WebSocketURI, network: dict[str, Any]) -> Address:
     tls = network.pop("ssl", None)
     if tls is not None and not uri.secure:
         raise ValueError("ssl is given, but the URI is ws://; write wss://")
+    if network.get("server_hostname") is not None and not uri.secure:
+        raise ValueError("server_hostname is given, but the URI is ws://; write wss://")
     names = ("ssl_handshake_timeout", "ssl_shutdown_timeout")
     tls_options = {name: network.pop(name) for name in names if name in network}
     return Address(

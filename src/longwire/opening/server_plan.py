@@ -334,7 +334,10 @@ class Acceptor:
                 unless=response,
             )
         except _CallbackFailed as failure:
-            exc, ours, changed = failure.__cause__, True, callback_failed()
+            first, exc = exc, failure.__cause__
+            if exc is not None and exc.__context__ is None:
+                exc.__context__ = first  # both are in the one record of the log
+            ours, changed = True, callback_failed()
         if changed is not None:
             response = self._sign(changed)
         yield from self._write(response)

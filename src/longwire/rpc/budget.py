@@ -15,28 +15,18 @@ _NO_LIMIT = 1 << 62
 class Budget:
     """Calls and bytes that may be under way on all connections together.
 
-    ``left`` and ``memory_left`` are what is free. Bytes may be overdrawn: what has
-    come, and the answer to it, are held whatever they take.
+    ``left`` and ``memory_left`` are what is free, ``reserve`` and ``memory_reserve``
+    what of it is kept for connections that have nothing under way. Bytes may be
+    overdrawn: what has come, and the answer to it, are held whatever they take.
     """
 
-    __slots__ = ("_memory_reserve", "_reserve", "left", "memory_left")
+    __slots__ = ("left", "memory_left", "memory_reserve", "reserve")
 
     def __init__(self, calls: int, memory: int = _NO_LIMIT) -> None:
         self.left = calls
         self.memory_left = memory
-        # For connections that have nothing under way.
-        self._reserve = calls // 10
-        self._memory_reserve = memory // 8
-
-    def may_take(self, calls: int) -> bool:
-        """Whether a connection with ``calls`` under way may have one more."""
-        free = self.left - self._reserve if calls else self.left
-        return calls < free
-
-    def may_hold(self, memory: int) -> bool:
-        """Whether a connection that holds ``memory`` may come to hold more."""
-        free = self.memory_left - self._memory_reserve if memory else self.memory_left
-        return memory < free
+        self.reserve = calls // 10
+        self.memory_reserve = memory // 8
 
 
 class Holding:
@@ -51,10 +41,11 @@ class Holding:
 
     def take(self) -> bool:
         """Take the place of one call; return whether there was one."""
-        if not self._budget.may_take(self.calls):
+        budget = self._budget
+        if self.calls >= budget.left - (budget.reserve if self.calls else 0):
             return False
         self.calls += 1
-        self._budget.left -= 1
+        budget.left -= 1
         return True
 
     def give_back(self) -> None:
@@ -70,4 +61,6 @@ class Holding:
     @property
     def may_hold_more(self) -> bool:
         """Whether this connection's part of all memory is not used up."""
-        return self._budget.may_hold(self.memory)
+        budget = self._budget
+        reserve = budget.memory_reserve if self.memory else 0
+        return self.memory < budget.memory_left - reserve

@@ -41,8 +41,10 @@ class Ours:
         self.owed = 0  # items taken since more were granted
 
 
-class State(enum.Enum):
+class State(enum.IntEnum):
     """Where a call of the peer's is."""
+
+    # IntEnum: the hash of a plain one takes a call of Python's.
 
     WAITING = enum.auto()  # for its turn
     RUNNING = enum.auto()
@@ -294,7 +296,7 @@ class CallTable:
                 f"{limits.calls} calls run and {limits.queued} wait already",
                 passes=True,
             )
-        if self.is_full:
+        if self.waiting_size > limits.memory:
             raise Admission(
                 f"the calls under way have more than {limits.memory} bytes of "
                 "arguments already",
@@ -307,7 +309,8 @@ class CallTable:
         """Bring a call to another state: the one place where places are counted."""
         before = call.state
         if (before, state) not in _NEXT:
-            raise AssertionError(f"a call that is {before} cannot become {state}")
+            found = f"a call that is {before.name} cannot become State.{state.name}"
+            raise AssertionError(found)
         call.state = state
         if call.is_stream:
             self._streams -= state is State.ENDED
@@ -327,13 +330,15 @@ class CallTable:
         if self.theirs.get(call.id) is not call:
             return None
         del self.theirs[call.id]
-        self._waiting.pop(call.id, None)
-        self.feed(call)
+        if call.state is State.WAITING:
+            del self._waiting[call.id]
+        if call.is_starved:
+            self.feed(call)
         self._move(call, State.ENDED)
         self.holding.give_back()
         self._hold(call, 0)
         self.is_stalled = False
-        return self._next_turn()
+        return self._next_turn() if self._waiting else None
 
     def _next_turn(self) -> Theirs | None:
         """Return the call that may begin now."""

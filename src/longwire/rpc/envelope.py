@@ -21,6 +21,7 @@ from .errors import ErrorValue, InternalError, InvalidRequest, ParseError
 from .limits import MOST_WINDOW
 
 __all__ = [
+    "FAR",
     "LIMITS",
     "PING",
     "Announced",
@@ -49,7 +50,8 @@ PING = "$/ping"
 _MAX_ID = glimpse.MAX_TEXT
 """Characters of an id: each call under way keeps its own, and its answer has it."""
 _INT64 = range(-(1 << 63), 1 << 64)
-_FAR = 1 << 53
+FAR = 1 << 53
+"""Ids below are those of any peer that counts its calls."""
 _MAX_TRACEBACK = 8192
 """Characters of a traceback of the other side's that we keep."""
 
@@ -488,7 +490,7 @@ class JsonRpc(Wire):
             return self._answer(envelope)
         if id is UNSET:
             id = None
-        elif type(id) is not int or not 0 <= id < _FAR:  # nearly all of them are
+        elif type(id) is not int or not 0 <= id < FAR:  # nearly all of them are
             id = as_id(id)
             if id is None:
                 return invalid(

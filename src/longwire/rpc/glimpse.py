@@ -2,8 +2,8 @@
 
 Who waits for an answer has to be told that it cannot be read, and who it was that waits
 is in plain sight as a rule: members that are numbers or short texts, before the one
-that is broken or nested too deep, or behind it at the very end. Nothing here costs more
-than a few microseconds, whatever the message.
+that is broken or nested too deep, or behind it at the very end. Only a few hundred
+characters of either are looked at, whatever the message.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def in_json(frame: str | bytes) -> dict[str, Any]:
     broken = _NEXT.match(text, pos)
     if broken is not None:
         found.setdefault(broken[1], ...)
-    end = _END.search(_text(frame[-_MAX_TAIL:]))
+    tail = _text(frame[-_MAX_TAIL:])
+    end = _END.search(tail) if tail.rstrip().endswith("}") else None
     if end is not None:
         for last in _LAST.finditer(end[1]):
             found.setdefault(last[1], json.loads(last[2]))

@@ -67,7 +67,9 @@ class _Job:
 
     def close(self) -> None:
         """Let go of a coroutine that nobody has begun, or will."""
-        waiting = None if self.later is None else self.later.awaitable
+        if self.later is None:
+            return
+        waiting = self.later.awaitable
         if not inspect.iscoroutine(waiting):
             return
         if inspect.getcoroutinestate(waiting) == inspect.CORO_CREATED:
@@ -79,6 +81,7 @@ class Incoming:
 
     __slots__ = (
         "_batched",
+        "_dropped",
         "_find",
         "_loop",
         "_memory",
@@ -111,6 +114,7 @@ class Incoming:
         self._thread_room: collections.deque[asyncio.Future[None]] | None = None
         # Notifications that found no place: nothing is read until they have one.
         self.deferred: Sequence[tuple[Call, Route, Later | None]] = ()
+        self._dropped = 0  # notifications
         self._batched = 0  # bytes of answers that wait for the rest of their batches
 
     # --- calls -------------------------------------------------------------------
@@ -188,14 +192,23 @@ class Incoming:
                 return
             job.close()
             if is_silent:
-                text = "a notification of %s was dropped: %s"
-                log(logging.WARNING, text, call.method, exc)
+                self._note_dropped(call, exc)
             self.refuse(call, TooBusy(str(exc)))
             return
         call.record = record
         peer.watch(deadline)
         if record.running:
             self._begin(record, begin)
+
+    def _note_dropped(self, call: Call, why: object) -> None:
+        """Say so, but not each time: a peer would write more to our log than it sends.
+
+        The first of this connection's, the second, the fourth, the eighth, and so on.
+        """
+        self._dropped += 1
+        if self._dropped & (self._dropped - 1) == 0:
+            text = "a notification of %s was dropped: %s (%d of this connection so far)"
+            log(logging.WARNING, text, call.method, why, self._dropped)
 
     def _begin(self, record: Theirs, begin: Any) -> None:
         task = record.job.task = begin(self._perform(record), self._loop)
@@ -206,7 +219,8 @@ class Incoming:
 
     async def _perform(self, record: Theirs) -> None:
         job, peer = record.job, self._peer
-        await self.wait_for_room()
+        if not self._has_room:
+            await self.wait_for_room()
         if not peer.table.holding.may_hold_more:
             error = TooBusy("the server has too much to keep")
             frame = self.performer.failure(job.call, error)
@@ -249,7 +263,8 @@ class Incoming:
         if succeeding is not None:
             # Not at once: each that ends at once would begin another inside of it.
             self._begin(succeeding, begin_later)
-        self.make_room()
+        if self._room:
+            self.make_room()
 
     def hold_until(self, record: Theirs, future: asyncio.Future[Any]) -> None:
         """Let a call that has ended keep its place until ``future`` is done."""
@@ -488,8 +503,7 @@ class Incoming:
         deferred, self.deferred = self.deferred, ()
         for call, route, later in deferred:
             _Job(call, route, later).close()
-            text = "a notification of %s was dropped: the connection has ended"
-            log(logging.WARNING, text, call.method)
+            self._note_dropped(call, "the connection has ended")
 
     async def _wait_for_tasks(self, seconds: float) -> int:
         """Wait for the tasks of calls, and of those whose turn comes; return how many

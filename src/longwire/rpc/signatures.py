@@ -145,12 +145,18 @@ class Signature:
         plan = self._plans.get(codec) or self._make_plan(codec)
         named: dict[str, Any] = {}
         shape = "null" if params is ABSENT else codec.shape(params)
+        try:
+            if shape == "array":
+                parts = codec.decode_array(params)
+            elif shape == "object":
+                parts = codec.decode_object(params)
+        except UNREADABLE as exc:
+            raise InvalidParams(f"params: {what_is_wrong(exc)}") from None
         if shape == "array":
-            raws = _parts(codec.decode_array, params)
-            values = self._bind_by_position(raws, plan)
+            values = self._bind_by_position(parts, plan)
         elif shape == "object":
             values = []
-            named = self._bind_by_name(_parts(codec.decode_object, params), plan)
+            named = self._bind_by_name(parts, plan)
         elif shape == "null":
             if self._required:
                 raise self._missing(())
@@ -235,13 +241,6 @@ def is_peer(kind: Any, peer_type: type) -> bool:
 
 def _required_of(signature: Signature, kind: Any) -> list[str]:
     return [p.name for p in signature.parameters if p.is_required and p.kind is kind]
-
-
-def _parts(decode: Callable[[Any], Any], params: Raw) -> Any:
-    try:
-        return decode(params)
-    except UNREADABLE as exc:
-        raise InvalidParams(f"params: {what_is_wrong(exc)}") from None
 
 
 def _read_rest(

@@ -14,6 +14,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from .codecs import ABSENT, Codec
 from .envelope import (
+    FAR,
     Answer,
     Call,
     CallId,
@@ -47,6 +48,8 @@ class _Family(Wire):
         if raw is ABSENT:
             return raw
         shape = self.codec.shape(raw)
+        if shape == "array":  # nearly all of them are
+            return raw
         if shape == "null":
             return ABSENT
         if shape == "other":
@@ -119,8 +122,10 @@ class Wsrpc(_Family):
             envelope = self._read_odd(data)
             if envelope is None:
                 return [invalid("not an object")]
-        id, method = as_id(envelope.id), envelope.method
-        if isinstance(method, str) and id is not None:
+        id, method = envelope.id, envelope.method
+        if type(id) is not int or not 0 <= id < FAR:  # nearly all of them are
+            id = as_id(id)
+        if type(method) is str and id is not None:
             return [Call(id, method, self._params(envelope.params), 0, len(data))]
         error = envelope.error
         if envelope.id is UNSET and method is UNSET and error is ABSENT:
@@ -224,10 +229,13 @@ class Wsrpc1(_Family):
             envelope = self._read_odd(data)
             if envelope is None:
                 return [invalid("not an object")]
-        serial, kind = as_id(envelope.serial), envelope.type
-        if not isinstance(serial, int) or serial < 0:
-            return []
-        if kind == "call" and isinstance(envelope.call, str):
+        serial, kind = envelope.serial, envelope.type
+        if type(serial) is not int or not 0 <= serial < FAR:
+            found = as_id(serial)
+            if not isinstance(found, int) or found < 0:
+                return []
+            serial = found
+        if kind == "call" and type(envelope.call) is str:
             params = self._params(envelope.arguments)
             return [Call(serial, envelope.call, params, 0, len(data))]
         value = Raw(b"null") if envelope.data is ABSENT else envelope.data

@@ -1,4 +1,4 @@
-"""Overdue: what becomes of a session whose deadline has passed.
+"""Deadlines: what becomes of a session when one has passed, or memory is short.
 
 Part of the session, with its rules: no I/O, and time is an argument in seconds.
 """
@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import LimitExceeded
 from ..messages import Cause
 from .keepalive import NEVER, Verdict
-from .report import first_cause
+from .report import first_cause, note_dropped
 
-__all__ = ["STATE", "check_pong", "check_write", "date", "give_up_closing", "patience"]
+__all__ = [
+    "STATE",
+    "check_pong",
+    "check_write",
+    "date",
+    "give_up_closing",
+    "patience",
+    "shed",
+]
 
 STATE = 8  # one of the session's flags: wake who waits for a change
 
@@ -71,3 +80,20 @@ def check_pong(session: Any, now: float, unsent: int) -> None:
         age, timeout = now - session.last_receive, session.heartbeat.timeout
         detail = f"no pong within {timeout} seconds; last byte {age:.1f} seconds ago"
         session.give_up(Cause.KEEPALIVE, 1011, "keepalive ping timeout", detail, now)
+
+
+def shed(session: Any, error: LimitExceeded, now: float) -> int:
+    """Drop what the reader has not taken, and end the connection.
+
+    Returns how many messages were dropped that the report, which was there, had not
+    counted.
+    """
+    before: int = session.intake.dropped
+    session.intake.forget()
+    if session.ended is None:
+        session.fail(error, now)
+        return 0
+    unread: int = session.intake.dropped - before
+    if unread:
+        note_dropped(session.ended, unread, error)
+    return unread

@@ -18,6 +18,7 @@ cdef class Intake:
     cdef public bint reader_waiting
     cdef public bint streaming
     cdef public bint raw_control
+    cdef public bint finishes
     cdef public bint held
     cdef public bint ended
     cdef public bint leaving

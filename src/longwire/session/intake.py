@@ -51,8 +51,10 @@ class Intake:
     piece of one; ``held`` that no more input is wanted for now; ``ended`` that no more
     will come; ``leaving`` that nobody will read on, though the peer's close frame is
     still wanted. ``dropped`` counts whole messages that were received for nobody.
-    With ``raw_control`` control frames are put between the messages for the reader.
-    ``frames`` and ``inflated`` are what one turn of the event loop may do.
+    With ``finishes`` a message that has begun is read to its end where the inbox has no
+    other, whoever waits for it; with ``raw_control`` control frames are put between the
+    messages, for the reader. ``frames`` and ``inflated`` are what one turn of the event
+    loop may do.
     """
 
     def __init__(self, protocol: Protocol, limits: Limits) -> None:
@@ -67,6 +69,7 @@ class Intake:
         self.reader_waiting = False
         self.streaming = False
         self.raw_control = False
+        self.finishes = False
         self.held = False
         self.ended = False
         self.leaving = False
@@ -130,7 +133,7 @@ class Intake:
             # What is left is two reads: only what it inflates to may be much.
             return not goes_on and self._is_heavy()
         if 0 <= inbox.high <= inbox.count or self._is_heavy():
-            return not (goes_on and self.reader_waiting)
+            return not (goes_on and (self.reader_waiting or self.finishes))
         return False
 
     def _is_heavy(self) -> bool:

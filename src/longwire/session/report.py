@@ -22,6 +22,7 @@ __all__ = [
     "describe_loss",
     "exception_of",
     "first_cause",
+    "note_dropped",
     "report_of",
     "text_of",
     "whose_fault",
@@ -48,8 +49,7 @@ def report_of(session: Any, cause: Cause, detail: str, now: float) -> CloseRepor
     limit = isinstance(error, LimitExceeded)
     unread = session.intake.dropped
     if unread:
-        told = f"{unread} received message{'s' * (unread > 1)} dropped unread"
-        detail = f"{detail}; {told}" if detail else told
+        detail = _with_dropped(detail, unread)
     return CloseReport(
         cause=cause,
         closed_by=_first_to_close(session),
@@ -71,6 +71,28 @@ def report_of(session: Any, cause: Cause, detail: str, now: float) -> CloseRepor
         received_dropped=session.intake.dropped,
         duration=now - session.opened_at,
     )
+
+
+def _with_dropped(detail: str, unread: int) -> str:
+    told = f"{unread} received message{'s' * (unread > 1)} dropped unread"
+    return f"{detail}; {told}" if detail else told
+
+
+def note_dropped(report: CloseReport, unread: int, error: LimitExceeded) -> None:
+    """Have the report of a connection that has ended say what was dropped since.
+
+    In place: there is one report, and whoever has it already is to know.
+    """
+    changes = {
+        "detail": _with_dropped(report.detail, unread),
+        "error": report.error or error,
+        "limit": report.limit or error.limit,
+        "limit_value": report.limit_value if report.limit else error.limit_value,
+        "messages_dropped": report.messages_dropped + unread,
+        "received_dropped": report.received_dropped + unread,
+    }
+    for name, value in changes.items():
+        object.__setattr__(report, name, value)  # it is frozen for everybody else
 
 
 def first_cause(session: Any, cause: Cause) -> Cause:
@@ -118,7 +140,7 @@ def whose_fault(error: BaseException) -> tuple[int, Cause]:
 
 def describe_loss(error: BaseException | None) -> str:
     """Return one sentence about the end of TCP."""
-    if error is None:
+    if error is None or isinstance(error, EOFError):
         return "TCP was closed without a closing handshake"
     return f"TCP was lost: {error}"
 

@@ -53,7 +53,7 @@ cdef class Session:
     cdef readonly object peer_close
     cdef readonly object closing_cause
     cdef readonly object error
-    cdef readonly object loss
+    cdef public object loss
     cdef readonly object mistake
 
     cpdef bint end_is_known(self)

@@ -297,10 +297,7 @@ class Session:
         self.fail(error, now)
 
     def take_control(self, kind: int, payload: Any, now: float) -> None:
-        """Do what a control frame asks for: ping, pong, or close (code, reason).
-
-        The front end calls it for those it reads itself: ``Intake.raw_control``.
-        """
+        """Do what a control frame asks for, one of ``Intake.raw_control`` as well."""
         if kind == 9:
             self._got_ping(payload, now)
         elif kind == 10:
@@ -326,8 +323,9 @@ class Session:
 
     def _got_ping(self, payload: bytes, now: float) -> None:
         self.heartbeat.count(now, self.limits.pings_per_second)
-        if not self.is_open:
+        if self.is_over:
             return
+        # After our own close frame, too: section 5.5.2 asks for it until the peer's.
         if self.writable:
             self.protocol.send_pong(payload)
             self.flags |= _OUTPUT
@@ -512,7 +510,7 @@ class Session:
         self.progress.stop()
         self.flags |= STATE if self.outbox is None else STATE | OUTPUT
         if self.pending_pong is not None:
-            if self.protocol.close_sent is None:
+            if self.ended is None:
                 self.protocol.send_pong(self.pending_pong)
                 self.flags |= OUTPUT
             self.pending_pong = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ..errors import InvalidMessage, SecurityError
 from ..http.heads import Request, RequestReader, Response
 from ..opening import client_plan, server_plan
 from ..opening.steps import Plan
 from .datastructures import Headers
+from .negotiating import no_response
 
 __all__ = ["Acceptor", "Exchange"]
 
@@ -18,7 +20,15 @@ class Exchange(client_plan.Exchange):
         yield from super().write()
 
     def read(self) -> Plan[None]:
-        yield from super().read()
+        try:
+            yield from super().read()
+        except OSError as exc:
+            ended = EOFError("connection lost while reading the HTTP response")
+            ended.__cause__ = exc
+            raise no_response(ended) from ended
+        except (InvalidMessage, SecurityError) as exc:
+            unreadable = no_response(exc)
+            raise unreadable from unreadable.__cause__
         self.response.headers = Headers.received(self.response.headers)
 
 

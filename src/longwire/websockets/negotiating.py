@@ -25,6 +25,21 @@ class OneDotOne(ResponseReader):
         return minor, status, reason
 
 
+def no_response(exc: Exception) -> InvalidMessage:
+    """Return what tells that ``exc`` came in place of the head of a response.
+
+    Its text is the documented one. The cause is what programs look at: ValueError for
+    what is no HTTP, SecurityError for what is too long, and an end of the stream.
+    """
+    cause: Exception = exc
+    if isinstance(exc, InvalidMessage):
+        found = exc.__cause__
+        cause = found if isinstance(found, EOFError) else ValueError(str(exc))
+    unreadable = InvalidMessage("did not receive a valid HTTP response")
+    unreadable.__cause__ = cause
+    return unreadable
+
+
 def as_extensions(agreed: Sequence[Agreed], *, client: bool) -> list[Extension]:
     """Return extensions that can be used frame by frame."""
     return [

@@ -14,9 +14,15 @@ from typing import Any, TypeVar
 from ..asyncio.timers import RESOLUTION
 from ..opening.client_settings import ClientSettings
 from ..opening.server_plan import ServerSettings
-from ..options import Limits
+from ..options import Compression, Limits
 
-__all__ = ["as_documented", "interval_of", "limits_of", "redirects_limited"]
+__all__ = [
+    "as_documented",
+    "compression_of",
+    "interval_of",
+    "limits_of",
+    "redirects_limited",
+]
 
 Settings = TypeVar("Settings", ServerSettings, ClientSettings)
 
@@ -61,6 +67,13 @@ def as_documented(settings: Settings, given: Mapping[str, Any]) -> Settings:
         timeouts = dataclasses.replace(settings.timeouts, fault_grace=0)
         settings = dataclasses.replace(settings, timeouts=timeouts)
     return settings
+
+
+def compression_of(value: Any) -> Any:
+    """Return ``compression=``; raise ValueError for what is none, of whatever type."""
+    if value is None or isinstance(value, (str, Compression)):
+        return value
+    raise ValueError(f"unsupported compression: {value!r}")
 
 
 def redirects_limited(settings: ClientSettings) -> ClientSettings:

@@ -177,7 +177,9 @@ class Wire:
             tail = b"\x00\x00\xff\xff" if fin else b""
             payload = self.inflater.decompress(payload + tail)
         parts = [OPCODES.get(opcode, opcode), short(payload)]
-        if opcode == 9 and len(payload) == 4 and payload != b"text":
+        # The extension of the programs adds an exclamation mark.
+        chosen = payload[:4] if payload[4:] in (b"", b"!") else payload
+        if opcode == 9 and len(chosen) == 4 and chosen != b"text":
             parts[1] = "four random bytes"
         parts += ["masked"] * masked + ["more follows"] * (not fin)
         return [*parts, f"rsv {rsv}"] if rsv else parts

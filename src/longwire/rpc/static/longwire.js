@@ -903,6 +903,10 @@ var Subscription = class extends Emitter {
   attempt = 0;
   /** @internal */
   failures = 0;
+  /** @internal */
+  isRefreshing = false;
+  /** @internal @type {any} */
+  timer;
   #hub;
   #options;
   /** @type {string | null} */
@@ -1321,7 +1325,8 @@ var Hub = class {
    */
   #later(sub, delay) {
     const { attempt: attempt2 } = sub;
-    const timer = setTimeout(() => {
+    clearTimeout(sub.timer);
+    const timer = sub.timer = setTimeout(() => {
       if (sub.attempt === attempt2 && this.#subs.get(sub.topic) === sub && sub.isWanted) this.renew(sub);
     }, delay);
     timer.unref?.();
@@ -1377,10 +1382,13 @@ var Hub = class {
   }
   /** @param {Subscription} sub */
   async #refresh(sub) {
-    if (!sub.hasTokens) return;
+    if (!sub.hasTokens || sub.isRefreshing) return;
+    sub.isRefreshing = true;
     try {
       await this.call("refresh", { topic: sub.topic, token: await sub.token() });
     } catch {
+    } finally {
+      sub.isRefreshing = false;
     }
   }
 };

@@ -20,7 +20,12 @@ from ...asyncio import client as engine
 from ...asyncio import transport
 from ...asyncio.driver import Stream, run
 from ...asyncio.native import adopt
-from ...errors import InvalidHeader, InvalidStatus, InvalidURI, SecurityError
+from ...errors import (
+    InvalidHeader,
+    InvalidStatus,
+    InvalidURI,
+    SecurityError,
+)
 from ...messages import Side, State
 from ...opening import retry as retrying
 from ...opening.client_plan import (
@@ -137,7 +142,9 @@ class connect(engine.connect):
     def _build(self, uri: str, kwargs: Mapping[str, Any]) -> None:
         """Check everything; have attributes by the names of the keywords."""
         interval = variables.interval_of(kwargs.get("ping_interval", 20))
-        super().__init__(uri, **{**kwargs, "ping_interval": interval})
+        compression = variables.compression_of(kwargs.get("compression", "deflate"))
+        checked = {"ping_interval": interval, "compression": compression}
+        super().__init__(uri, **{**kwargs, **checked})
         settings = variables.redirects_limited(
             variables.as_documented(self._settings, kwargs)
         )
@@ -154,6 +161,8 @@ class connect(engine.connect):
             "logger": settings.logger,
         }
         vars(self).update(self._built)
+        self._target = Target(settings)
+        self._unused = False  # of which no warning is documented
 
     def _rebuild(self) -> None:
         """Take over what was set since the last attempt."""
@@ -259,8 +268,7 @@ class connect(engine.connect):
     @property
     def ws_uri(self) -> WebSocketURI:
         """The parts of the URI of the server that is asked now."""
-        target = vars(self).get("_target") or Target(self._settings)
-        return WebSocketURI(*dataclasses.astuple(target.uri))
+        return WebSocketURI(*dataclasses.astuple(self._target.uri))
 
     # --- redirects ---------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ...asyncio import connection as engine
 from ...asyncio.broadcast import broadcast
 from ...errors import ConnectionClosed
-from ...messages import Side, State
+from ...messages import Cause, Side, State
 from ...opening.steps import Opened
 from ..aliases import give_aliases
 from ..driving import METHODS, Driven
@@ -46,6 +46,8 @@ class Connection(engine.Connection, Driven):
     _handshake_exc: BaseException | None = None
     _extensions_now: list[Extension] | None = None
     _closed_early = False  # by process_request
+    # Closing while a message in fragments is being sent fails the connection.
+    _fails_halves = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -84,6 +86,35 @@ class Connection(engine.Connection, Driven):
             self._taps = log_frames(self, opened)
         super().opened(opened)
         self._live.ends_with_tcp = True
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The transport; AttributeError before ``connection_made()``."""
+        if self.wire is None:
+            raise AttributeError("transport is known only after connection_made()")
+        return super().transport
+
+    # --- the end of TCP ----------------------------------------------------------
+
+    def eof(self) -> None:
+        """The peer sends nothing more."""
+        self._note_end_of_stream()
+        super().eof()
+
+    def lost(self, exc: BaseException | None) -> None:
+        """TCP is gone."""
+        if exc is None:
+            self._note_end_of_stream()
+        super().lost(exc)
+
+    def _note_end_of_stream(self) -> None:
+        """Have a ConnectionClosed know its cause where no close frame came."""
+        session = self._session
+        if session is not None and session.loss is None:
+            session.loss = self._end_of_stream()
+
+    def _end_of_stream(self) -> EOFError:
+        return EOFError("unexpected end of stream")
 
     # --- what programs read ------------------------------------------------------
 
@@ -151,9 +182,42 @@ class Connection(engine.Connection, Driven):
             self._closed_early = True
             self.wire.abort()
             return
-        if self._session is not None and not self._session.is_open:
+        session = self._session
+        if session is not None and (not session.is_open or session.fragmenting):
             code, reason = 1000, ""
         await super().close(code, reason)
+
+    def _start_close(
+        self,
+        code: int | None,
+        reason: str,
+        error: BaseException | None = None,
+        cause: Cause = Cause.LOCAL,
+    ) -> None:
+        session = self._live
+        if self._fails_halves and session.fragmenting and session.is_open and not error:
+            # 1000 would tell the peer that half a message is all there was to say.
+            text = "close during fragmented message"
+            session.give_up(Cause.LOCAL, 1011, text, text, self._now())
+            self._react()
+        else:
+            super()._start_close(code, reason, error, cause)
+
+    async def _send_elsewhere(
+        self, message: Any, text: bool | None, compress: bool
+    ) -> None:
+        """Send from another event loop than the connection's, which does it.
+
+        Programs that run ``send()`` in a loop of another thread rely on that.
+        """
+        loop = self._loop
+        if asyncio._get_running_loop() is None or not loop.is_running():
+            await super()._send_elsewhere(message, text, compress)
+
+        async def send() -> None:
+            await self.send(message, text, compress=compress)
+
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(send(), loop))
 
     @Known
     def ping_interval(self) -> float | None:
@@ -183,7 +247,8 @@ class Connection(engine.Connection, Driven):
     @Known
     def paused(self) -> bool:
         """Whether ``send()`` waits for a slow peer."""
-        return self._session is not None and not self._session.writable
+        session = self._session
+        return session is not None and not (session.writable or session.tcp_lost)
 
     @Known
     def connection_lost_waiter(self) -> asyncio.Future[None]:

@@ -8,10 +8,12 @@ is in the log with it, as documented.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import socket
+import warnings
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, Self
+from typing import Any, ClassVar, ParamSpec, Self
 
 from ...asyncio import server as engine
 from ...asyncio import server_connection, transport
@@ -20,8 +22,9 @@ from ...asyncio.broadcast import broadcast
 from ...asyncio.listening import Listening
 from ...errors import ConnectionClosedError
 from ...http.heads import Response
-from ...messages import Side
-from ...opening.server_plan import LEFT, ServerSettings
+from ...messages import Cause, Side
+from ...opening.server_plan import LEFT, Refused, ServerSettings
+from ...opening.steps import Opened
 from ...session.leaving import Outcome
 from .. import variables
 from ..aliases import give_aliases
@@ -30,6 +33,7 @@ from ..driving import TellingWire
 from ..heads import Acceptor
 from ..http11 import SERVER as SERVER_HEADER
 from ..loggers import SERVER
+from ..overriding import overridden
 from .connection import Connection
 from .view import View
 
@@ -46,10 +50,78 @@ __all__ = [
 P = ParamSpec("P")
 
 
+_LATER = 2.0
+"""Seconds after the time limit of an opening handshake, which sees to itself, at which
+one that a subclass does in its own way is over."""
+
+
 class ServerConnection(Connection, server_connection.ServerConnection):
     __doc__ = server_connection.ServerConnection.__doc__
 
     _acceptor = Acceptor
+    _own_handshake: ClassVar[bool] = False
+    _refused: Refused | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._own_handshake = bool(overridden(cls, ("handshake",)))
+
+    # --- the opening handshake ---------------------------------------------------
+
+    async def handshake(
+        self,
+        process_request: Callable[..., Any] | None = None,
+        process_response: Callable[..., Any] | None = None,
+        server_header: str | None = SERVER_HEADER,
+    ) -> None:
+        """Do the opening handshake; called where a subclass overrides it.
+
+        Where the client was refused it has its answer, and ``state`` is not OPEN.
+        """
+        self._settings = dataclasses.replace(
+            self._settings,
+            process_request=process_request,
+            process_response=process_response,
+            server_header=server_header,
+        )
+        opened = await super()._open()
+        if opened is not None:
+            self.opened(opened)
+
+    async def _open(self) -> Opened | None:
+        """Return what the opening handshake agreed on, None if it was refused."""
+        if not self._own_handshake:
+            return await super()._open()
+        settings, deadline = self._settings, self._deadline()
+        if deadline is not None:
+            deadline += _LATER
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self.handshake(
+                    settings.process_request,
+                    settings.process_response,
+                    settings.server_header,
+                )
+            if self._session is None and self._refused is None:
+                name = type(self).__name__
+                raise RuntimeError(f"{name}.handshake() must call super().handshake()")
+        except Exception as exc:
+            self._log_refusal(Refused(None, exc, ours=True))
+            if self._session is not None:
+                self._live.abort(Cause.HANDLER, str(exc), self._now())
+                self._react()
+            return None
+        return None if self._session is None else self._agreed
+
+    def _log_refusal(self, refused: Refused) -> None:
+        self._refused = refused
+        self._handshake_exc = refused.exc
+        super()._log_refusal(refused)
+
+    def opened(self, opened: Opened) -> None:
+        """Begin the life of an open connection, unless ``handshake()`` did that."""
+        if self._session is None:
+            super().opened(opened)
 
     def respond(self, status: int, text: str) -> Response:
         """Return a plain text response, for ``process_request`` to refuse with."""
@@ -83,6 +155,9 @@ class ServerConnection(Connection, server_connection.ServerConnection):
 
 class Server(engine.Server):
     __doc__ = engine.Server.__doc__
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        """No warning is documented of a server that was never started."""
 
     @property
     def server(self) -> Listening | None:
@@ -158,6 +233,7 @@ def as_documented(listen: Callable[P, engine.Server]) -> Callable[P, Server]:
         if "ping_interval" in keywords:
             interval = variables.interval_of(keywords["ping_interval"])
             keywords["ping_interval"] = interval
+        variables.compression_of(keywords.get("compression"))
         create = keywords.get("create_connection")
         keywords["create_connection"] = _maker(create)
         server: Server = listen(*args, **keywords)  # type: ignore[assignment]

@@ -31,7 +31,7 @@ from ..http11 import USER_AGENT
 from ..loggers import CLIENT
 from ..typing import LoggerLike
 from ..uri import WebSocketURI
-from ..variables import interval_of
+from ..variables import compression_of, interval_of
 from . import opening
 from .adapting import OldCall, headers_from, spell_out
 from .client_protocol import WebSocketClientProtocol
@@ -116,7 +116,7 @@ class connect(engine.connect):
         self._set_up(
             uri,
             **shared,
-            compression=compression,
+            compression=compression_of(compression),
             extensions=extensions,
             additional_headers=headers_from(extra_headers),
             proxy=kwargs.pop("proxy", None),
@@ -127,6 +127,7 @@ class connect(engine.connect):
             self._settings, max_redirects=self.MAX_REDIRECTS_ALLOWED
         )
         self._first = self._target = Target(self._settings)
+        self._unused = False  # of which no warning is documented
         self.logger, self.open_timeout = call.logger, open_timeout
         there = self._settings.uri
         self._old_keywords: dict[str, Any] = {

@@ -68,6 +68,7 @@ class InnerConnection(Connection):
     _unanswered: tuple[int, str] | None = None
     """The peer's close frame, while a step is answering it."""
     _failed = False
+    _fails_halves = False
 
     @property
     def _driven(self) -> Any:
@@ -109,6 +110,7 @@ class InnerConnection(Connection):
         super().opened(agreed)
         self._live.kinds = closed.KINDS
         self._live.intake.raw_control = by_frames
+        self._live.intake.finishes = True
         if agreed.request is _UNKNOWN[0]:
             self.request = self.response = None
 
@@ -137,6 +139,13 @@ class InnerConnection(Connection):
         super().lost(exc)
         self._tell_of_failure()
         self._outer.abort_pings()
+
+    def _end_of_stream(self) -> EOFError:
+        # What a StreamReader raises that is to read the header of a frame.
+        return asyncio.IncompleteReadError(b"", 2)
+
+    def _fail_fragmented(self, exc: BaseException) -> None:
+        self._outer.fail_connection(1011)
 
     async def close(self, code: int | None = 1000, reason: str = "") -> None:
         """Close the connection, as its program does."""
@@ -176,7 +185,6 @@ class InnerServerConnection(InnerConnection, ServerConnection):
     """What works for a :class:`WebSocketServerProtocol`."""
 
     _outcome: Opened | None = None
-    _refused: Refused | None = None
     _tls_is_done = False
     # What steps of the handshake that are overridden have agreed on.
     granted: tuple[str | None, Sequence[Any]] | None = None
@@ -309,11 +317,6 @@ class InnerServerConnection(InnerConnection, ServerConnection):
         if not self._outer._is_wanted():
             return accepting.CLOSING
         return super()._why_unavailable()
-
-    def _log_refusal(self, refused: Refused) -> None:
-        self._refused = refused
-        self._handshake_exc = refused.exc
-        super()._log_refusal(refused)
 
     def opened(self, opened: Opened) -> None:
         """Begin the life of an open connection, as its steps have agreed."""

@@ -14,7 +14,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ...asyncio.driver import Stream, run
-from ...errors import InvalidHandshake, InvalidHeader, InvalidStatus, LimitExceeded
+from ...errors import (
+    InvalidHandshake,
+    InvalidHeader,
+    InvalidMessage,
+    InvalidStatus,
+    LimitExceeded,
+    SecurityError,
+)
 from ...http.handshake import refusal_for
 from ...http.heads import Request, RequestReader, Response
 from ...opening import client_plan as connecting
@@ -23,6 +30,7 @@ from ...opening.server_plan import Refused
 from ...opening.steps import Call, Opened, Plan
 from .. import heads
 from ..datastructures import Headers, HeadersLike, OldHeaders
+from ..negotiating import no_response
 from .adapting import warn_in
 from .exceptions import AbortHandshake, InvalidStatusCode, RedirectHandshake
 
@@ -295,7 +303,11 @@ class Exchange(connecting.Exchange):
 
     async def read_now(self) -> Response:
         """Receive the response; return it."""
-        await run(super().read(), self._stream)
+        try:
+            await run(super().read(), self._stream)
+        except (InvalidMessage, SecurityError, OSError) as exc:
+            unreadable = no_response(exc)
+            raise unreadable from unreadable.__cause__
         response = self.response
         response.headers = OldHeaders.received(response.headers)
         return response

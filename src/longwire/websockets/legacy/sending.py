@@ -89,7 +89,7 @@ class Sending:
         except BaseException:
             if opcode is not None and self._connection._live.is_open:
                 # The peer holds half a message that nobody will finish.
-                self.fail_connection(1011, "error in fragmented message")
+                self.fail_connection(1011)
             raise
 
     async def _ping(self, data: str | bytes | None) -> Awaitable[float]:

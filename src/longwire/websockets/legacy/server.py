@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import logging
 import os
+import warnings
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from typing import Any, NoReturn, Self
 
@@ -17,14 +18,14 @@ from ...asyncio import server as engine
 from ...asyncio import server_connection
 from ...asyncio.listening import Listening
 from ...http.extensions import ServerExtensionFactory
-from ...opening.server_plan import ServerSettings
+from ...opening.server_plan import Origins, ServerSettings
 from ..aliases import give_aliases
 from ..asyncio import server as today
 from ..datastructures import Headers
 from ..http11 import SERVER as SERVER_HEADER
 from ..loggers import SERVER
 from ..typing import LoggerLike
-from ..variables import interval_of
+from ..variables import compression_of, interval_of
 from .adapting import OldCall, adapt_handler, headers_from, spell_out
 from .behaviour import Behaviour
 from .inner import InnerConnection
@@ -115,6 +116,14 @@ def _handle(connection: Any) -> Awaitable[Any]:
 def _check_extra_headers(value: Any) -> ExtraHeaders | None:
     """Raise TypeError or ValueError for what can never be headers."""
     return value if callable(value) else headers_from(value)
+
+
+def _check_origins(origins: Sequence[str | None] | None) -> Origins | None:
+    """Return ``origins`` as they are written today; warn of how 2.6 wrote them."""
+    if origins is not None and "" in origins:
+        text = "use None instead of '' in origins"
+        warnings.warn(text, DeprecationWarning, stacklevel=3)
+    return origins_today(origins)
 
 
 # --- serve -----------------------------------------------------------------------
@@ -208,8 +217,8 @@ class serve:
             host,
             port,
             **shared,
-            compression=compression,
-            origins=origins_today(origins),
+            compression=compression_of(compression),
+            origins=_check_origins(origins),
             extensions=extensions,
             create_connection=_maker(call.factory, prepared.handler, keywords),
             make_server=WebSocketServer._made,
