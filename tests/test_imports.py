@@ -15,6 +15,10 @@ pytestmark = pytest.mark.once
 PACKAGE = Path(longwire.__file__).parent
 
 VALUES = {"errors", "escaping", "messages"}
+FRONT_END = VALUES | {
+    *("admission", "broadcasting", "budget", "connection", "hints", "http"),
+    *("once", "opening", "options", "session"),
+}
 
 # What each module or package of longwire may import of longwire, itself aside: the
 # table of docs/explain/architecture.md.
@@ -34,18 +38,10 @@ ARROWS: dict[str, set[str]] = {
     "session": VALUES | {"core", "options"},
     "opening": VALUES | {"hints", "http", "once", "options", "session"},
     "connection": VALUES | {"hints", "http", "once", "options", "session"},
-    "asyncio": VALUES
-    | {
-        "admission",
-        "budget",
-        "connection",
-        "hints",
-        "http",
-        "once",
-        "opening",
-        "options",
-    }
-    | {"session"},
+    "verbs": VALUES | {"connection", "session"},
+    "broadcasting": {"connection", "hints", "options", "session"},
+    "asyncio": FRONT_END,
+    "sync": FRONT_END | {"verbs"},
     # One more front door, for servers of others.
     "asgi": VALUES | {"asyncio", "http", "opening", "options", "session"},
     # Public names of longwire, at the moment they are needed: no front end by its name.
@@ -58,7 +54,7 @@ ARROWS: dict[str, set[str]] = {
 FREE = {"__init__", "__main__", "cli", "websockets"}
 
 # Whatever waits, tells the time or rolls dice is an argument in these.
-SANS_IO = {"admission", "budget", "core", "http", "session"}
+SANS_IO = {"admission", "broadcasting", "budget", "core", "http", "session", "verbs"}
 # The parts of rpc that decide; peers, servers and clients carry it out.
 SANS_IO |= {
     f"rpc/{name}.py"

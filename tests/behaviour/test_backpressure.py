@@ -146,7 +146,9 @@ def test_all_waiting_senders_go_on_when_the_peer_reads(link: Links, wire: Any) -
 
     received = [peer.read().payload for _ in range(30)]
 
-    assert [payload[0] for payload in received] == list(range(30))
+    order = [payload[0] for payload in received]
+    # Nobody says which of several threads gets a lock first.
+    assert (sorted(order) if "threads" in link.front.can else order) == list(range(30))
     assert all(len(set(payload)) == 1 for payload in received)
     for job in jobs:
         job.result()
@@ -160,7 +162,7 @@ def test_what_waits_to_be_written_is_bounded(link: Links) -> None:
     link.front.settle()
 
     assert not feeding.done()
-    assert ours.raw.transport.get_write_buffer_size() < 100_000
+    assert ours.unsent < 100_000
     feeding.cancel()
 
 
@@ -210,13 +212,14 @@ def test_pongs_for_a_peer_that_does_not_read_are_not_piled_up(link: Links) -> No
     peer.send(TEXT, b"after the pings")
     assert ours.recv() == "after the pings"
 
-    assert ours.raw.transport.get_write_buffer_size() < 5 << 20
+    assert ours.unsent < 5 << 20
     assert peer.read_message() == b"x" * (4 << 20)
     job.result()
     # RFC 6455 section 5.5.3: the last ping may be answered instead of each.
     assert peer.read() == (PONG, b"%0100d" % 9999, True, 0)
 
 
+@pytest.mark.usefixtures("cancelling")
 def test_senders_that_give_up_leave_nothing_to_send(link: Links) -> None:
     ours, peer = link(small=True, write_limit=32768, ping_interval=None)
     first = ours.start("send", b"x" * (1 << 20), None)
@@ -228,7 +231,7 @@ def test_senders_that_give_up_leave_nothing_to_send(link: Links) -> None:
         link.front.settle()
         assert job.cancel()
 
-    assert ours.raw.transport.get_write_buffer_size() < 2 << 20
+    assert ours.unsent < 2 << 20
     assert peer.read_message() == b"x" * (1 << 20)
     ours.send("next")
     assert peer.read() == (TEXT, b"next", True, 0)
@@ -239,7 +242,7 @@ def test_many_senders_at_once_hold_no_more_than_one(link: Links) -> None:
     jobs = [ours.start("send", b"%05d" % n * 20_000, None) for n in range(200)]
     link.front.settle()
 
-    assert ours.raw.transport.get_write_buffer_size() < 1 << 20
+    assert ours.unsent < 1 << 20
     assert sorted(peer.read().payload[:5] for _ in jobs) == [
         b"%05d" % n for n in range(200)
     ]

@@ -66,7 +66,9 @@ def test_an_iterable_is_one_message_in_fragments(
 ) -> None:
     ours, peer = link()
 
-    ours.send((item for item in message), text)
+    # In a thread, a generator may wait: what it gives leaves as it comes.
+    threads = "threads" in link.front.can
+    ours.send(message if threads else (item for item in message), text)
     ours.send("next")
 
     frames = [peer.read() for _ in range(3)]

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import json
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ import websockets
 import longwire
 from tests.docs.programs import EXAMPLES, output_of, program, until_listening
 from tests.support.browser import Browser
-from tests.support.commands import Running
+from tests.support.commands import Running, environment
 from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.once, pytest.mark.timeout(60)]
@@ -206,3 +207,34 @@ async def test_the_subprotocol_decides_what_is_spoken():
     printed = await output_of(EXAMPLES / "subprotocol.py")
 
     assert printed == 'greeting.v1 hello\ngreeting.v2 {"text": "hello"}\n'
+
+
+# --- threads ------------------------------------------------------------------------
+
+
+@PEERS
+async def test_the_server_in_threads_answers(connect):
+    async with served("threads_server.py") as (port, running):
+        async with connect(f"ws://localhost:{port}/") as websocket:
+            await websocket.send("hello")
+            assert await websocket.recv() == "hello"
+            running.process.send_signal(signal.SIGINT)
+            await websocket.wait_closed()
+            assert websocket.close_code == 1001
+        assert await asyncio.to_thread(running.wait) == 0
+
+
+async def test_the_client_in_threads_sends_what_is_typed():
+    async with websockets_server(echo) as port:
+        command = [sys.executable, str(EXAMPLES / "threads.py")]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=environment(URI=f"ws://localhost:{port}/"),
+        )
+        process.stdin.write(b"one\ntwo\n")
+        assert await process.stdout.readline() == b"one\n"
+        output, _ = await process.communicate(b"")
+        assert output == b"two\n"
+        assert process.returncode == 0

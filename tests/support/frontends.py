@@ -20,7 +20,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Generic, Literal, TypeVar
 
 import longwire
-from longwire import CloseReport
+import longwire.sync
+from longwire import Cause, CloseReport
 from tests.support.loops import new_loop
 from tests.support.rawpeer import SECONDS, RawPeer, knock, listener
 from tests.support.running import describe
@@ -88,9 +89,14 @@ class Endpoint:
     ``done()`` and, where the front end can, ``cancel()``.
     """
 
-    def __init__(self, front: AsyncioFrontEnd, raw: Any) -> None:
+    def __init__(self, front: Any, raw: Any) -> None:
         self.front = front
         self.raw = raw
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written that the kernel has not taken yet."""
+        return int(self.raw.wire.unsent)
 
     def start(self, verb: str, *args: Any, **kwargs: Any) -> Job[Any]:
         """Begin a verb; it runs on the front end."""
@@ -140,6 +146,10 @@ class Endpoint:
     def wait_closed(self) -> None:
         """Wait for the end of TCP."""
         self._now("wait_closed")
+
+    def cut_off(self, detail: str) -> None:
+        """End the connection at once, from our side."""
+        self._now("cut_off", detail)
 
     def wait_report(self) -> CloseReport:
         """Return the report of the end, waiting for TCP to end."""
@@ -317,8 +327,182 @@ class AsyncioFrontEnd:
     async def wait_closed(self, ws: Any) -> None:
         await ws.wait_closed()
 
+    async def cut_off(self, ws: Any, detail: str) -> None:
+        ws._live.abort(Cause.LOCAL, detail, ws._now())
+        ws._react()
 
-FRONT_ENDS: dict[str, Callable[[], AsyncioFrontEnd]] = {"asyncio": AsyncioFrontEnd}
+
+class ThreadJob(Job[T]):
+    """Something that a thread does; it cannot be cancelled."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._work = work
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._future.set_result(self._work())
+        except BaseException as exc:
+            self._future.set_exception(exc)
+
+    def done(self) -> bool:
+        """Return whether it has ended."""
+        return self._future.done()
+
+    def result(self, seconds: float = SECONDS) -> T:
+        """Return or raise what came of it; AssertionError if it takes too long."""
+        if not concurrent.futures.wait({self._future}, seconds).done:
+            raise AssertionError(f"not done within {seconds} seconds")
+        return self._future.result()
+
+    def cancel(self) -> bool:
+        """Return False: it goes on."""
+        return False
+
+
+class ThreadFeed:
+    """Fragments of a message that a test gives one by one."""
+
+    def __init__(self) -> None:
+        self._items: queue.Queue[Any] = queue.Queue()
+
+    def put(self, item: Any) -> None:
+        """Give one fragment; an exception is raised where the next is asked for."""
+        self._items.put(item)
+
+    def end(self) -> None:
+        """Say that there are no more."""
+        self.put(None)
+
+    def items(self) -> Iterator[Any]:
+        """Yield what the test gives."""
+        while (item := self._items.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+
+class SyncFrontEnd:
+    """longwire.sync: each verb in a thread of its own."""
+
+    name = "sync"
+    can = frozenset({"threads"})
+
+    def __init__(self) -> None:
+        self.complaints: list[str] = []
+
+    def start(self, work: Callable[[], T]) -> ThreadJob[T]:
+        """Begin ``work`` in a thread."""
+        return ThreadJob(work)
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do ``work`` and wait for it, but not for ever."""
+        return self.start(work).result()
+
+    def feed(self) -> ThreadFeed:
+        """Return what gives a message its fragments one by one."""
+        return ThreadFeed()
+
+    def settle(self) -> None:
+        """Give threads time to come to where they wait."""
+        time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Check that no thread has failed unseen."""
+        gc.collect()
+        assert not self.complaints
+
+    # --- ends --------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def serve(
+        self, handler: Handler | Literal["echo"] | None = None, **options: Any
+    ) -> Iterator[tuple[int, queue.Queue[Endpoint]]]:
+        """Serve on 127.0.0.1; give the port, and a queue of the connections."""
+        arrived: queue.Queue[Endpoint] = queue.Queue()
+
+        def handle(ws: longwire.sync.ServerConnection) -> None:
+            endpoint = Endpoint(self, ws)
+            arrived.put(endpoint)
+            if handler is None:
+                ws.wait_closed()
+            elif handler == "echo":
+                for message in ws:
+                    ws.send(message)
+            else:
+                handler(endpoint)
+
+        where: dict[str, Any] = {"host": "127.0.0.1", "port": 0}
+        if "sock" in options:
+            where = {}
+        server = longwire.sync.serve(handle, **where, **options)
+        serving = self.start(server.serve_forever)
+        try:
+            yield server.socket.getsockname()[1], arrived
+        finally:
+            self.run(server.shutdown)
+            serving.result()
+
+    def connect(self, port: int, **options: Any) -> ThreadJob[Endpoint]:
+        """Begin to connect to a port of 127.0.0.1."""
+
+        def begin() -> Endpoint:
+            uri = f"{'wss' if 'ssl' in options else 'ws'}://localhost:{port}/"
+            keywords: dict[str, Any] = {"host": "127.0.0.1", "proxy": None, **options}
+            return Endpoint(self, longwire.sync.connect(uri, **keywords))
+
+        return self.start(begin)
+
+    # --- verbs -------------------------------------------------------------------
+
+    def recv(self, ws: Any, decode: bool | None, timeout: float | None) -> Any:
+        return lambda: ws.recv(timeout, decode)
+
+    def begin_stream(self, ws: Any, decode: bool | None) -> Any:
+        return lambda: ws.recv_streaming(decode)
+
+    def next_piece(self, ws: Any, pieces: Any) -> Any:
+        return lambda: next(pieces, None)
+
+    def iterate(self, ws: Any) -> Any:
+        return lambda: list(ws)
+
+    def send(self, ws: Any, message: Any, text: bool | None, **kw: Any) -> Any:
+        return lambda: ws.send(message, text, **kw)
+
+    def ping(self, ws: Any, data: Any) -> Any:
+        return lambda: ws.ping(data)
+
+    def finish_ping(self, ws: Any, pong: Any) -> Any:
+        def finish() -> float:
+            pong.wait()
+            return float(pong.latency)
+
+        return finish
+
+    def pong(self, ws: Any, data: Any) -> Any:
+        return lambda: ws.pong(data)
+
+    def close(self, ws: Any, *args: Any, **kwargs: Any) -> Any:
+        return lambda: ws.close(*args, **kwargs)
+
+    def wait_closed(self, ws: Any) -> Any:
+        return ws.wait_closed
+
+    def cut_off(self, ws: Any, detail: str) -> Any:
+        def cut() -> None:
+            with ws._lock:
+                ws._live.abort(Cause.LOCAL, detail, time.monotonic())
+                ws._react()
+
+        return cut
+
+
+FRONT_ENDS: dict[str, Callable[[], Any]] = {
+    "asyncio": AsyncioFrontEnd,
+    "sync": SyncFrontEnd,
+}
 
 
 class Links:

@@ -47,6 +47,18 @@ NAMES: dict[str, str] = {
         WebSocketServerProtocol WebSocketURI basic_auth_protocol_factory parse_uri
         InvalidStatusCode AbortHandshake RedirectHandshake
     """,
+    "sync.client": """
+        ClientConnection connect reconnect unix_connect unix_reconnect
+    """,
+    "sync.connection": """
+        Connection
+    """,
+    "sync.router": """
+        Router route unix_route
+    """,
+    "sync.server": """
+        Server ServerConnection basic_auth broadcast serve unix_serve
+    """,
     "asyncio.client": """
         ClientConnection connect unix_connect process_exception
     """,
@@ -173,7 +185,29 @@ NAMES: dict[str, str] = {
     """,
 }
 
+SYNC_CONNECTION = """
+    __enter__ __iter__ close close_code close_reason local_address ping pong recv
+    recv_streaming remote_address send state subprotocol wait_closed
+"""
+
 MEMBERS: dict[str, dict[str, str]] = {
+    "sync.client": {
+        "ClientConnection": SYNC_CONNECTION,
+        "reconnect": "__enter__ __iter__ connect",
+    },
+    "sync.connection": {
+        "Connection": SYNC_CONNECTION,
+    },
+    "sync.router": {
+        "Router": "get_server_name handler not_found redirect route_request",
+    },
+    "sync.server": {
+        "Server": """
+            SHUTDOWN_POLLING_INTERVAL __enter__ connections fileno serve_forever
+            shutdown
+        """,
+        "ServerConnection": f"{SYNC_CONNECTION} respond",
+    },
     "asyncio.client": {
         "ClientConnection": CONNECTION,
         "connect": "__aenter__ __aiter__ __await__ connect",
@@ -283,6 +317,65 @@ MEMBERS: dict[str, dict[str, str]] = {
 }
 
 PARAMETERS: dict[str, dict[str, str]] = {
+    "sync.client": {
+        "ClientConnection": (
+            "sock protocol * ping_interval ping_timeout close_timeout max_queue"
+        ),
+        "connect": (
+            "uri * sock ssl server_hostname origin extensions subprotocols compression "
+            "additional_headers user_agent_header proxy proxy_ssl "
+            "proxy_server_hostname open_timeout ping_interval ping_timeout "
+            "close_timeout max_size max_queue logger create_connection legacy **kwargs"
+        ),
+        "reconnect": (
+            "uri * sock ssl server_hostname origin extensions subprotocols compression "
+            "additional_headers user_agent_header proxy proxy_ssl "
+            "proxy_server_hostname process_exception open_timeout ping_interval "
+            "ping_timeout close_timeout reconnect_delays max_size max_queue logger "
+            "create_connection **kwargs"
+        ),
+        "unix_connect": "path uri * legacy **kwargs",
+        "unix_reconnect": "path uri **kwargs",
+    },
+    "sync.connection": {
+        "Connection": (
+            "sock protocol * ping_interval ping_timeout close_timeout max_queue"
+        ),
+        "Connection.close": "code reason",
+        "Connection.ping": "data * ack_on_close",
+        "Connection.pong": "data",
+        "Connection.recv": "timeout decode",
+        "Connection.recv_streaming": "decode",
+        "Connection.send": "message * text",
+        "Connection.wait_closed": "timeout",
+    },
+    "sync.router": {
+        "Router": "url_map server_name url_scheme",
+        "Router.get_server_name": "connection request",
+        "Router.handler": "connection",
+        "Router.not_found": "connection",
+        "Router.redirect": "connection url",
+        "Router.route_request": "connection request",
+        "route": "url_map *args server_name ssl create_router **kwargs",
+        "unix_route": "url_map path **kwargs",
+    },
+    "sync.server": {
+        "Server": "sock handler logger",
+        "Server.shutdown": "close_connections code reason",
+        "ServerConnection": (
+            "sock protocol server * ping_interval ping_timeout close_timeout max_queue"
+        ),
+        "ServerConnection.respond": "status text",
+        "basic_auth": "realm credentials check_credentials",
+        "broadcast": "connections message * text raise_exceptions",
+        "serve": (
+            "handler host port * sock ssl origins extensions subprotocols "
+            "select_subprotocol compression process_request process_response "
+            "server_header open_timeout ping_interval ping_timeout close_timeout "
+            "max_size max_queue logger create_connection **kwargs"
+        ),
+        "unix_serve": "handler path **kwargs",
+    },
     "asyncio.client": {
         "ClientConnection": (
             "protocol * ping_interval ping_timeout close_timeout max_queue write_limit"

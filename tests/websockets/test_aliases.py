@@ -144,10 +144,6 @@ async def test_names_for_older_pythons_are_todays_asyncio():
 # --- front ends that are not there ------------------------------------------------
 
 ABSENT = {
-    "sync.client": "connect unix_connect reconnect unix_reconnect ClientConnection",
-    "sync.connection": "Connection broadcast",
-    "sync.router": "Router route unix_route",
-    "sync.server": "Server ServerConnection basic_auth broadcast serve unix_serve",
     "trio.client": "ClientConnection connect unix_connect",
     "trio.connection": "Connection broadcast",
     "trio.router": "Router route",
@@ -165,20 +161,18 @@ def test_calling_what_is_absent_says_what_to_use(module, name):
 
     assert isinstance(caught.value, absent.FrontEndAbsent)
     assert not isinstance(caught.value, (NotImplementedError, ImportError))
-    front_end = {"s": "threads", "t": "trio"}[module[0]]
-    assert f"has no front end for {front_end}" in str(caught.value)
+    assert "has no front end for trio" in str(caught.value)
     assert "; use longwire.websockets.asyncio." in str(caught.value)
 
 
-@pytest.mark.parametrize("front_end", ["sync", "trio"])
-def test_absent_classes_can_be_subclassed_and_compared_to(front_end):
-    base = module_of(f"{front_end}.client").ClientConnection
+def test_absent_classes_can_be_subclassed_and_compared_to():
+    base = module_of("trio.client").ClientConnection
 
     class Connection(base):
         def __init__(self, mine):
             self.mine = mine
 
-    assert issubclass(Connection, module_of(f"{front_end}.connection").Connection)
+    assert issubclass(Connection, module_of("trio.connection").Connection)
     assert not issubclass(ClientConnection, base)
     assert callable(Connection.recv)
     with pytest.raises(RuntimeError, match=r"client\.ClientConnection\(\) is not"):

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.once
 
 PAGE = ROOT / "docs" / "migration.md"
 BEGIN, END = "<!-- begin names -->\n", "<!-- end names -->\n"
-LATER = ("sync", "trio")  # packages of front ends that are not there yet
+LATER = ("trio",)  # packages of front ends that are not there yet
 
 
 def is_there(module: str, name: str) -> bool:
@@ -53,8 +53,8 @@ def table() -> str:
     rows += [f"| `websockets.{name}.*` | – | all |\n" for name in LATER]
     return "".join(
         [
-            f"{there} of {total} names, not counting those of `sync` and `trio`: ",
-            "they can be imported, and work when their front ends come.\n\n",
+            f"{there} of {total} names, not counting those of `trio`: ",
+            "they can be imported, and work when their front end comes.\n\n",
             "| module | there | not there |\n|---|---|---|\n",
             *rows,
         ]

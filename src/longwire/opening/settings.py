@@ -16,18 +16,22 @@ from typing import Any
 
 from .. import __version__
 from ..hints import keyword_hint
-from ..options import PROFILES, Compression, Limits, Timeouts
+from ..options import PROFILES, Compression, Keepalive, Limits, Timeouts
 
 __all__ = [
     "CLOSE_TIMEOUT",
     "MAX_QUEUE",
     "MAX_SIZE",
     "OPEN_TIMEOUT",
+    "PING_INTERVAL",
+    "PING_TIMEOUT",
     "PRODUCT",
     "WRITE_LIMIT",
     "Default",
+    "DefaultSeconds",
     "check_keywords",
     "compression_from",
+    "for_connection",
     "limits_from",
     "timeouts_from",
 ]
@@ -44,12 +48,18 @@ class Default(int):
     """
 
 
+class DefaultSeconds(float):
+    """A default of the keywords of a connection's class, told from the same number."""
+
+
 _DEFAULTS = Limits()
 MAX_SIZE = Default(_DEFAULTS.message or 0)
 MAX_QUEUE = Default(_DEFAULTS.queued_messages or 0)
 WRITE_LIMIT = Default(_DEFAULTS.output_bytes)
 OPEN_TIMEOUT = Default(Timeouts().open or 0)
 CLOSE_TIMEOUT = Default(Timeouts().close or 0)
+PING_INTERVAL = DefaultSeconds(Keepalive().interval or 0)
+PING_TIMEOUT = DefaultSeconds(Keepalive().timeout or 0)
 
 Count = int | None
 Pair = tuple[int | None, int | None]
@@ -116,6 +126,32 @@ def timeouts_from(
     if not isinstance(close_timeout, Default):
         changes["close"] = close_timeout
     return dataclasses.replace(timeouts or Timeouts(), **changes)  # type: ignore[arg-type]
+
+
+def for_connection(
+    settings: Any,
+    *,
+    ping_interval: float | None = PING_INTERVAL,
+    ping_timeout: float | None = PING_TIMEOUT,
+    close_timeout: float | None = CLOSE_TIMEOUT,
+    max_queue: Count | Pair = MAX_QUEUE,
+    write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
+) -> tuple[Limits, Timeouts, Keepalive]:
+    """Return what ``settings`` of a side say, changed by the keywords that were given.
+
+    A keyword left at its own default object changes nothing.
+    """
+    beats: dict[str, float | None] = {}
+    if not isinstance(ping_interval, DefaultSeconds):
+        beats["interval"] = ping_interval
+    if not isinstance(ping_timeout, DefaultSeconds):
+        beats["timeout"] = ping_timeout
+    keepalive: Keepalive = settings.keepalive
+    return (
+        limits_from(settings.limits, max_queue=max_queue, write_limit=write_limit),
+        timeouts_from(settings.timeouts, close_timeout=close_timeout),
+        dataclasses.replace(keepalive, **beats) if beats else keepalive,
+    )
 
 
 def _pair(name: str, value: object) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""Names of front ends that longwire does not have: for threads, and for trio.
+"""Names of a front end that longwire does not have: for trio.
 
 Libraries import them beside those of asyncio and use what their program asks for. So
 the names can be imported, subclassed and compared to; calling one says what is missing.
@@ -11,11 +11,11 @@ from typing import Any, NoReturn
 __all__ = ["AbsentClass", "FrontEndAbsent", "absent"]
 
 _ROOT = __name__.rpartition(".")[0]
-_FOR = {"sync": "threads", "trio": "trio"}
+_FOR = {"trio": "trio"}
 
 
 class FrontEndAbsent(RuntimeError):
-    """Something was called that longwire has on asyncio only."""
+    """Something was called that longwire has on asyncio and for threads only."""
 
     def __init__(self, module: str, name: str) -> None:
         path = module.removeprefix(f"{_ROOT}.")

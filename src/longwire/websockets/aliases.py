@@ -64,14 +64,14 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 _OPCODES = "OP_CONT OP_TEXT OP_BINARY OP_CLOSE OP_PING OP_PONG"
 
-_ABSENT_CONNECTION = """
+_CONNECTION = """
     BytesLike CloseCode ConcurrencyError ConnectionClosed ConnectionClosedOK Data
     DataLike Event Frame LoggerLike Protocol ProtocolError Request Response State
     Subprotocol"""
-_ABSENT_CLIENT = """
+_CLIENT = """
     ClientExtensionFactory ClientProtocol Event HeadersLike LoggerLike Origin Response
     Subprotocol USER_AGENT"""
-_ABSENT_SERVER = """
+_SERVER = """
     Event InvalidHeader LoggerLike Origin Request Response ServerExtensionFactory
     ServerProtocol StatusLike Subprotocol"""
 
@@ -91,10 +91,11 @@ _NAMES = {
     "asyncio.router": """
         PathLike Request Response Server ServerConnection serve""",
     "asyncio.server": """
-        CONNECTING CloseCode Event InvalidHeader LoggerLike OPEN Origin PathLike
-        ServerExtensionFactory ServerProtocol StatusLike Subprotocol asyncio_timeout
-        build_www_authenticate_basic enable_server_permessage_deflate get_socket_name
-        is_credentials parse_authorization_basic validate_subprotocols""",
+        CONNECTING CloseCode Event InvalidHeader LoggerLike OPEN Origin PathLike Request
+        Response ServerExtensionFactory ServerProtocol StatusLike Subprotocol
+        asyncio_timeout build_www_authenticate_basic enable_server_permessage_deflate
+        get_socket_name is_credentials parse_authorization_basic
+        validate_subprotocols""",
     "cli": "ClientConnection Close ConnectionClosed StreamReader",
     "client": """
         CLIENT Connection ConnectionOption Extension ExtensionHeader HeadersLike
@@ -155,14 +156,14 @@ _NAMES = {
         InvalidUpgrade MultipleValuesError NegotiationError OPEN RequestLineTooLong
         SERVER TooManyHeaders USER_AGENT UpgradeProtocol accept_key build_extension
         parse_connection parse_extension parse_subprotocol parse_upgrade""",
-    "sync.client": _ABSENT_CLIENT,
-    "sync.connection": _ABSENT_CONNECTION,
+    "sync.client": _CLIENT,
+    "sync.connection": _CONNECTION,
     "sync.router": "Request Response",
-    "sync.server": _ABSENT_SERVER,
-    "trio.client": _ABSENT_CLIENT,
-    "trio.connection": _ABSENT_CONNECTION,
+    "sync.server": _SERVER,
+    "trio.client": _CLIENT,
+    "trio.connection": _CONNECTION,
     "trio.router": "Request Response",
-    "trio.server": _ABSENT_SERVER,
+    "trio.server": _SERVER,
     "uri": "InvalidProxy InvalidURI Proxy get_proxy parse_proxy",
 }
 

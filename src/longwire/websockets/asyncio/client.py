@@ -22,7 +22,6 @@ from ...asyncio.driver import Stream, run
 from ...asyncio.native import adopt
 from ...errors import (
     InvalidHeader,
-    InvalidMessage,
     InvalidStatus,
     InvalidURI,
     SecurityError,
@@ -31,20 +30,18 @@ from ...messages import Side, State
 from ...opening import retry as retrying
 from ...opening.client_plan import (
     REDIRECTS,
-    Exchange,
     Target,
     open_stream,
     tell_of_leaving,
 )
-from ...opening.steps import Plan
 from .. import variables
 from ..aliases import give_aliases
 from ..client import backoff, process_exception
 from ..datastructures import Headers, HeadersLike
 from ..driving import TellingWire
+from ..heads import Exchange
 from ..http11 import USER_AGENT
 from ..loggers import CLIENT
-from ..negotiating import no_response
 from ..overriding import overridden
 from ..uri import WebSocketURI
 from .connection import Connection
@@ -86,26 +83,6 @@ class ClientConnection(Connection, engine.ClientConnection):
         self.logger.debug(text, *args, extra=extra)
 
 
-class _Exchange(Exchange):
-    """Writes and reads the values of headers as the documents say."""
-
-    def write(self) -> Plan[None]:
-        self.request.headers = Headers.made(self.request.headers)
-        yield from super().write()
-
-    def read(self) -> Plan[None]:
-        try:
-            yield from super().read()
-        except OSError as exc:
-            ended = EOFError("connection lost while reading the HTTP response")
-            ended.__cause__ = exc
-            raise no_response(ended) from ended
-        except (InvalidMessage, SecurityError) as exc:
-            unreadable = no_response(exc)
-            raise unreadable from unreadable.__cause__
-        self.response.headers = Headers.received(self.response.headers)
-
-
 async def _shake_hands(
     connection: engine.ClientConnection,
     target: Target,
@@ -118,7 +95,7 @@ async def _shake_hands(
         additional_headers=Headers(additional_headers or {}),
         user_agent=user_agent_header,
     )
-    exchange = _Exchange(dataclasses.replace(target, settings=settings), os.urandom)
+    exchange = Exchange(dataclasses.replace(target, settings=settings), os.urandom)
     try:
         stream = Stream(connection.wire)
         stream.ends_at = getattr(connection, "_ends_at", None)

@@ -21,16 +21,16 @@ from ...asyncio.auth import basic_auth
 from ...asyncio.broadcast import broadcast
 from ...asyncio.listening import Listening
 from ...errors import ConnectionClosedError
-from ...http.heads import Request, RequestReader, Response
+from ...http.heads import Response
 from ...messages import Cause, Side
-from ...opening import server_plan as accepting
 from ...opening.server_plan import LEFT, Refused, ServerSettings
-from ...opening.steps import Opened, Plan
+from ...opening.steps import Opened
 from ...session.leaving import Outcome
 from .. import variables
 from ..aliases import give_aliases
 from ..datastructures import Headers
 from ..driving import TellingWire
+from ..heads import Acceptor
 from ..http11 import SERVER as SERVER_HEADER
 from ..loggers import SERVER
 from ..overriding import overridden
@@ -48,21 +48,6 @@ __all__ = [
 ]
 
 P = ParamSpec("P")
-
-
-class Acceptor(accepting.Acceptor):
-    """Reads and writes the values of headers as the documents say."""
-
-    headers: type[Headers] = Headers
-
-    def _read(self, reader: RequestReader) -> Plan[Request]:
-        request = yield from super()._read(reader)
-        request.headers = self.headers.received(request.headers)
-        return request
-
-    def _sign(self, response: Response) -> Response:
-        response.headers = self.headers.made(response.headers)
-        return super()._sign(response)
 
 
 _LATER = 2.0

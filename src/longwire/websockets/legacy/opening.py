@@ -28,7 +28,7 @@ from ...opening import client_plan as connecting
 from ...opening import server_plan as accepting
 from ...opening.server_plan import Refused
 from ...opening.steps import Call, Opened, Plan
-from ..asyncio import server as today
+from .. import heads
 from ..datastructures import Headers, HeadersLike, OldHeaders
 from ..negotiating import no_response
 from .adapting import warn_in
@@ -90,7 +90,7 @@ def accepted_arguments(
 # --- server ----------------------------------------------------------------------
 
 
-class PlainAcceptor(today.Acceptor):
+class PlainAcceptor(heads.Acceptor):
     """Reads and writes the values of headers as in former editions."""
 
     headers = OldHeaders

@@ -1,7 +1,4 @@
-"""The documented API for threads: its names, for programs that import them.
-
-longwire has no front end for threads yet; calling a name says so.
-"""
+"""The documented API for threads, over :mod:`longwire.sync`."""
 
 from __future__ import annotations
 

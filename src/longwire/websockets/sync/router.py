@@ -1,21 +1,19 @@
-"""Servers in threads with a route for each path: names only, see ``absent``."""
+"""``Router``, ``route`` and ``unix_route`` for threads: longwire's own.
+
+As for ``serve``, logger, variable and log are this API's.
+"""
 
 from __future__ import annotations
 
-from ..absent import AbsentClass, absent
+from ...sync import router as engine
+from ...sync.router import Router
 from ..aliases import give_aliases
+from .server import as_documented
 
 __all__ = ["Router", "route", "unix_route"]
 
-route = absent(__name__, "route")
-unix_route = absent(__name__, "unix_route")
-
-
-class Router(
-    AbsentClass,
-    methods="get_server_name handler not_found redirect route_request",
-):
-    """Not there yet: making one raises RuntimeError."""
+route = as_documented(engine.route)
+unix_route = as_documented(engine.unix_route)
 
 
 give_aliases(globals())

@@ -1,0 +1,567 @@
+"""The server for threads: ``serve``, its server object and its connections.
+
+One thread accepts, one more for each connection does its opening handshake, runs the
+handler and closes. What is decided is decided elsewhere: ``opening/server_plan.py``,
+``admission.py``, ``budget.py``, ``session/leaving.py``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import selectors
+import socket
+import ssl as ssl_module
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
+
+from ..admission import Admission
+from ..budget import LATEST, Budget
+from ..errors import LimitExceeded
+from ..http.extensions import ServerExtensionFactory
+from ..http.heads import Request, Response
+from ..opening.server_plan import (
+    Origins,
+    ServerSettings,
+    server_settings,
+)
+from ..opening.settings import (
+    CLOSE_TIMEOUT,
+    MAX_QUEUE,
+    MAX_SIZE,
+    OPEN_TIMEOUT,
+    PRODUCT,
+    WRITE_LIMIT,
+    check_keywords,
+    compression_from,
+    limits_from,
+    timeouts_from,
+)
+from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
+from ..session.session import check_close
+from .server_connection import LINGER, ServerConnection
+from .wire import Wire
+
+__all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
+
+Handler = Callable[..., None]
+ProcessRequest = Callable[["ServerConnection", Request], Response | None]
+ProcessResponse = Callable[["ServerConnection", Request, Response], Response | None]
+
+_ACCEPT_PAUSE = 1.0
+"""Seconds without accepting after the process has run out of descriptors or threads."""
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+_NETWORK = frozenset({"backlog", "dualstack_ipv6", "family", "reuse_port"})
+_UNIX = frozenset({"backlog", "path", "unix"})
+
+
+class Server:
+    """A WebSocket server that listens, made by :func:`serve`.
+
+    ``serve_forever()`` accepts connections in the calling thread until ``shutdown()``
+    is called from another; leaving a ``with`` block of the server does that too.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        handler: Handler,
+        logger: LoggerLike | None = None,
+        *,
+        settings: ServerSettings | None = None,
+        create_connection: Callable[..., ServerConnection] | None = None,
+        tls: ssl_module.SSLContext | None = None,
+    ) -> None:
+        self.socket = sock
+        self.handler = handler
+        self._settings = settings or ServerSettings()
+        self.logger = logger or self._settings.logger
+        self._create_connection = create_connection
+        self._tls = tls
+        # Reentrant: a signal's handler may shut down what its thread has locked.
+        self._lock = threading.RLock()
+        self._closing = False
+        self._draining = False
+        self._threads: dict[ServerConnection, threading.Thread] = {}
+        self._open: set[ServerConnection] = set()
+        self._ended = threading.Condition(self._lock)
+        self._admission = Admission(self._settings.limits)
+        most = self._settings.limits.server_memory
+        self._budget: Budget[ServerConnection] | None = None
+        if most is not None:
+            self._budget = Budget(
+                most, lambda ws: ws._hold(), lambda ws: ws._release(), self._give_up
+            )
+        self._held = False  # some are not read from, and that was said
+        # Handlers whose author was told that they serve one message only.
+        self._warned: set[str] = set()
+        self._nudges: set[socket.socket] = set()
+        sock.setblocking(False)
+        self.logger.info("server listening on %s", _name_of(sock))
+
+    def fileno(self) -> int:
+        """Return the descriptor of the listening socket."""
+        return self.socket.fileno()
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether new requests are answered with 503: closing, or being drained."""
+        return self._closing or self._draining
+
+    @property
+    def connections(self) -> set[ServerConnection]:
+        """The open connections, in a new set."""
+        with self._lock:
+            return {ws for ws in self._open if ws._live.is_open}
+
+    def __enter__(self) -> Self:
+        """Return the server; leaving the block shuts it down."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.shutdown()
+
+    # --- accepting ---------------------------------------------------------------
+
+    def serve_forever(self) -> None:
+        """Accept connections until ``shutdown()`` is called from another thread."""
+        nudge, nudged = socket.socketpair()
+        nudge.setblocking(False)
+        # All of its own, so that child processes can serve on the same socket.
+        with nudge, nudged, selectors.DefaultSelector() as selector:
+            with self._lock:
+                if self._closing:
+                    return
+                selector.register(self.socket, selectors.EVENT_READ)
+                selector.register(nudged, selectors.EVENT_READ)
+                self._nudges.add(nudge)
+            try:
+                self._serve(selector, nudged)
+            finally:
+                with self._lock:
+                    self._nudges.discard(nudge)
+
+    def _serve(self, selector: selectors.BaseSelector, nudged: socket.socket) -> None:
+        look_at = time.monotonic() + LATEST
+        while not self._closing:
+            seconds = max(0.0, look_at - time.monotonic()) if self._open else None
+            for key, _ in selector.select(seconds):
+                if key.fileobj is nudged:
+                    nudged.recv(4096)
+                elif not self._closing:
+                    self._accept()
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + self._look_at_memory()
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self.socket.accept()
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            if exc.errno in _EXHAUSTED:
+                self._pause(exc)
+            # Else: closed meanwhile, or an error of the network's.
+            return
+        try:
+            self._take(sock)
+        except RuntimeError as exc:
+            sock.close()
+            self._pause(exc)  # no thread can be started
+        except OSError:
+            sock.close()  # gone already
+        except Exception:
+            sock.close()
+            self.logger.exception("making a connection failed")
+
+    def _pause(self, exc: BaseException) -> None:
+        self.logger.error("server cannot accept connections for a while: %s", exc)
+        with self._ended:
+            self._ended.wait_for(lambda: self._closing, _ACCEPT_PAUSE)
+
+    def _take(self, sock: socket.socket) -> None:
+        """Start serving a connection that was just accepted, or cut it off."""
+        ws = self._make_connection(Wire(sock))
+        admission, address = self._admission, ws._address
+        with self._lock:
+            limit = admission.reached(address)
+            news = None if limit is None else admission.news_of(limit, address)
+            if limit is None:
+                admission.enter(address)
+            elif admission.enter_crowded():
+                ws._crowded = True
+            else:
+                ws.failed_to_open()
+                return
+            thread = threading.Thread(
+                target=ws._run, name=f"longwire {address}", daemon=True
+            )
+            self._threads[ws] = thread
+        if news is not None:
+            self.logger.warning("server refuses connections: %s", news)
+        try:
+            thread.start()
+        except BaseException:
+            self._thread_ended(ws)
+            raise
+
+    def _make_connection(self, wire: Wire) -> ServerConnection:
+        settings, create = self._settings, self._create_connection
+        if create is None:
+            return ServerConnection(wire, settings, self)
+        limits, keepalive = settings.limits, settings.keepalive
+        return create(
+            wire,
+            settings,
+            self,
+            ping_interval=keepalive.interval,
+            ping_timeout=keepalive.timeout,
+            close_timeout=settings.timeouts.close,
+            max_queue=(limits.queued_messages, limits.queued_messages_low),
+        )
+
+    def _has_opened(self, ws: ServerConnection) -> None:
+        with self._lock:
+            self._open.add(ws)
+            leaving = self.is_leaving
+            first = len(self._open) == 1
+        if leaving:
+            # Closed between the answer and now.
+            ws._start_close(1001, "")
+        if first:
+            self._nudge()
+
+    def _thread_ended(self, ws: ServerConnection) -> None:
+        with self._lock:
+            del self._threads[ws]
+            self._open.discard(ws)
+            if ws._crowded:
+                self._admission.leave_crowded()
+            else:
+                self._admission.leave(ws._address)
+            self._ended.notify_all()
+
+    def _warn_if_one_shot(self, ws: ServerConnection) -> None:
+        """Say once what the handler of an open connection may have got wrong."""
+        session = ws._live
+        if session.protocol.messages_received != 1 or session.has_message:
+            return
+        name = ws._name_handler()
+        if name in self._warned:
+            return
+        self._warned.add(name)
+        self.logger.warning(
+            "handler %s returned after one message, which closes the connection; "
+            "to serve all messages, iterate: 'for message in websocket'; "
+            "to close on purpose and without this line, 'websocket.close()'",
+            name,
+        )
+
+    # --- memory ------------------------------------------------------------------
+
+    def _look_at_memory(self) -> float:
+        """Compare what all messages take with the limit; return when to look again."""
+        budget = self._budget
+        if budget is None:
+            return LATEST
+        with self._lock:
+            members = list(self._open)
+        now = time.monotonic()
+        pause = budget.look({ws: ws._memory for ws in members}, now)
+        if bool(budget.held) is not self._held:
+            self._held = not self._held
+            text = "no more from the largest" if self._held else "from all again"
+            self.logger.warning(
+                "server reads %s: %d held, messages take %d of %d bytes "
+                "(server_memory)",
+                *(text, budget.held, budget.total, budget.limit),
+            )
+        # At most 2 % of the time go into this.
+        return max(pause, (time.monotonic() - now) * 50)
+
+    def _give_up(self, ws: ServerConnection) -> None:
+        assert self._budget is not None
+        error = LimitExceeded("the server is short of memory for messages")
+        error.code = 1013  # try again later
+        error.limit, error.limit_value = "server_memory", self._budget.limit
+        ws._shed(error)
+
+    # --- ending ------------------------------------------------------------------
+
+    def shutdown(
+        self, close_connections: bool = True, code: int = 1001, reason: str = ""
+    ) -> None:
+        """Stop listening, close the connections, and wait for their handlers.
+
+        Connections in their opening handshake are answered with 503, open ones closed
+        with ``code`` and ``reason``. With ``close_connections=False`` these are left to
+        end by themselves. Not to be called by a handler, for which it would wait.
+        """
+        check_close(code, reason)
+        self._stop_listening()
+        with self._lock:
+            opening = [ws for ws in self._threads if ws not in self._open]
+        for ws in opening:
+            ws._interrupt()
+        if close_connections:
+            for ws in self.connections:
+                ws._start_close(code, reason)
+        self._wait_for_handlers(None)
+        self.logger.info("server closed")
+
+    def _stop_listening(self) -> None:
+        with self._lock:
+            if self._closing:
+                return
+            self._closing = True
+            self._ended.notify_all()
+        self.logger.info("server closing")
+        self._nudge()
+        self.socket.close()
+
+    def _nudge(self) -> None:
+        """Have ``serve_forever()`` look again."""
+        with self._lock:
+            for nudge in self._nudges:
+                try:
+                    nudge.send(b"x")
+                except OSError:
+                    pass  # full: it is about to look
+
+    def _wait_for_handlers(self, ends_at: float | None) -> bool:
+        me = threading.current_thread()
+        with self._lock:
+            while any(thread is not me for thread in self._threads.values()):
+                left = None if ends_at is None else ends_at - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                self._ended.wait(left)
+        return True
+
+    def drain(
+        self,
+        batch: int = 1000,
+        interval: float = 1.0,
+        timeout: float | None = 30.0,
+        code: int = 1001,
+        reason: str = "",
+        keep_listening: bool = True,
+    ) -> None:
+        """Close the server and its connections little by little; return when done.
+
+        ``batch`` connections at a time are closed with ``code`` and ``reason``, in a
+        random order and with pauses of about ``interval`` seconds, so that they do not
+        all come back to the next server at once. What is left after ``timeout`` seconds
+        is cut off; handlers that do not notice are not waited for.
+
+        Until the last connection has ended, every new request is answered with 503,
+        that for ``health`` too, so that a load balancer learns of it. With
+        ``keep_listening=False`` listening stops at once.
+        """
+        if batch < 1:
+            raise ValueError(f"batch is {batch}; the least allowed is 1")
+        check_close(code, reason)
+        ends_at = None if timeout is None else time.monotonic() + timeout
+        self._draining = True
+        if not keep_listening:
+            self._stop_listening()
+        self._close_in_batches(batch, interval, code, reason)
+        if not self._wait_for_open(ends_at):
+            with self._lock:
+                left = list(self._threads)
+            self.logger.warning(
+                "server cut off %d connections after %s seconds of draining",
+                *(len(left), timeout),
+            )
+            for ws in left:
+                ws._cut_off()
+        self._stop_listening()
+        if self._wait_for_handlers(None if ends_at is None else ends_at + LINGER):
+            self.logger.info("server closed")
+
+    def _close_in_batches(
+        self, batch: int, interval: float, code: int, reason: str
+    ) -> None:
+        left = list(self.connections)
+        random.shuffle(left)
+        while left:
+            some, left = left[:batch], left[batch:]
+            for ws in some:
+                if ws.on_drain is None:
+                    ws._start_close(code, reason)
+                else:
+                    ws.on_drain(code, reason)
+            if left:
+                time.sleep(interval * random.uniform(0.5, 1.5))
+
+    def _wait_for_open(self, ends_at: float | None) -> bool:
+        with self._lock:
+            while self._open:
+                left = None if ends_at is None else ends_at - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                self._ended.wait(left)
+        return True
+
+
+def _name_of(sock: socket.socket) -> str:
+    name = sock.getsockname()
+    if not isinstance(name, tuple):
+        return str(name)
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+# --- serve -----------------------------------------------------------------------
+
+
+def serve(
+    handler: Handler,
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    sock: socket.socket | None = None,
+    ssl: ssl_module.SSLContext | None = None,
+    origins: Origins | None = None,
+    extensions: Iterable[ServerExtensionFactory] | None = None,
+    subprotocols: Sequence[str] | None = None,
+    select_subprotocol: Callable[[ServerConnection, Sequence[str]], str | None]
+    | None = None,
+    compression: str | Compression | None = "deflate",
+    process_request: ProcessRequest | None = None,
+    process_response: ProcessResponse | None = None,
+    server_header: str | None = PRODUCT,
+    open_timeout: float | None = OPEN_TIMEOUT,
+    ping_interval: float | None = 20,
+    ping_timeout: float | None = 20,
+    close_timeout: float | None = CLOSE_TIMEOUT,
+    max_size: int | tuple[int | None, int | None] | None = MAX_SIZE,
+    max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,
+    write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
+    logger: LoggerLike | str | None = None,
+    create_connection: Callable[..., ServerConnection] | None = None,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    health: str | None = None,
+    **kwargs: Any,
+) -> Server:
+    """Return a WebSocket server that listens on ``host`` and ``port``.
+
+    ::
+
+        def echo(websocket):
+            for message in websocket:
+                websocket.send(message)
+
+        with serve(echo, "localhost", 8765) as server:
+            server.serve_forever()
+
+    ``handler`` is called in a thread of its own with each connection whose opening
+    handshake succeeded; when it returns, the connection is closed with 1000; when it
+    raises, with 1011 and a traceback in the log.
+
+    The keywords are those of :func:`longwire.serve`, which explains them, with
+    functions instead of coroutines. ``sock`` is a socket to listen on instead of
+    ``host`` and ``port``; all others are those of :func:`socket.create_server`.
+    Mistakes raise TypeError or ValueError here.
+    """
+    if not callable(handler):
+        raise TypeError(f"handler must be a function, not {type(handler).__name__}")
+    settings = server_settings(
+        limits=limits_from(
+            limits, max_size=max_size, max_queue=max_queue, write_limit=write_limit
+        ),
+        timeouts=timeouts_from(
+            timeouts, open_timeout=open_timeout, close_timeout=close_timeout
+        ),
+        keepalive=Keepalive(interval=ping_interval, timeout=ping_timeout),
+        origins=origins,
+        extensions=extensions,
+        subprotocols=subprotocols,
+        select_subprotocol=select_subprotocol,
+        compression=compression_from(compression),
+        process_request=process_request,
+        process_response=process_response,
+        server_header=server_header,
+        health=health,
+        logger=logger,
+    )
+    if create_connection is not None and not callable(create_connection):
+        kind = type(create_connection).__name__
+        raise TypeError(f"create_connection must be a class or factory, not {kind}")
+    # For longwire.websockets, whose server has a class of its own.
+    make_server: Callable[..., Server] = kwargs.pop("make_server", Server)
+    unix = kwargs.get("unix", False)
+    known = {*(_UNIX if unix else _NETWORK), *serve.__annotations__} - {"kwargs"}
+    check_keywords("unix_serve" if unix else "serve", kwargs, known)
+    if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
+        kind = type(ssl).__name__
+        raise TypeError(f"ssl must be an ssl.SSLContext or None, not {kind}")
+    return make_server(
+        _listen(host, port, sock=sock, **kwargs),
+        handler,
+        settings.logger,
+        settings=settings,
+        create_connection=create_connection,
+        tls=ssl,
+    )
+
+
+def unix_serve(
+    handler: Handler, path: str | os.PathLike[str] | None = None, **kwargs: Any
+) -> Server:
+    """Return a server as :func:`serve` does, on the Unix socket at ``path``.
+
+    A socket left at ``path`` by an earlier process is replaced.
+    """
+    path = None if path is None else os.fspath(path)
+    return serve(handler, unix=True, path=path, **kwargs)
+
+
+def _listen(
+    host: str | None,
+    port: int | None,
+    *,
+    sock: socket.socket | None = None,
+    unix: bool = False,
+    path: str | None = None,
+    backlog: int = 100,
+    **options: Any,
+) -> socket.socket:
+    """Return a listening socket."""
+    if sock is not None:
+        sock.listen(backlog)
+        return sock
+    if unix:
+        if path is None:
+            raise ValueError("path or sock is needed")
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            if not path.startswith("\0"):
+                _remove_socket(path)
+            sock.bind(path)
+            sock.listen(backlog)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+    if port is None:
+        raise ValueError("port or sock is needed")
+    if ":" in (host or "") and "family" not in options:
+        options["family"] = socket.AF_INET6
+    return socket.create_server((host or "", port), backlog=backlog, **options)
+
+
+def _remove_socket(path: str) -> None:
+    """Remove a socket that nobody listens on any more."""
+    import stat
+
+    try:
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.remove(path)
+    except FileNotFoundError:
+        pass
