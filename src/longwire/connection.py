@@ -11,10 +11,10 @@ import logging
 import uuid
 import weakref
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from .errors import ProtocolError
-from .hints import missing, not_sendable, use_async
+from .hints import missing, not_sendable
 from .http.heads import Request, Response
 from .messages import CloseReport, Opcode, State
 from .once import MAKING
@@ -62,6 +62,7 @@ class Connection:
     Iterate over it for messages, ``send()`` to answer, ``close()`` when done.
     """
 
+    _awaits = True  # whether what waits is a coroutine
     _client = False
     _logger_name = "longwire"
 
@@ -198,17 +199,13 @@ class Connection:
         """Return the other side in words."""
         return "unknown"
 
-    def __iter__(self) -> NoReturn:
-        """Raise TypeError: messages are received asynchronously."""
-        raise use_async("a connection", "for message in websocket")
-
     if not TYPE_CHECKING:  # whose checkers would take any name for one that exists
 
         def __getattr__(self, name: str) -> Any:
             if hasattr(type(self), name):
                 # A property has raised AttributeError: it says it better itself.
                 return object.__getattribute__(self, name)
-            raise missing(self, name)
+            raise missing(self, name, self._awaits)
 
     def __repr__(self) -> str:
         kind = type(self)

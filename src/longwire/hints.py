@@ -110,8 +110,11 @@ def keyword_hint(name: str) -> str | None:
     return _KEYWORDS.get(name)
 
 
-def missing(owner: object, name: str) -> AttributeError:
-    """Return the error of who looks for ``name`` on a connection."""
+def missing(owner: object, name: str, awaits: bool = True) -> AttributeError:
+    """Return the error of who looks for ``name`` on a connection.
+
+    ``awaits`` says whether its methods are awaited.
+    """
     text = f"{type(owner).__name__!r} object has no attribute {name!r}"
     hint = _ATTRIBUTES.get(name)
     if hint is None and not name.startswith("_") and name in _OF_MESSAGES:
@@ -119,6 +122,8 @@ def missing(owner: object, name: str) -> AttributeError:
             "this is a connection and no message: 'async for websocket in connect()' "
             "gives connections, each of which is iterated over for its messages"
         )
+    if hint is not None and not awaits:
+        hint = hint.replace("await ", "").replace("async ", "")
     return _error(text, hint, name, owner)
 
 

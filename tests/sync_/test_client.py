@@ -54,6 +54,14 @@ def test_messages_go_to_the_other_library_and_back(compression):
         check_echo(f"ws://127.0.0.1:{port}/", proxy=None, compression=compression)
 
 
+def test_what_to_write_instead_is_said_without_await():
+    with other_server() as port, connect(f"ws://127.0.0.1:{port}/") as websocket:
+        with pytest.raises(AttributeError, match=r"write 'websocket.send\(message\)'"):
+            websocket.send_text("x")
+        with pytest.raises(AttributeError, match="write 'for message in websocket'"):
+            websocket.iter_text()
+
+
 def test_messages_go_through_tls(certificates):
     with other_server(ssl=certificates.server) as port:
         check_echo(f"wss://localhost:{port}/", ssl=certificates.client, proxy=None)

@@ -19,7 +19,7 @@ from collections.abc import (
     Mapping,
 )
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, NoReturn, Self, overload
 
 from ..connection import (
     BytesLike,
@@ -29,6 +29,7 @@ from ..connection import (
     opcode_for,
 )
 from ..errors import InvalidState
+from ..hints import use_async
 from ..messages import Cause, Opcode, State
 from ..session.leaving import Outcome, outcome_of
 from ..session.session import Session, check_close
@@ -51,6 +52,10 @@ class Connection(Link):
     """
 
     _thread_sender: ThreadSender | None = None
+
+    def __iter__(self) -> NoReturn:
+        """Raise TypeError: messages are received asynchronously."""
+        raise use_async("a connection", "for message in websocket")
 
     # --- receiving ---------------------------------------------------------------
 

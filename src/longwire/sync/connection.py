@@ -63,6 +63,8 @@ class Connection(Link):
     ``serve``; subclass it and pass the class as ``create_connection``.
     """
 
+    _awaits = False
+
     # --- receiving ---------------------------------------------------------------
 
     @overload
