@@ -365,8 +365,8 @@ def test_a_response_says_what_is_allowed(
     [
         (99, "no", ValueError, "HTTP status 99; 100 to 599 are allowed"),
         ("404", "no", TypeError, "status_code must be an int, not str"),
-        (404, b"no", TypeError, "text must be a str, not bytes"),
-        (404, None, TypeError, "text must be a str, not NoneType"),
+        (404, 404, TypeError, "text must be a str or bytes, not int"),
+        (404, None, TypeError, "text must be a str or bytes, not NoneType"),
     ],
 )
 def test_respond_says_what_is_allowed(

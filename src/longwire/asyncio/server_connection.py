@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..escaping import excerpt, one_line
 from ..http import handshake
-from ..http.headers import Headers, HeadersLike
+from ..http.headers import HeadersLike
 from ..http.heads import Response
 from ..opening.server_plan import (
     CLOSING,
@@ -121,20 +121,9 @@ class ServerConnection(Connection):
         it is; ``headers`` are added, or replace those of the same name. Headers may be
         changed before the response is returned.
         """
-        fields = Headers(headers)
-        if content_type is not None:
-            fields.pop("Content-Type", None)
-            fields["Content-Type"] = content_type
-        elif isinstance(text, bytes) and "Content-Type" not in fields:
-            fields["Content-Type"] = "application/octet-stream"
-        if isinstance(text, str):
-            return handshake.refuse(status, text, headers=fields)
-        response = handshake.refuse(status, "", headers=fields)
-        if "Content-Length" in response.headers and "Content-Length" not in fields:
-            del response.headers["Content-Length"]
-            response.headers["Content-Length"] = str(len(text))
-            response.body = text
-        return response
+        return handshake.respond(
+            status, text, content_type=content_type, headers=headers
+        )
 
     def wire_made(self) -> None:
         """Come in: the socket is accepted."""

@@ -51,6 +51,7 @@ __all__ = [
     "offered_subprotocols",
     "refusal_for",
     "refuse",
+    "respond",
     "select_subprotocol",
 ]
 
@@ -294,20 +295,26 @@ def build_response(
 
 def refuse(
     status: int,
-    text: str,
+    text: str | bytes,
     *,
     headers: HeadersLike = (),
     date: str | None = None,
 ) -> Response:
     """Return a plain text response after which the connection is closed.
 
+    ``text`` is the body: plain text in UTF-8, or bytes of any kind.
+
     ``headers`` are added to, or replace, those that every refusal has. ``date`` is
     the time in the form of RFC 9110 section 5.6.7. A status that has no body (RFC
     9110 section 6.4.1) gets none. Raises TypeError or ValueError for what cannot be
     sent.
     """
-    if not isinstance(text, str):
-        raise TypeError(f"text must be a str, not {type(text).__name__}")
+    if not isinstance(text, (str, bytes)):
+        raise TypeError(f"text must be a str or bytes, not {type(text).__name__}")
+    kind = "application/octet-stream"
+    if isinstance(text, str):
+        kind = "text/plain; charset=utf-8"
+        text = text.encode(errors="backslashreplace")
     try:
         known = HTTPStatus(status)
         status, reason = known.value, known.phrase
@@ -319,14 +326,29 @@ def refuse(
     fields["Connection"] = "close"
     body = b""
     if isinstance(status, int) and status >= 200 and status not in (204, 304):
-        body = text.encode(errors="backslashreplace")
+        body = text
         fields["Content-Length"] = str(len(body))
-        fields["Content-Type"] = "text/plain; charset=utf-8"
+        fields["Content-Type"] = kind
     extra = Headers(headers)
     for name in extra:
         fields.pop(name, None)
     fields.update(extra)
     return Response(status, reason, fields, body)
+
+
+def respond(
+    status: int,
+    text: str | bytes,
+    *,
+    content_type: str | None = None,
+    headers: HeadersLike = (),
+) -> Response:
+    """Return a response as :func:`refuse`, of the kind that ``content_type`` says."""
+    fields = Headers(headers)
+    if content_type is not None:
+        fields.pop("Content-Type", None)
+        fields["Content-Type"] = content_type
+    return refuse(status, text, headers=fields)
 
 
 def refusal_for(exc: Exception, *, date: str | None = None) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..escaping import excerpt
+from ..http.fields import lower
 from ..http.heads import Response
 
 __all__ = ["explanation_of"]
@@ -26,7 +27,7 @@ def explanation_of(response: Response) -> str:
 def _first_line(response: Response) -> str:
     """Return the first line of a body that is text for people, escaped and cut."""
     kinds = response.headers.get_all("Content-Type") or ["text/plain"]
-    kind = kinds[0].partition(";")[0].strip().lower()
+    kind = lower(kinds[0].partition(";")[0].strip())
     if kind not in ("text/plain", "application/json", "application/problem+json"):
         return ""
     body = response.body[:4096].lstrip()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..escaping import excerpt, one_line
 from ..http import handshake
+from ..http.headers import HeadersLike
 from ..http.heads import Response
 from ..messages import Cause
 from ..opening.server_plan import (
@@ -99,12 +100,23 @@ class ServerConnection(Connection):
         # "" where there is none, as on Unix sockets.
         self._address = str(peer[0]) if isinstance(peer, tuple) and peer else ""
 
-    def respond(self, status: int, text: str) -> Response:
-        """Return a plain text response, for ``process_request`` to refuse with.
+    def respond(
+        self,
+        status: int,
+        text: str | bytes,
+        *,
+        content_type: str | None = None,
+        headers: HeadersLike = (),
+    ) -> Response:
+        """Return a response for ``process_request``: a refusal, or a page.
 
-        Its headers may be changed before it is returned.
+        ``text`` is the body, and plain text in UTF-8 unless ``content_type`` says what
+        it is; ``headers`` are added, or replace those of the same name. Headers may be
+        changed before the response is returned.
         """
-        return handshake.refuse(status, text)
+        return handshake.respond(
+            status, text, content_type=content_type, headers=headers
+        )
 
     # --- the connection's thread -------------------------------------------------
 

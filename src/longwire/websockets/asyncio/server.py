@@ -123,9 +123,9 @@ class ServerConnection(Connection, server_connection.ServerConnection):
         if self._session is None:
             super().opened(opened)
 
-    def respond(self, status: int, text: Any, **more: Any) -> Response:
-        """Return a plain text response, for ``process_request`` to refuse with."""
-        response = super().respond(status, text, **more)
+    def respond(self, status: int, text: str | bytes, **options: Any) -> Response:
+        """Return a response for ``process_request``, as longwire's own does."""
+        response = super().respond(status, text, **options)
         response.headers = Headers.made(response.headers)
         return response
 

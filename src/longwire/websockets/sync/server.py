@@ -44,9 +44,9 @@ class ServerConnection(Connection, engine.ServerConnection):
 
     _acceptor = Acceptor
 
-    def respond(self, status: int, text: str) -> Response:
-        """Return a plain text response, for ``process_request`` to refuse with."""
-        response = super().respond(status, text)
+    def respond(self, status: int, text: str | bytes, **options: Any) -> Response:
+        """Return a response for ``process_request``, as longwire's own does."""
+        response = super().respond(status, text, **options)
         response.headers = Headers.made(response.headers)
         return response
 
