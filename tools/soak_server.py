@@ -86,7 +86,7 @@ async def _with_tasks(ws: Any) -> None:
         while True:
             await asyncio.sleep(0.02)
             await ws.ping()
-            await ws.send([b"in ", b"frag", b"ments"])
+            await ws.send(iter([b"in ", b"frag", b"ments"]))
 
     async with asyncio.TaskGroup() as group:
         beating = group.create_task(beat())

@@ -94,6 +94,14 @@ class Connection:
         self._keepalive = keepalive
         self._base_logger = logger
 
+    def _set_heads(self, request: Request, response: Response) -> None:
+        """Keep what the opening handshake said, in about as much memory as it took."""
+        for head in (request, response):
+            # Most handlers look at one field, or at none.
+            head.headers.pack()
+        self.request = request
+        self.response = response
+
     @property
     def id(self) -> uuid.UUID:
         """A unique name for this connection, for logs. Made at the first look."""

@@ -220,16 +220,10 @@ def test_async_for_does_not_go_on_asking(front: AsyncioFrontEnd) -> None:
         peer.write(STARTS["by length"])
         ending(peer)
 
-    async def use(port: int) -> None:
-        uri = f"ws://127.0.0.1:{port}/"
-        async for _ in longwire.connect(
-            uri, proxy=None, reconnect_delays=lambda: [0] * 9
-        ):
-            raise AssertionError("connected")
-
     with refusing(act) as port:
+        again = front.connect_each(port, reconnect_delays=lambda: [0] * 9)
         with pytest.raises(InvalidStatus):
-            front.run(use(port))
+            again.result()
 
         assert asked == 1
 

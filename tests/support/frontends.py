@@ -293,6 +293,16 @@ class AsyncioFrontEnd:
 
         return self.start(begin())
 
+    def connect_each(self, port: int, **options: Any) -> Job[None]:
+        """Begin to connect anew again and again; the first connection ends it."""
+
+        async def use() -> None:
+            uri = f"ws://127.0.0.1:{port}/"
+            async for _ in longwire.connect(uri, proxy=None, **options):
+                return
+
+        return self.start(use())
+
     # --- verbs -------------------------------------------------------------------
 
     async def recv(self, ws: Any, decode: bool | None, timeout: float | None) -> Any:
@@ -408,6 +418,13 @@ class SyncFrontEnd:
         """Give threads time to come to where they wait."""
         time.sleep(0.2)
 
+    def tasks(self) -> int:
+        """Return how many threads serve a connection."""
+        names = [each.name for each in threading.enumerate()]
+        return sum(
+            name.startswith("longwire ") and name != "longwire helper" for name in names
+        )
+
     def stop(self) -> None:
         """Check that no thread has failed unseen."""
         gc.collect()
@@ -453,6 +470,16 @@ class SyncFrontEnd:
             return Endpoint(self, longwire.sync.connect(uri, **keywords))
 
         return self.start(begin)
+
+    def connect_each(self, port: int, **options: Any) -> ThreadJob[None]:
+        """Begin to connect anew again and again; the first connection ends it."""
+
+        def use() -> None:
+            uri = f"ws://127.0.0.1:{port}/"
+            for _ in longwire.sync.reconnect(uri, proxy=None, **options):
+                return
+
+        return self.start(use)
 
     # --- verbs -------------------------------------------------------------------
 

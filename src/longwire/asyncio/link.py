@@ -115,11 +115,7 @@ class Link(Messaging, connection.Connection):
         assert self.wire is not None
         wire = self.wire
         now = clock_of(wire.loop)
-        self.request = opened.request
-        self.response = opened.response
-        for head in (opened.request, opened.response):
-            # Most handlers look at one field, or at none.
-            head.headers.pack()
+        self._set_heads(opened.request, opened.response)
         self.subprotocol = opened.subprotocol
         limits = self._limits
         session = Session(

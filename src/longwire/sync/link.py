@@ -107,7 +107,7 @@ class Link(connection.Connection):
 
     def opened(self, opened: Opened) -> None:
         """Begin the life of an open connection: the handshake is done."""
-        self.request, self.response = opened.request, opened.response
+        self._set_heads(opened.request, opened.response)
         self.subprotocol = opened.subprotocol
         session = Session(
             self._client,

@@ -15,6 +15,9 @@ import time
 __all__ = ["READ_SIZE", "Wire", "wait_for"]
 
 READ_SIZE = 65536
+# Python makes the bytes that recv() fills before it waits: a connection that is silent
+# holds no more than this. Who sends much is read from with READ_SIZE.
+_FIRST_SIZE = 4096
 
 # Where the system has no such flag, sockets do not block and are waited for.
 NO_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
@@ -42,6 +45,7 @@ class Wire:
     """The peer sends nothing more."""
     early = b""
     """What has come with the end of a TLS handshake, to be taken first."""
+    _size = _FIRST_SIZE  # what is asked for next
     _half_closed = False
     _ended = False  # nothing more is sent
 
@@ -66,7 +70,10 @@ class Wire:
             self.sock, False, seconds
         ):
             return None
-        return self.sock.recv(READ_SIZE)
+        size = self._size
+        data = self.sock.recv(size)
+        self._size = READ_SIZE if len(data) == size else _FIRST_SIZE
+        return data
 
     def receive_now(self) -> bytes | None:
         """Return the bytes that are there, None if there are none."""
