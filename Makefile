@@ -15,7 +15,7 @@ BENCH ?= .venv-bench
 .DEFAULT_GOAL := all
 # The words of `make` build upon each other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: all demo build pure js test types style bench conform dependents coverage test-all fuzz soak chaos sanitize docs clean help
+.PHONY: all demo build pure js test long types style bench conform dependents coverage test-all fuzz soak chaos sanitize docs clean help
 
 all: build style types test  ## what a contributor runs before a commit
 
@@ -48,10 +48,14 @@ js:  ## build js/ and the copies of it that the Python package has
 	@tools/peers.sh
 	@$(if $(wildcard $(PY)),$(PY),python3) tools/js.py build
 
-test: build  ## all tests; connections on every build, engine and loop; Autobahn's quick cases
+test: build  ## the tests; connections on every build, engine and loop; 15 minutes
 	@tools/peers.sh
 	@$(PY) -m tests.differential.editions
 	@$(PY) tools/test.py $(ARGS)
+
+long: build  ## tests that take long: sieges, soaks, chaos, figures; Autobahn's quick cases
+	@tools/peers.sh
+	@$(PY) tools/test.py --long
 
 types: $(STAMP)  ## mypy --strict
 	@$(PY) -m mypy

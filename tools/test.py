@@ -1,9 +1,11 @@
 """Runs everything that `make test` promises, and says at the end what that was.
 
-    python tools/test.py            all tests on the compiled build; on the pure one
-                                    those of layers that can be compiled; connections
-                                    without the native engine and on uvloop; JavaScript,
-                                    documents, Autobahn's quick cases on the pure build
+    python tools/test.py            all tests on the compiled build but for those marked
+                                    `long`; on the pure one those of layers that can be
+                                    compiled; connections without the native engine and
+                                    on uvloop; JavaScript, documents
+    python tools/test.py --long     what is marked `long`, on both builds; Autobahn's
+                                    quick cases on the pure build
     python tools/test.py --cover    all tests on the pure build, with branch coverage
     python tools/test.py ARGS...    only pytest, on both builds, with these arguments
 
@@ -27,6 +29,7 @@ IN_CI = os.environ.get("CI") == "true"
 # Many tests wait for a moment or for a program of their own.
 JOBS = min(2 * (os.cpu_count() or 1), 8)
 
+QUICK = ["-m", "not long"]
 CONNECTIONS = ["tests/behaviour", "tests/asyncio_", "tests/hostile"]
 # What differs between the builds: the compiled modules, and what calls them directly.
 LAYERS = ["tests/core", "tests/session", "tests/fuzz", "tests/websockets"]
@@ -103,7 +106,7 @@ def pytest(build: str, arguments: list[str]) -> Step:
 def again(name: str, leave_out: list[str], **environment: str) -> Step:
     """What connections do, once more in another ``environment``."""
     ignored = [f"--ignore-glob=*/test_{one}*" for one in leave_out]
-    step = pytest("compiled", [*CONNECTIONS, *ignored])
+    step = pytest("compiled", [*QUICK, *CONNECTIONS, *ignored])
     step.name = f"tests {name}"
     step.environment.update(environment)
     return step
@@ -150,18 +153,26 @@ def main(arguments: list[str]) -> int:
     LOGS.mkdir(exist_ok=True)
     if arguments == ["--cover"]:
         steps = [pytest("pure", ["--cov", "--cov-report=term"])]
+    elif arguments == ["--long"]:
+        steps = [pytest(build, ["-m", "long"]) for build in ("compiled", "pure")]
+        for step in steps:
+            step.name = step.name.replace("tests", "long")
+        # `make conform` has all cases, on the compiled build.
+        steps.append(conformance("pure"))
     elif arguments:
         steps = [pytest("compiled", arguments), pytest("pure", arguments)]
     else:
-        steps = [pytest("compiled", []), pytest("pure", [*LAYERS, *CONNECTIONS])]
+        steps = [
+            pytest("compiled", QUICK),
+            pytest("pure", [*QUICK, *LAYERS, *CONNECTIONS]),
+        ]
         # Tests with loops or engines of their own are left out where they say the same.
         own_loops = ["reactor", "waking", "native"]
         steps += [
             again("transport", ["native", *OWN], LONGWIRE_ENGINE="transport"),
             again("uvloop", [*own_loops, *OWN], LONGWIRE_TEST_LOOP="uvloop"),
         ]
-        # `make conform` has all cases, on the compiled build.
-        steps += [javascript(), documents(), conformance("pure")]
+        steps += [javascript(), documents()]
     for step in steps:
         step.run()
     return 0 if summary(steps) else 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.asyncio_.test_reactor_processes import LOOP, script
 
+pytestmark = pytest.mark.long
+
 ENDINGS = r"""
 import collections
 

@@ -72,6 +72,7 @@ async def test_a_client_slower_than_its_server_gets_all_messages() -> None:
     await receive_slowly(120, 0.02, close_timeout=0.5)
 
 
+@pytest.mark.long
 @pytest.mark.once
 @pytest.mark.timeout(90)
 async def test_a_client_slower_than_the_closing_handshake_gets_all_messages() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.needs import ROOT
 
-pytestmark = [pytest.mark.once, pytest.mark.usefixtures("programs")]
+pytestmark = [pytest.mark.long, pytest.mark.once, pytest.mark.usefixtures("programs")]
 
 RUN = [sys.executable, str(ROOT / "bench" / "run.py")]
 TINY = ["--rounds", "1", "--seconds", "0.01", "--connections", "20"]

@@ -135,6 +135,7 @@ def test_a_client_holds_no_more_of_the_response_than_its_bytes(
     front: AsyncioFrontEnd, extra: bytes
 ) -> None:
     fixed = FIXED[front.name]
+
     def act(peer: RawPeer) -> None:
         peer.write(answer(peer.read_head(), *lines(extra)))
 

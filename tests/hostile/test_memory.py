@@ -19,9 +19,12 @@ import pytest
 
 from tests.support.rawpeer import RawPeer, knock, request
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="needs /proc to look at a process"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not Path("/proc/self/statm").exists(), reason="needs /proc to look at a process"
+    ),
+]
 
 ROOT = Path(__file__).parents[2]
 KIB, MIB = 1 << 10, 1 << 20

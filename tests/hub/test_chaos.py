@@ -23,7 +23,11 @@ from tests.hub.chaos import LONG, Proxy, field, quick_probes, scaled
 from tests.hub.listeners import Listener
 from tests.hub.redis_servers import RedisServer, redis_cluster, redis_server
 
-pytestmark = [pytest.mark.once, pytest.mark.timeout(600 if LONG else 90)]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.once,
+    pytest.mark.timeout(600 if LONG else 90),
+]
 
 
 # --- the feed --------------------------------------------------------------------

@@ -21,7 +21,11 @@ needs("hiredis")
 from longwire import rpc
 from longwire.hub import HubClient
 
-pytestmark = [pytest.mark.once, pytest.mark.timeout(600 if LONG else 120)]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.once,
+    pytest.mark.timeout(600 if LONG else 120),
+]
 
 CLIENTS = 1000 if LONG else 20
 

@@ -28,7 +28,7 @@ from longwire.rpc.calls import Admission, Budget, CallTable
 from tests.rpc.links import Line
 from tests.support.rawpeer import request
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.long, pytest.mark.once]
 
 MIB = 1 << 20
 LIMIT = rpc.RpcLimits()

@@ -10,6 +10,8 @@ import pytest
 
 from longwire.build import BUILD
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 8
 ENGINES = ["native", "transport"] if BUILD == "compiled" else ["transport"]

@@ -23,7 +23,7 @@ from tests.websockets.snippets.django_site import (
 )
 from tests.websockets.snippets.harness import EXAMPLES, connect, interactive
 
-pytestmark = [pytest.mark.once, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.long, pytest.mark.once, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(scope="module")
