@@ -123,7 +123,7 @@ class Link(connection.Connection):
         self._verbs = Verbs(session, monotonic, "thread")
         self._helper = Helper.get()
         self._helper.members.add(self)
-        self._note("connection open")
+        self._log_open(opened)
         with self._lock:
             self._session = self._live = session
             self._helper.call_at(self, session.next_deadline())

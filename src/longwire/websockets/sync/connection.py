@@ -88,6 +88,7 @@ class Connection(engine.Connection):
     _view: View | None = None
     _agreed: Opened | None = None
     _handshake_exc: BaseException | None = None
+    _is_named = False
     _extensions_now: list[Extension] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -103,6 +104,9 @@ class Connection(engine.Connection):
             log_heads(self, opened)
             self._taps = log_frames(self, opened)
         super().opened(opened)
+
+    def _log_open(self, opened: Opened) -> None:
+        self._note("connection open")
 
     def _prepare(self, session: Any) -> None:
         session.ends_with_tcp = True
