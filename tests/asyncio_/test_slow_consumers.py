@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
 from typing import Any
 
 import pytest
@@ -30,6 +31,14 @@ def numbered(n: int) -> str:
 
 def number_of(message: Any) -> int:
     return int(str(message).split(" ", 1)[0])
+
+
+def narrow(*connections: Any) -> None:
+    """Let the kernel keep little for them, however long it has time to take more."""
+    for each in connections:
+        sock = each.transport.get_extra_info("socket")
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, 1 << 16)
 
 
 async def flood(ws: Any, **how: Any) -> int:
@@ -96,6 +105,7 @@ async def test_only_the_latest_waits_for_each_key() -> None:
 async def test_send_comes_after_what_was_broadcast_before_and_before_the_rest() -> None:
     async with audience(1, compression=None) as (server, (client,)):
         (ws,) = server.connections
+        narrow(ws, client)
         await flood(ws, slow="drop_oldest")
 
         async def send_then_broadcast() -> None:
@@ -118,6 +128,7 @@ async def test_send_comes_after_what_was_broadcast_before_and_before_the_rest() 
 async def test_send_gets_its_turn_however_much_is_broadcast() -> None:
     async with audience(1, compression=None) as (server, (client,)):
         (ws,) = server.connections
+        narrow(ws, client)
         await flood(ws, slow="drop_oldest")
         sending = asyncio.create_task(ws.send("-1 sent"))
 
@@ -139,6 +150,7 @@ async def test_send_gets_its_turn_however_much_is_broadcast() -> None:
 async def test_what_waits_arrives_before_the_close_frame() -> None:
     async with audience(1, compression=None) as (server, (client,)):
         (ws,) = server.connections
+        narrow(ws, client)
         await flood(ws, slow="drop_oldest")
         closing = asyncio.create_task(ws.close(4001, "enough"))
 

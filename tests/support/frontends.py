@@ -12,6 +12,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import gc
+import os
 import queue
 import socket
 import threading
@@ -526,10 +527,10 @@ class SyncFrontEnd:
         return cut
 
 
-FRONT_ENDS: dict[str, Callable[[], Any]] = {
-    "asyncio": AsyncioFrontEnd,
-    "sync": SyncFrontEnd,
-}
+FRONT_ENDS: dict[str, Callable[[], Any]] = {"asyncio": AsyncioFrontEnd}
+# A run with another engine or loop is about asyncio alone.
+if not os.environ.get("LONGWIRE_ENGINE") and not os.environ.get("LONGWIRE_TEST_LOOP"):
+    FRONT_ENDS["sync"] = SyncFrontEnd
 
 
 class Links:
