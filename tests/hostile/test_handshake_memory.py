@@ -109,10 +109,10 @@ def answering(act: Callable[[RawPeer], None]) -> Iterator[int]:
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
         yield listening.getsockname()[1]
+        listening.shutdown(2)
+        thread.join(20)  # who came last is among the peers, too
         for peer in peers:
             peer.close()
-        listening.shutdown(2)
-    thread.join(20)
 
 
 @contextlib.contextmanager
