@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dis
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
 
 __all__ = [
+    "give_hints",
     "keyword_hint",
     "missing",
     "no_answer",
@@ -19,6 +20,7 @@ __all__ = [
     "not_sendable",
     "use_async",
     "what_is_wrong_with",
+    "without_hints",
 ]
 
 _JSON = "write json.dumps() and send(), json.loads() and recv()"
@@ -125,6 +127,40 @@ def missing(owner: object, name: str, awaits: bool = True) -> AttributeError:
     if hint is not None and not awaits:
         hint = hint.replace("await ", "").replace("async ", "")
     return _error(text, hint, name, owner)
+
+
+class _Absent:
+    """An attribute that is not there; who looks for it is told what to write.
+
+    Anything of that name in a subclass or an object takes its place.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> NoReturn:
+        if instance is None:
+            kind, name = owner.__name__, self.name
+            raise AttributeError(f"type object {kind!r} has no attribute {name!r}")
+        raise missing(instance, self.name, instance._awaits)
+
+
+def give_hints(cls: type) -> None:
+    """Have objects of a class of connections say what to write for a wrong name."""
+    for name in {*_ATTRIBUTES, *_OF_MESSAGES}:
+        if not name.startswith("_") and not hasattr(cls, name):
+            setattr(cls, name, _Absent(name))
+
+
+def without_hints(cls: type, names: Iterable[str]) -> list[str]:
+    """Return ``names`` of attributes without those that are not there."""
+    return [
+        name
+        for name in names
+        if type(inspect.getattr_static(cls, name, None)) is not _Absent
+    ]
 
 
 def not_awaited(owner: object, name: str, what: str, names: frozenset[str]) -> Any:
