@@ -65,6 +65,8 @@ cdef class Session:
     cpdef take_control(self, int kind, payload, double now)
     cpdef tuple take(self)
     cpdef take_piece(self)
+    @cython.locals(grace_by=double, close_by=double)
+    cdef _read_on(self)
     cpdef wait(self, double now)
     cpdef stop_waiting(self)
     cpdef send(self, int opcode, payload, bint fin, bint compress)

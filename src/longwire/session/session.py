@@ -361,12 +361,12 @@ class Session:
             self.undated = True  # as long as it takes, it is waited for
         if not self.inbox.is_roomy():
             return
-        before = self.grace_by, self.close_by
+        grace_by, close_by = self.grace_by, self.close_by
         try:
             self._pump(self.told)
         except Exception as exc:
             self.mistake = exc  # the message that was taken comes first
-        if (self.grace_by, self.close_by) != before:
+        if self.grace_by != grace_by or self.close_by != close_by:
             self.undated = True
 
     def wait(self, now: float) -> None:
