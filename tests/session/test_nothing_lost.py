@@ -279,7 +279,7 @@ def reader_of(messages: list[Any], last: bytes, short_of: int) -> tuple[Reader, 
         wanted.append(payload)
         ends.append(len(wire) - 10 * (number % 3 == 0))
     wire += last
-    return Reader(wire[: len(wire) - short_of], ends), wanted
+    return Reader(wire[: max(len(wire) - short_of, 0)], ends), wanted
 
 
 @modelled(300)
