@@ -41,7 +41,14 @@ ARROWS: dict[str, set[str]] = {
     "verbs": VALUES | {"connection", "session"},
     "broadcasting": {"connection", "hints", "options", "session"},
     "asyncio": FRONT_END,
-    "sync": FRONT_END | {"verbs"},
+    # What front ends without asyncio have in common.
+    "wire": set(),
+    "link": VALUES | {"connection", "opening", "session", "verbs", "wire"},
+    "dialing": {"link", "opening", "options"},
+    "hosting": VALUES
+    | {"admission", "budget", "http", "link", "opening", "options", "session"},
+    "trio": FRONT_END | {"dialing", "hosting", "link", "verbs", "wire"},
+    "sync": FRONT_END | {"dialing", "hosting", "link", "verbs", "wire"},
     # One more front door, for servers of others.
     "asgi": VALUES | {"asyncio", "http", "opening", "options", "session"},
     # Public names of longwire, at the moment they are needed: no front end by its name.

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from .connection import BytesLike, Data, opcode_for
 from .hints import not_sendable
 from .options import check_slow
-from .session.backlog import DROPPED, REFUSED, WAITS
+from .session.backlog import DROPPED, REFUSED, SENT, WAITS
 from .session.shared_frames import Forms
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "BroadcastResult",
     "Casting",
     "Message",
+    "cast",
     "check_policy",
     "encode",
     "members",
@@ -85,6 +86,32 @@ def encode(message: Message, text: bool | None, make: type[Forms] = Forms) -> Fo
         )
     payload = message.encode() if isinstance(message, str) else bytes(message)
     return make(opcode_for(message, text), payload, os.urandom)
+
+
+def cast(
+    connections: Iterable[C],
+    kind: type[C],
+    message: Message,
+    text: bool | None,
+    *,
+    raise_exceptions: bool,
+    slow: str | None,
+    key: Hashable,
+    make: type[Forms] = Forms,
+) -> BroadcastResult:
+    """Send ``message`` to those of ``connections`` that are open; all are ``kind``."""
+    check_policy(slow, key)
+    forms = encode(message, text, make)
+    casting = Casting(forms, slow, key, raise_exceptions)
+    for connection in members(connections, kind):
+        session: Any = connection._session  # type: ignore[attr-defined]
+        if session is None or not session.is_open:
+            casting.result.skipped += 1
+        elif casting.send(connection) == SENT:
+            casting.result.sent += 1
+    forms.settle()
+    casting.raise_failures()
+    return casting.result
 
 
 class Casting:

@@ -155,7 +155,7 @@ def test_more_connections_than_the_limit_are_answered_with_503(serving):
     with connect(uri, proxy=None):
         assert refused(uri) == 503
     deadline = time.monotonic() + 20
-    while server._threads and time.monotonic() < deadline:
+    while server._runs and time.monotonic() < deadline:
         time.sleep(0.01)
     with connect(uri, proxy=None):
         pass
@@ -233,7 +233,7 @@ def test_shutting_down_answers_who_has_not_asked_yet_with_503(serving):
     server, _ = serving()
     with knock(port_of(server)) as peer:
         peer.write(request()[:20])
-        while not server._threads:
+        while not server._runs:
             time.sleep(0.01)
         time.sleep(0.1)
         server.shutdown()

@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import Any
 
-from ..broadcasting import (
-    BroadcastResult,
-    Casting,
-    Message,
-    check_policy,
-    encode,
-    members,
-)
-from ..session.backlog import SENT
+from ..broadcasting import BroadcastResult, Message, cast
 from ..session.shared_frames import Forms
 from .connection import Connection
 
@@ -57,15 +49,13 @@ def broadcast(
     or, with ``raise_exceptions``, raised at the end in an ExceptionGroup. Raises
     TypeError for a message of another type, ValueError for another ``slow``.
     """
-    check_policy(slow, key)
-    forms = encode(message, text, _Forms)
-    casting = Casting(forms, slow, key, raise_exceptions)
-    for connection in members(connections, Connection):
-        session = connection._session
-        if session is None or not session.is_open:
-            casting.result.skipped += 1
-        elif casting.send(connection) == SENT:
-            casting.result.sent += 1
-    forms.settle()
-    casting.raise_failures()
-    return casting.result
+    return cast(
+        connections,
+        Connection,
+        message,
+        text,
+        raise_exceptions=raise_exceptions,
+        slow=slow,
+        key=key,
+        make=_Forms,
+    )

@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Literal
 
+from ..dialing import Dialed, Dialer, path_of, unix_uri
 from ..errors import ConcurrencyError
 from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
 from ..opening import retry as retrying
-from ..opening.client_plan import connect_plan
-from ..opening.client_settings import ClientSettings, client_settings
 from ..opening.settings import (
     CLOSE_TIMEOUT,
     MAX_QUEUE,
@@ -28,13 +27,9 @@ from ..opening.settings import (
     OPEN_TIMEOUT,
     PRODUCT,
     WRITE_LIMIT,
-    check_keywords,
-    compression_from,
-    limits_from,
-    timeouts_from,
 )
-from ..opening.steps import Opened, Plan
-from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
+from ..opening.steps import Opened
+from ..options import Compression, Limits, LoggerLike, Timeouts
 from .connection import Connection
 from .driver import OutOfTime, Stream, run
 
@@ -46,22 +41,15 @@ __all__ = [
     "unix_reconnect",
 ]
 
-# Keywords for reaching the server.
-_UNIX = frozenset({"path", "unix"})
-_TCP = frozenset({"all_errors", "family", "host", "port", "source_address", "timeout"})
 
-
-class ClientConnection(Connection):
+class ClientConnection(Connection, Dialed):
     """The client's end of a connection, made by :func:`connect`.
 
     ``request`` and ``response`` are those of the opening handshake.
     """
 
-    _client = True
-    _logger_name = "longwire.client"
 
-
-class reconnect:
+class reconnect(Dialer[ClientConnection]):
     """A way to keep a connection to the WebSocket server at ``uri``.
 
     ::
@@ -85,6 +73,12 @@ class reconnect:
 
     Raises InvalidURI, ValueError or TypeError at once for what cannot be used.
     """
+
+    _connection_class = ClientConnection
+    _tcp = frozenset(
+        {*("all_errors", "family", "host", "port", "source_address", "timeout")}
+    )
+    _given = "sock", "ssl", "server_hostname", "proxy_ssl", "proxy_server_hostname"
 
     def __init__(
         self,
@@ -119,50 +113,10 @@ class reconnect:
         create_connection: Callable[..., ClientConnection] | None = None,
         **kwargs: Any,
     ) -> None:
-        known = {*(_UNIX if kwargs.get("unix") else _TCP), *_documented()}
-        check_keywords(
-            "unix_connect" if kwargs.get("unix") else "connect", kwargs, known
-        )
-        given = {
-            "sock": sock,
-            "ssl": ssl,
-            "server_hostname": server_hostname,
-            "proxy_ssl": proxy_ssl,
-            "proxy_server_hostname": proxy_server_hostname,
-        }
-        self._settings = client_settings(
-            uri,
-            limits=limits_from(
-                limits,
-                max_size=max_size,
-                max_queue=max_queue,
-                write_limit=write_limit,
-            ),
-            timeouts=timeouts_from(
-                timeouts, open_timeout=open_timeout, close_timeout=close_timeout
-            ),
-            keepalive=Keepalive(interval=ping_interval, timeout=ping_timeout),
-            origin=origin,
-            extensions=extensions,
-            subprotocols=subprotocols,
-            compression=compression_from(compression),
-            additional_headers=additional_headers,
-            user_agent_header=user_agent_header,
-            proxy=proxy,
-            logger=logger,
-            network={**given, **kwargs},
-        )
-        for name, value in (
-            ("process_exception", process_exception),
-            ("reconnect_delays", reconnect_delays),
-            ("create_connection", create_connection or ClientConnection),
-        ):
-            if not callable(value):
-                kind = type(value).__name__
-                raise TypeError(f"{name} must be a function or class, not {kind}")
-        self._process_exception = process_exception
-        self._reconnect_delays = reconnect_delays
-        self._create_connection = create_connection
+        given = {**locals()}
+        for name in ("self", "uri", "kwargs"):
+            del given[name]
+        self._set_up(uri, given, kwargs)
         self._connection: ClientConnection | None = None
 
     def connect(self) -> ClientConnection:
@@ -171,10 +125,9 @@ class reconnect:
         Raises OSError when the server cannot be reached, TimeoutError, or an
         :exc:`~longwire.InvalidHandshake` that says what was wrong with the answer.
         """
-        settings = self._settings
         stream = Stream()
         try:
-            opened = _within(settings, self._plan(), stream)
+            opened = self._open(stream)
             connection = self._make(stream.wire)
             connection.opened(opened)
         except BaseException:
@@ -183,23 +136,15 @@ class reconnect:
             raise
         return connection
 
-    def _plan(self) -> Plan[Opened]:
-        """Return how to open a connection."""
-        return connect_plan(self._settings)
-
-    def _make(self, wire: Any) -> ClientConnection:
-        settings, create = self._settings, self._create_connection
-        if create is None:
-            return ClientConnection(wire, settings)
-        limits, keepalive = settings.limits, settings.keepalive
-        return create(
-            wire,
-            settings,
-            ping_interval=keepalive.interval,
-            ping_timeout=keepalive.timeout,
-            close_timeout=settings.timeouts.close,
-            max_queue=(limits.queued_messages, limits.queued_messages_low),
-        )
+    def _open(self, stream: Stream) -> Opened:
+        """Carry out the opening handshake within its time."""
+        timeout = self._settings.timeouts.open
+        if timeout is not None:
+            stream.ends_at = time.monotonic() + timeout
+        try:
+            return run(self._plan(), stream)
+        except OutOfTime:
+            raise self._too_late(stream.doing) from None
 
     def __enter__(self) -> ClientConnection:
         """Return a new connection, open; leaving the block closes it."""
@@ -228,9 +173,7 @@ class reconnect:
         ``process_exception`` calls final, and the last exception when the delays are
         used up.
         """
-        retries = retrying.Retries(
-            self._process_exception, self._reconnect_delays, self._settings.logger
-        )
+        retries = self._retries()
         while True:
             try:
                 connection = self.connect()
@@ -245,20 +188,6 @@ class reconnect:
                 # the loop by one looks like leaving it by break.
                 connection.__exit__(None, None, None)
             time.sleep(retries.delay_after_end(connection._live.exception()))
-
-
-def _within(settings: ClientSettings, plan: Plan[Opened], stream: Stream) -> Opened:
-    """Carry out the opening handshake within its time."""
-    timeout = settings.timeouts.open
-    if timeout is not None:
-        stream.ends_at = time.monotonic() + timeout
-    try:
-        return run(plan, stream)
-    except OutOfTime:
-        raise TimeoutError(
-            "timed out while waiting for the opening handshake: "
-            f"still {stream.doing} after {timeout} seconds"
-        ) from None
 
 
 def connect(uri: str, **kwargs: Any) -> ClientConnection:
@@ -290,26 +219,11 @@ def unix_connect(
     ``uri`` says what is asked for there; ws://localhost/ if None, wss://localhost/ with
     ``ssl``.
     """
-    return connect(_unix_uri(uri, kwargs), unix=True, path=_path(path), **kwargs)
+    return connect(unix_uri(uri, kwargs), unix=True, path=path_of(path), **kwargs)
 
 
 def unix_reconnect(
     path: str | os.PathLike[str] | None = None, uri: str | None = None, **kwargs: Any
 ) -> reconnect:
     """Return :class:`reconnect` to the server at the Unix socket ``path``."""
-    return reconnect(_unix_uri(uri, kwargs), unix=True, path=_path(path), **kwargs)
-
-
-def _unix_uri(uri: str | None, kwargs: dict[str, Any]) -> str:
-    if uri is not None:
-        return uri
-    return "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
-
-
-def _path(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else os.fspath(path)
-
-
-def _documented() -> frozenset[str]:
-    """Return the names of the keywords of :class:`reconnect` itself, for hints."""
-    return frozenset(reconnect.__init__.__annotations__) - {"return", "uri", "kwargs"}
+    return reconnect(unix_uri(uri, kwargs), unix=True, path=path_of(path), **kwargs)

@@ -7,15 +7,14 @@ How bytes come to the session and leave it is in ``link.py``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterable, Iterator
-from time import monotonic
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
 from ..connection import BytesLike, Data, as_wanted, control_payload, opcode_for
 from ..errors import ConnectionClosedOK
 from ..session.leaving import Outcome, outcome_of
-from ..session.session import OUTPUT, check_close
+from ..session.session import OUTPUT
 from ..verbs import fragments_of
 from .link import Link
 
@@ -176,14 +175,6 @@ class Connection(Link):
             verbs.wait_for_room() if at_once else verbs.send(message, text, compress)
         )
 
-    def offer(self, message: Any, slow: str | None, key: Hashable) -> int:
-        """Send a message for many, or do with it what ``slow`` says; for broadcast."""
-        with self._lock:
-            unsent = self.wire.unsent
-            result = self._live.offer(message, slow, key, unsent, monotonic())
-            self._react()
-            return result
-
     # --- pings -------------------------------------------------------------------
 
     def ping(self, data: str | bytes | None = None) -> Pong:
@@ -198,7 +189,7 @@ class Connection(Link):
     def _ping(self, data: str | bytes | None, pong: P) -> P:
         payload = None if data is None else control_payload(data)
         self._drive(self._open_verbs.ping(payload, pong))
-        self._attend_now()
+        self._read_at_once()
         return pong
 
     def pong(self, data: str | bytes = b"") -> None:
@@ -219,16 +210,6 @@ class Connection(Link):
         for a code or reason that may not be sent.
         """
         self._drive(self._open_verbs.close(code, reason))
-
-    def _start_close(
-        self, code: int | None, reason: str, error: BaseException | None = None
-    ) -> None:
-        """Begin to close, and wait for nothing."""
-        check_close(code, reason)
-        with self._lock:
-            self._verbs.start_close(code, reason, error)
-            self._react()
-            self._attend_now()
 
     def wait_closed(self, timeout: float | None = None) -> bool:
         """Wait until TCP has ended, for whatever reason.

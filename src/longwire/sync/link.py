@@ -1,4 +1,4 @@
-"""Link: a session joined to a wire in threads, and how a thread waits.
+"""Link for threads: who reads the socket, and how a thread waits.
 
 ``connection.py`` adds the verbs, which are plans of ``verbs.py``. Who waits for input
 reads the socket itself. Whatever touches the session holds the connection's lock;
@@ -7,39 +7,14 @@ nobody waits for the network while holding it.
 
 from __future__ import annotations
 
-import os
 import selectors
-import ssl
 import threading
-from collections.abc import Callable
 from time import monotonic
 from typing import Any, TypeVar, cast
 
-from .. import connection
-from ..errors import InvalidState, LimitExceeded
-from ..opening.settings import (
-    CLOSE_TIMEOUT,
-    MAX_QUEUE,
-    PING_INTERVAL,
-    PING_TIMEOUT,
-    WRITE_LIMIT,
-    for_connection,
-)
-from ..opening.steps import Opened
-from ..session.session import (
-    ABORT,
-    CLOSE,
-    CONTINUE,
-    DEADLINE,
-    HALF_CLOSE,
-    HANGUP,
-    OUTPUT,
-    PONGS,
-    READING,
-    STAY,
-    Session,
-)
-from ..verbs import ACT, END, INPUT, NO_MORE, Next, Plan, Verbs
+from .. import link
+from ..errors import InvalidState
+from ..verbs import ACT, END, INPUT, NO_MORE, Next, Plan
 from .helper import Helper, forget
 from .wire import Wire
 
@@ -50,12 +25,8 @@ T = TypeVar("T")
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
-class Link(connection.Connection):
-    """A session joined to a wire and to the helper; :class:`Connection` adds verbs.
-
-    Every call into the session is made with the lock held, and followed by
-    ``_react()``, which does what the session's flags ask for.
-    """
+class Link(link.Link):
+    """A session joined to a wire and to the helper; :class:`Connection` adds verbs."""
 
     # What the helper knows of a connection.
     reads = 0
@@ -64,123 +35,34 @@ class Link(connection.Connection):
     recent = False
     entry: list[Any] | None = None
 
-    _live: Session = cast(Session, None)
-    _verbs: Verbs = cast(Verbs, None)
+    wire: Wire
+    _lock: Any
+    _users = "thread"
     _helper: Helper = cast(Helper, None)
     _waiters = 0  # threads that wait for a change
     _goes_on = False  # input waits that the session has put off
-    _end_told = False
-    # Who looks at the bytes received and sent, for a log of frames.
-    _taps: tuple[Callable[[bytes], None], Callable[[bytes], None]] | None = None
 
-    def __init__(
-        self,
-        sock: Any,
-        protocol: Any,
-        *,
-        ping_interval: float | None = PING_INTERVAL,
-        ping_timeout: float | None = PING_TIMEOUT,
-        close_timeout: float | None = CLOSE_TIMEOUT,
-        max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,
-        write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
-    ) -> None:
-        settings = for_connection(
-            protocol,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            close_timeout=close_timeout,
-            max_queue=max_queue,
-            write_limit=write_limit,
-        )
-        super().__init__(*settings, getattr(protocol, "logger", None))
-        self.protocol = protocol
-        self.wire = sock if isinstance(sock, Wire) else Wire(sock)
+    @link.with_keywords
+    def __init__(self, sock: Any, protocol: Any, **keywords: Any) -> None:
+        wire = sock if isinstance(sock, Wire) else Wire(sock)
         # Reentrant: what is logged under it may end up in a handler that sends.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        high = self._limits.output_bytes
-        low = self._limits.output_bytes_low
-        self._write_marks = high, high // 4 if low is None else low
-        # Asked for now: a socket that was closed does not know any more.
-        sock = self.wire.sock
-        self._addresses = _address(sock.getsockname), _address(sock.getpeername)
+        super().__init__(wire, protocol, **keywords)
 
-    def opened(self, opened: Opened) -> None:
-        """Begin the life of an open connection: the handshake is done."""
-        self._set_heads(opened.request, opened.response)
-        self.subprotocol = opened.subprotocol
-        session = Session(
-            self._client,
-            limits=self._limits,
-            timeouts=self._timeouts,
-            keepalive=self._keepalive,
-            random_bytes=os.urandom,
-            now=monotonic(),
-            deflate=opened.deflate,
-            extensions=opened.extensions,
-        )
-        self._prepare(session)
-        self._verbs = Verbs(session, monotonic, "thread")
+    def _begin_to_serve(self) -> None:
         self._helper = Helper.get()
         self._helper.members.add(self)
-        self._log_open(opened)
-        with self._lock:
-            self._session = self._live = session
-            self._helper.call_at(self, session.next_deadline())
-            if opened.rest:
-                self._feed(opened.rest, monotonic())
-            if self.wire.ended:
-                session.receive_eof(monotonic())
-            self._react()
-            self._helper.look_after(self)
+        self._helper.call_at(self, self._live.next_deadline())
+        self._helper.look_after(self)
 
-    def _prepare(self, session: Session) -> None:
-        """Change how a new session behaves; longwire.websockets does."""
-
-    def failed_to_open(self) -> None:
-        """End without having lived: the opening handshake was refused."""
-        self._never_opened = True
-        self.wire.close(in_use=False)
-        with self._lock:
-            self._changed.notify_all()
-
-    # --- from the network and the helper -----------------------------------------
-
-    def _took(self, data: bytes) -> None:
-        """Take what came from the network; b"" is its end. The lock is held."""
-        session, wire = self._live, self.wire
-        now = monotonic()
-        try:
-            if data and not wire.is_tls:
-                self._feed(data, now)
-                return
-            data, ended = wire.decode(data)
-            if data:
-                self._feed(data, now)
-            if ended:
-                if session.tcp_lost:
-                    session.lost(None, now)
-                else:
-                    session.receive_eof(now)
-            self._check_wire(session)
-        except ssl.SSLError as exc:
-            self._lose(exc)
-        finally:
-            if session.flags:
-                self._react()
-
-    def _feed(self, data: bytes, now: float) -> None:
-        if self._taps is not None:
-            self._taps[0](data)
-        self._live.receive(data, now)
-
-    def _lose(self, exc: BaseException | None) -> None:
-        """TCP has ended, or is not of use any more."""
-        self._live.lost(exc, monotonic())
+    def _close_wire(self) -> None:
         self.wire.close(in_use=self.is_read or self.events != 0)
         forget(self)
         if self.events:
             self._helper.attend(self)
+
+    # --- from the helper ---------------------------------------------------------
 
     def fileno(self) -> int:
         """Return the descriptor of the socket."""
@@ -242,8 +124,7 @@ class Link(connection.Connection):
         with self._lock:
             # What a deadline is about may be there, and nobody has read it yet.
             self._read_now()
-            session.tick(now, self.wire.unsent)
-            self._react()
+            self._tick(now)
             return session.next_deadline()
 
     def abandon(self) -> None:
@@ -259,80 +140,20 @@ class Link(connection.Connection):
 
     # --- what the session asks for -----------------------------------------------
 
-    def _react(self) -> None:
-        """Do what the session's flags ask for, until there are none."""
-        session = self._live
-        while flags := session.take_flags():
-            if flags & OUTPUT:
-                self._write(session)
-                if flags == OUTPUT:
-                    continue
-            if flags & PONGS:
-                self._resolve_pings(session)
-            if flags & READING and session.wants_reading:
-                self._leave_to_helper()
-            if flags & HANGUP:
-                self._hang_up(session)
-            if flags & DEADLINE:
-                self._helper.call_at(self, session.next_deadline())
-            if flags & CONTINUE:
-                if threading.current_thread() is self._helper.thread:
-                    # Others have their turn before it.
-                    self._goes_on = True
-                    self._helper.attend(self)
-                else:
-                    session.go_on(monotonic())
-            if self._waiters:
-                self._changed.notify_all()
-            if session.tcp_lost and not self._end_told and session.ended is not None:
-                self._end_told = True
-                self._log_end()
+    def _call_at(self, when: float) -> None:
+        self._helper.call_at(self, when)
 
-    def _write(self, session: Session) -> None:
-        wire = self.wire
-        data = session.take_output()
-        while data:
-            if self._taps is not None:
-                self._taps[1](data)
-            wire.write(data)
-            # What waits for the peer to take more follows, if it has taken all.
-            data = b"" if session.outbox is None else session.take_output()
-        if wire.unsent or wire.error is not None:
-            self._check_wire(session)
-
-    def _check_wire(self, session: Session) -> None:
-        """Tell the session how much waits in the wire, and the helper to send it."""
-        wire = self.wire
-        if wire.error is not None and not session.tcp_lost:
-            # What the peer has sent before it left can still be read.
-            session.lost(wire.error, monotonic(), True)
-            self._attend_now()
-        high, low = self._write_marks
-        if wire.unsent > high:
-            session.write_paused(monotonic())
-        elif wire.unsent <= low and not session.writable:
-            session.write_resumed(monotonic())
-        if wire.unsent and not self.events & _WRITE:
+    def _flush_later(self) -> None:
+        if not self.events & _WRITE:
             self._helper.attend(self)
 
-    def _hang_up(self, session: Session) -> None:
-        """Do what the session's end asks of the socket, as soon as it can be done."""
-        wire, ending = self.wire, session.ending
-        if ending == STAY or wire.closed or (wire.unsent and ending != ABORT):
-            return
-        if ending == HALF_CLOSE or (ending == CLOSE and wire.is_tls):
-            wire.half_close()
-        if ending != HALF_CLOSE:
-            self._lose(None)
-        else:
-            self._leave_to_helper()
-
-    def _resolve_pings(self, session: Session) -> None:
-        for pong, latency in session.take_pongs():
-            pong.resolve(latency)
-        if session.tcp_lost or session.end_is_known():
-            for pong in session.heartbeat.take_waiters():
-                pong.fail(session.exception())
+    def _goes_on_later(self) -> bool:
+        if threading.current_thread() is not self._helper.thread:
+            return False
+        # Others have their turn before it.
+        self._goes_on = True
+        self._helper.attend(self)
+        return True
 
     def _go_on(self) -> None:
         """Have the session parse on: it has used up what one turn allows."""
@@ -340,13 +161,15 @@ class Link(connection.Connection):
         self._live.go_on(monotonic())
         self._react()
 
-    def _attend_now(self) -> None:
-        """Have the helper read at once, where no thread does."""
+    def _wake(self, flags: int) -> None:
+        if self._waiters:
+            self._changed.notify_all()
+
+    def _read_at_once(self) -> None:
         self.recent = False
         self._helper.attend(self)
 
-    def _leave_to_helper(self) -> None:
-        """Have the helper read soon, where no thread does."""
+    def _read_soon(self) -> None:
         if not (self.is_read or self.recent or self.events & _READ):
             self._helper.look_after(self)
 
@@ -356,7 +179,7 @@ class Link(connection.Connection):
         """Return the result of ``plan``, doing what it waits for."""
         if self._session is None:
             plan.close()
-            raise _not_open()
+            raise InvalidState("the opening handshake is not complete")
         ends_at = None if timeout is None else monotonic() + timeout
         with self._lock:
             again = False
@@ -403,10 +226,7 @@ class Link(connection.Connection):
         return None
 
     def _may_read(self) -> bool:
-        session = self._live
-        return not (self.is_read or session.got_eof or self.wire.closed) and (
-            session.wants_reading or session.ending != STAY
-        )
+        return not self.is_read and super()._may_read()
 
     def _read(self, seconds: float | None) -> bool:
         """Read the socket in this thread; return whether something came."""
@@ -427,7 +247,7 @@ class Link(connection.Connection):
             self._lock.acquire()
             self.is_read = False
             if not self.recent:
-                self._leave_to_helper()
+                self._read_soon()
             if self._waiters:
                 # One that waits for the end has to read on.
                 self._changed.notify_all()
@@ -440,60 +260,3 @@ class Link(connection.Connection):
         elif data is not None:
             self._took(data)
         return data is not None
-
-    @property
-    def local_address(self) -> Any:
-        """Our address: (host, port, …) for TCP, a path for a Unix socket."""
-        return self._addresses[0]
-
-    @property
-    def remote_address(self) -> Any:
-        """The peer's address: (host, port, …) for TCP.
-
-        Behind a proxy that is the proxy's.
-        """
-        return self._addresses[1]
-
-    # --- memory, for the server --------------------------------------------------
-
-    @property
-    def _memory(self) -> int:
-        with self._lock:
-            return self._live.memory + self.wire.unsent
-
-    def _hold(self) -> None:
-        """Read no more from the peer, for the server is short of memory."""
-        with self._lock:
-            self._live.hold()
-            self._react()
-
-    def _release(self) -> None:
-        """Read again."""
-        with self._lock:
-            self._live.release(monotonic())
-            self._react()
-
-    def _shed(self, error: LimitExceeded) -> None:
-        """End the connection, and drop what its reader has not taken."""
-        with self._lock:
-            self._live.intake.forget()
-            self._live.fail(error, monotonic())
-            self._react()
-            self._attend_now()
-
-    @property
-    def _open_verbs(self) -> Verbs:
-        if self._session is None:
-            raise _not_open()
-        return self._verbs
-
-
-def _not_open() -> InvalidState:
-    return InvalidState("the opening handshake is not complete")
-
-
-def _address(name: Any) -> Any:
-    try:
-        return name()
-    except OSError:
-        return None  # the peer has gone already

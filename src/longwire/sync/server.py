@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import selectors
 import socket
 import ssl as ssl_module
@@ -18,9 +17,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
-from ..admission import Admission
-from ..budget import LATEST, Budget
-from ..errors import LimitExceeded
+from ..budget import LATEST
+from ..hosting import (
+    ACCEPT_PAUSE,
+    LINGER,
+    Host,
+    check_drain,
+    listen_unix,
+    name_of,
+)
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
 from ..opening.server_plan import (
@@ -42,7 +47,7 @@ from ..opening.settings import (
 )
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from ..session.session import check_close
-from .server_connection import LINGER, ServerConnection
+from .server_connection import ServerConnection
 from .wire import Wire
 
 __all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
@@ -51,20 +56,20 @@ Handler = Callable[..., None]
 ProcessRequest = Callable[["ServerConnection", Request], Response | None]
 ProcessResponse = Callable[["ServerConnection", Request, Response], Response | None]
 
-_ACCEPT_PAUSE = 1.0
-"""Seconds without accepting after the process has run out of descriptors or threads."""
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _NETWORK = frozenset({"backlog", "dualstack_ipv6", "family", "reuse_port"})
 _UNIX = frozenset({"backlog", "path", "unix"})
 
 
-class Server:
+class Server(Host[ServerConnection]):
     """A WebSocket server that listens, made by :func:`serve`.
 
     ``serve_forever()`` accepts connections in the calling thread until ``shutdown()``
     is called from another; leaving a ``with`` block of the server does that too.
     """
+
+    _connection_class = ServerConnection
 
     def __init__(
         self,
@@ -76,47 +81,18 @@ class Server:
         create_connection: Callable[..., ServerConnection] | None = None,
         tls: ssl_module.SSLContext | None = None,
     ) -> None:
+        super().__init__(handler, logger, settings, create_connection, tls)
         self.socket = sock
-        self.handler = handler
-        self._settings = settings or ServerSettings()
-        self.logger = logger or self._settings.logger
-        self._create_connection = create_connection
-        self._tls = tls
         # Reentrant: a signal's handler may shut down what its thread has locked.
         self._lock = threading.RLock()
-        self._closing = False
-        self._draining = False
-        self._threads: dict[ServerConnection, threading.Thread] = {}
-        self._open: set[ServerConnection] = set()
         self._ended = threading.Condition(self._lock)
-        self._admission = Admission(self._settings.limits)
-        most = self._settings.limits.server_memory
-        self._budget: Budget[ServerConnection] | None = None
-        if most is not None:
-            self._budget = Budget(
-                most, lambda ws: ws._hold(), lambda ws: ws._release(), self._give_up
-            )
-        self._held = False  # some are not read from, and that was said
-        # Handlers whose author was told that they serve one message only.
-        self._warned: set[str] = set()
         self._nudges: set[socket.socket] = set()
         sock.setblocking(False)
-        self.logger.info("server listening on %s", _name_of(sock))
+        self.logger.info("server listening on %s", name_of(sock))
 
     def fileno(self) -> int:
         """Return the descriptor of the listening socket."""
         return self.socket.fileno()
-
-    @property
-    def is_leaving(self) -> bool:
-        """Whether new requests are answered with 503: closing, or being drained."""
-        return self._closing or self._draining
-
-    @property
-    def connections(self) -> set[ServerConnection]:
-        """The open connections, in a new set."""
-        with self._lock:
-            return {ws for ws in self._open if ws._live.is_open}
 
     def __enter__(self) -> Self:
         """Return the server; leaving the block shuts it down."""
@@ -181,114 +157,31 @@ class Server:
     def _pause(self, exc: BaseException) -> None:
         self.logger.error("server cannot accept connections for a while: %s", exc)
         with self._ended:
-            self._ended.wait_for(lambda: self._closing, _ACCEPT_PAUSE)
+            self._ended.wait_for(lambda: self._closing, ACCEPT_PAUSE)
 
     def _take(self, sock: socket.socket) -> None:
         """Start serving a connection that was just accepted, or cut it off."""
         ws = self._make_connection(Wire(sock))
-        admission, address = self._admission, ws._address
-        with self._lock:
-            limit = admission.reached(address)
-            news = None if limit is None else admission.news_of(limit, address)
-            if limit is None:
-                admission.enter(address)
-            elif admission.enter_crowded():
-                ws._crowded = True
-            else:
-                ws.failed_to_open()
-                return
-            thread = threading.Thread(
-                target=ws._run, name=f"longwire {address}", daemon=True
-            )
-            self._threads[ws] = thread
-        if news is not None:
-            self.logger.warning("server refuses connections: %s", news)
+        name = f"longwire {ws._address}"
+        thread = threading.Thread(target=ws._run, name=name, daemon=True)
+        if not self._admit(ws, thread):
+            ws.failed_to_open()
+            return
         try:
             thread.start()
         except BaseException:
-            self._thread_ended(ws)
+            self._has_ended(ws)
             raise
 
-    def _make_connection(self, wire: Wire) -> ServerConnection:
-        settings, create = self._settings, self._create_connection
-        if create is None:
-            return ServerConnection(wire, settings, self)
-        limits, keepalive = settings.limits, settings.keepalive
-        return create(
-            wire,
-            settings,
-            self,
-            ping_interval=keepalive.interval,
-            ping_timeout=keepalive.timeout,
-            close_timeout=settings.timeouts.close,
-            max_queue=(limits.queued_messages, limits.queued_messages_low),
-        )
-
     def _has_opened(self, ws: ServerConnection) -> None:
-        with self._lock:
-            self._open.add(ws)
-            leaving = self.is_leaving
-            first = len(self._open) == 1
-        if leaving:
-            # Closed between the answer and now.
-            ws._start_close(1001, "")
-        if first:
+        super()._has_opened(ws)
+        if len(self._open) == 1:
             self._nudge()
 
-    def _thread_ended(self, ws: ServerConnection) -> None:
-        with self._lock:
-            del self._threads[ws]
-            self._open.discard(ws)
-            if ws._crowded:
-                self._admission.leave_crowded()
-            else:
-                self._admission.leave(ws._address)
+    def _has_ended(self, ws: ServerConnection) -> None:
+        with self._ended:
+            super()._has_ended(ws)
             self._ended.notify_all()
-
-    def _warn_if_one_shot(self, ws: ServerConnection) -> None:
-        """Say once what the handler of an open connection may have got wrong."""
-        session = ws._live
-        if session.protocol.messages_received != 1 or session.has_message:
-            return
-        name = ws._name_handler()
-        if name in self._warned:
-            return
-        self._warned.add(name)
-        self.logger.warning(
-            "handler %s returned after one message, which closes the connection; "
-            "to serve all messages, iterate: 'for message in websocket'; "
-            "to close on purpose and without this line, 'websocket.close()'",
-            name,
-        )
-
-    # --- memory ------------------------------------------------------------------
-
-    def _look_at_memory(self) -> float:
-        """Compare what all messages take with the limit; return when to look again."""
-        budget = self._budget
-        if budget is None:
-            return LATEST
-        with self._lock:
-            members = list(self._open)
-        now = time.monotonic()
-        pause = budget.look({ws: ws._memory for ws in members}, now)
-        if bool(budget.held) is not self._held:
-            self._held = not self._held
-            text = "no more from the largest" if self._held else "from all again"
-            self.logger.warning(
-                "server reads %s: %d held, messages take %d of %d bytes "
-                "(server_memory)",
-                *(text, budget.held, budget.total, budget.limit),
-            )
-        # At most 2 % of the time go into this.
-        return max(pause, (time.monotonic() - now) * 50)
-
-    def _give_up(self, ws: ServerConnection) -> None:
-        assert self._budget is not None
-        error = LimitExceeded("the server is short of memory for messages")
-        error.code = 1013  # try again later
-        error.limit, error.limit_value = "server_memory", self._budget.limit
-        ws._shed(error)
 
     # --- ending ------------------------------------------------------------------
 
@@ -303,13 +196,7 @@ class Server:
         """
         check_close(code, reason)
         self._stop_listening()
-        with self._lock:
-            opening = [ws for ws in self._threads if ws not in self._open]
-        for ws in opening:
-            ws._interrupt()
-        if close_connections:
-            for ws in self.connections:
-                ws._start_close(code, reason)
+        self._close_all(close_connections, code, reason)
         self._wait_for_handlers(None)
         self.logger.info("server closed")
 
@@ -335,7 +222,7 @@ class Server:
     def _wait_for_handlers(self, ends_at: float | None) -> bool:
         me = threading.current_thread()
         with self._lock:
-            while any(thread is not me for thread in self._threads.values()):
+            while any(thread is not me for thread in self._runs.values()):
                 left = None if ends_at is None else ends_at - time.monotonic()
                 if left is not None and left <= 0:
                     return False
@@ -362,41 +249,18 @@ class Server:
         that for ``health`` too, so that a load balancer learns of it. With
         ``keep_listening=False`` listening stops at once.
         """
-        if batch < 1:
-            raise ValueError(f"batch is {batch}; the least allowed is 1")
-        check_close(code, reason)
+        check_drain(batch, code, reason)
         ends_at = None if timeout is None else time.monotonic() + timeout
         self._draining = True
         if not keep_listening:
             self._stop_listening()
-        self._close_in_batches(batch, interval, code, reason)
+        for pause in self._close_in_batches(batch, interval, code, reason):
+            time.sleep(pause)
         if not self._wait_for_open(ends_at):
-            with self._lock:
-                left = list(self._threads)
-            self.logger.warning(
-                "server cut off %d connections after %s seconds of draining",
-                *(len(left), timeout),
-            )
-            for ws in left:
-                ws._cut_off()
+            self._cut_off_rest(timeout)
         self._stop_listening()
         if self._wait_for_handlers(None if ends_at is None else ends_at + LINGER):
             self.logger.info("server closed")
-
-    def _close_in_batches(
-        self, batch: int, interval: float, code: int, reason: str
-    ) -> None:
-        left = list(self.connections)
-        random.shuffle(left)
-        while left:
-            some, left = left[:batch], left[batch:]
-            for ws in some:
-                if ws.on_drain is None:
-                    ws._start_close(code, reason)
-                else:
-                    ws.on_drain(code, reason)
-            if left:
-                time.sleep(interval * random.uniform(0.5, 1.5))
 
     def _wait_for_open(self, ends_at: float | None) -> bool:
         with self._lock:
@@ -406,14 +270,6 @@ class Server:
                     return False
                 self._ended.wait(left)
         return True
-
-
-def _name_of(sock: socket.socket) -> str:
-    name = sock.getsockname()
-    if not isinstance(name, tuple):
-        return str(name)
-    host, port = name[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 # --- serve -----------------------------------------------------------------------
@@ -537,31 +393,9 @@ def _listen(
         sock.listen(backlog)
         return sock
     if unix:
-        if path is None:
-            raise ValueError("path or sock is needed")
-        sock = socket.socket(socket.AF_UNIX)
-        try:
-            if not path.startswith("\0"):
-                _remove_socket(path)
-            sock.bind(path)
-            sock.listen(backlog)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+        return listen_unix(path, backlog)
     if port is None:
         raise ValueError("port or sock is needed")
     if ":" in (host or "") and "family" not in options:
         options["family"] = socket.AF_INET6
     return socket.create_server((host or "", port), backlog=backlog, **options)
-
-
-def _remove_socket(path: str) -> None:
-    """Remove a socket that nobody listens on any more."""
-    import stat
-
-    try:
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            os.remove(path)
-    except FileNotFoundError:
-        pass

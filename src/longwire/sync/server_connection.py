@@ -6,32 +6,14 @@ that a peer's fault is one line in the log while a handler's is a traceback.
 
 from __future__ import annotations
 
-import email.utils
 import socket
 import ssl as ssl_module
 import time
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..escaping import excerpt, one_line
-from ..http import handshake
-from ..http.headers import HeadersLike
-from ..http.heads import Response
-from ..messages import Cause
-from ..opening.server_plan import (
-    CLOSING,
-    CROWDED,
-    Acceptor,
-    Refused,
-    ServerSettings,
-)
-from ..opening.settings import (
-    CLOSE_TIMEOUT,
-    MAX_QUEUE,
-    PING_INTERVAL,
-    PING_TIMEOUT,
-    WRITE_LIMIT,
-)
+from ..hosting import LINGER, LINGER_READS, Hosted
+from ..link import with_keywords
+from ..opening.server_plan import CLOSING, Refused, ServerSettings
 from ..opening.steps import Opened, StartTls
 from ..session.leaving import Outcome, outcome_of
 from .connection import Connection
@@ -40,83 +22,24 @@ from .driver import OutOfTime, Stream, run
 if TYPE_CHECKING:
     from .server import Server
 
-__all__ = ["LINGER", "ServerConnection"]
-
-LINGER = 1.0
-"""Seconds that a refused peer gets to read its answer and close."""
-_LINGER_READS = 64
-_CROWDED_TIME = 2.0
-"""Seconds in which a connection over a limit has to ask, to be told so."""
+__all__ = ["ServerConnection"]
 
 
-class ServerConnection(Connection):
+class ServerConnection(Connection, Hosted):
     """A client's connection, as handlers get it.
 
     ``server`` is the :class:`Server` it belongs to, ``username`` is set by
     :func:`basic_auth`; ``request`` and ``response`` are those of the opening handshake.
     """
 
-    _client = False
-    _logger_name = "longwire.server"
-
-    username: str | None = None
-    on_drain: Callable[[int, str], None] | None = None
-    """Called with code and reason in place of closing, when the server is drained."""
-
-    handler: Callable[..., None]
-    """The handler that a :class:`Router` chose, and its keywords."""
-    handler_kwargs: Mapping[str, Any]
-
-    _crowded = False
-    _interrupted = ""
     _stream: Stream | None = None
-    _acceptor: Callable[..., Acceptor] = Acceptor
 
+    @with_keywords
     def __init__(
-        self,
-        sock: Any,
-        protocol: ServerSettings,
-        server: Server,
-        *,
-        ping_interval: float | None = PING_INTERVAL,
-        ping_timeout: float | None = PING_TIMEOUT,
-        close_timeout: float | None = CLOSE_TIMEOUT,
-        max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,
-        write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
+        self, sock: Any, protocol: ServerSettings, server: Server, **keywords: Any
     ) -> None:
-        super().__init__(
-            sock,
-            protocol,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            close_timeout=close_timeout,
-            max_queue=max_queue,
-            write_limit=write_limit,
-        )
-        self.server = server
-        self._settings = server._settings
-        self._accepted_at = time.monotonic()
-        peer = self.remote_address
-        # "" where there is none, as on Unix sockets.
-        self._address = str(peer[0]) if isinstance(peer, tuple) and peer else ""
-
-    def respond(
-        self,
-        status: int,
-        text: str | bytes,
-        *,
-        content_type: str | None = None,
-        headers: HeadersLike = (),
-    ) -> Response:
-        """Return a response for ``process_request``: a refusal, or a page.
-
-        ``text`` is the body, and plain text in UTF-8 unless ``content_type`` says what
-        it is; ``headers`` are added, or replace those of the same name. Headers may be
-        changed before the response is returned.
-        """
-        return handshake.respond(
-            status, text, content_type=content_type, headers=headers
-        )
+        super().__init__(sock, protocol, **keywords)
+        self._join(server)
 
     # --- the connection's thread -------------------------------------------------
 
@@ -141,7 +64,7 @@ class ServerConnection(Connection):
                 self.failed_to_open()
             elif not self._live.is_gone:
                 self._start_close(1001, "")
-            self.server._thread_ended(self)
+            self.server._has_ended(self)
 
     def _close_after_handler(self, exc: BaseException | None) -> None:
         """The handler has returned, or raised ``exc``: close for how it ended."""
@@ -152,30 +75,12 @@ class ServerConnection(Connection):
         self._log_outcome(outcome, exc)
         self._leave_block(outcome, exc)
 
-    def _log_outcome(self, outcome: Outcome, exc: BaseException | None) -> None:
-        if outcome is Outcome.FAILED:
-            self.logger.error("connection handler failed", exc_info=exc)
-        elif outcome is Outcome.ENDED:
-            self.logger.debug("connection handler ended with the connection")
-
-    def _name_handler(self) -> str:
-        """Return what the handler of this connection is called, for the log."""
-        handler = vars(self).get("handler", self.server.handler)
-        return getattr(handler, "__qualname__", type(handler).__name__)
-
     # --- opening -----------------------------------------------------------------
 
     def _open(self) -> Opened | None:
         """Return what the opening handshake agreed on, None if it was refused."""
         tls = self.server._tls
-        acceptor = self._acceptor(
-            self._settings,
-            self,
-            self._why_unavailable,
-            date=_date,
-            # Without TLS here, a proxy may do it for us.
-            secure=True if tls else None,
-        )
+        acceptor = self._make_acceptor()
         outcome: Opened | Refused
         self._stream = stream = Stream(self.wire, self._ends_at())
         stream.interrupted = bool(self._interrupted)
@@ -198,19 +103,6 @@ class ServerConnection(Connection):
             self._linger()
         return None
 
-    def _ends_at(self) -> float | None:
-        """Return when the opening handshake has to be over."""
-        seconds = self._timeouts.open
-        if self._crowded:
-            # Few may be told at one time: who says nothing must not keep out the rest.
-            seconds = _CROWDED_TIME if seconds is None else min(seconds, _CROWDED_TIME)
-        return None if seconds is None else self._accepted_at + seconds
-
-    def _why_unavailable(self) -> str | None:
-        if self._crowded:
-            return CROWDED
-        return CLOSING if self.server.is_leaving else None
-
     def _interrupt(self) -> None:
         """Answer 503 if the opening handshake is still under way."""
         self._interrupted = CLOSING
@@ -223,34 +115,6 @@ class ServerConnection(Connection):
             except OSError:
                 pass  # the peer has gone
 
-    def _cut_off(self) -> None:
-        """End at once, for the server has waited long enough."""
-        if self._session is None:
-            self._interrupt()
-            return
-        with self._lock:
-            self._live.abort(Cause.LOCAL, "the server was drained", time.monotonic())
-            self._react()
-
-    def _log_refusal(self, refused: Refused) -> None:
-        response, exc = refused.response, refused.exc
-        if refused.quiet:
-            return
-        if refused.ours:
-            self.logger.error("opening handshake failed", exc_info=exc)
-        elif exc is not None:
-            self.logger.info(
-                "opening handshake failed: %s (from %s)",
-                one_line(exc),
-                self._address or "a Unix socket",
-            )
-        elif response is not None:
-            self.logger.info(
-                "connection rejected (%d %s)",
-                response.status_code,
-                excerpt(response.reason_phrase),
-            )
-
     def _linger(self) -> None:
         """Close so that the peer gets to see the answer.
 
@@ -262,12 +126,8 @@ class ServerConnection(Connection):
         try:
             wire.drain(ends_at)
             wire.half_close()
-            for _ in range(_LINGER_READS):
+            for _ in range(LINGER_READS):
                 if not wire.receive(max(0.0, ends_at - time.monotonic())):
                     break
         except OSError:
             pass  # gone, or still talking: it had its answer
-
-
-def _date() -> str:
-    return email.utils.formatdate(usegmt=True)
