@@ -12,6 +12,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import gc
+import importlib.util
 import os
 import queue
 import socket
@@ -402,6 +403,7 @@ class SyncFrontEnd:
 
     def __init__(self) -> None:
         self.complaints: list[str] = []
+        self._servers: list[longwire.sync.Server] = []
 
     def start(self, work: Callable[[], T]) -> ThreadJob[T]:
         """Begin ``work`` in a thread."""
@@ -420,11 +422,8 @@ class SyncFrontEnd:
         time.sleep(0.2)
 
     def tasks(self) -> int:
-        """Return how many threads serve a connection."""
-        names = [each.name for each in threading.enumerate()]
-        return sum(
-            name.startswith("longwire ") and name != "longwire helper" for name in names
-        )
+        """Return how many connections of servers there are, open or opening."""
+        return sum(len(server._runs) for server in self._servers)
 
     def stop(self) -> None:
         """Check that no thread has failed unseen."""
@@ -455,6 +454,7 @@ class SyncFrontEnd:
         if "sock" in options:
             where = {}
         server = longwire.sync.serve(handle, **where, **options)
+        self._servers.append(server)
         serving = self.start(server.serve_forever)
         try:
             yield server.socket.getsockname()[1], arrived
@@ -531,6 +531,10 @@ FRONT_ENDS: dict[str, Callable[[], Any]] = {"asyncio": AsyncioFrontEnd}
 # A run with another engine or loop is about asyncio alone.
 if not os.environ.get("LONGWIRE_ENGINE") and not os.environ.get("LONGWIRE_TEST_LOOP"):
     FRONT_ENDS["sync"] = SyncFrontEnd
+    if importlib.util.find_spec("trio") is not None:
+        from tests.support.trio_front_end import TrioFrontEnd
+
+        FRONT_ENDS["trio"] = TrioFrontEnd
 
 
 class Links:
