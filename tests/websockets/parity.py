@@ -59,6 +59,18 @@ NAMES: dict[str, str] = {
     "sync.server": """
         Server ServerConnection basic_auth broadcast serve unix_serve
     """,
+    "trio.client": """
+        ClientConnection connect unix_connect
+    """,
+    "trio.connection": """
+        Connection
+    """,
+    "trio.router": """
+        Router route
+    """,
+    "trio.server": """
+        Server ServerConnection basic_auth broadcast serve
+    """,
     "asyncio.client": """
         ClientConnection connect unix_connect process_exception
     """,
@@ -190,7 +202,26 @@ SYNC_CONNECTION = """
     recv_streaming remote_address send state subprotocol wait_closed
 """
 
+TRIO_CONNECTION = """
+    __aenter__ __aiter__ aclose close_code close_reason local_address ping pong recv
+    recv_streaming remote_address send state subprotocol wait_closed
+"""
+
 MEMBERS: dict[str, dict[str, str]] = {
+    "trio.client": {
+        "ClientConnection": TRIO_CONNECTION,
+        "connect": "__aenter__ __aiter__ connect",
+    },
+    "trio.connection": {
+        "Connection": TRIO_CONNECTION,
+    },
+    "trio.router": {
+        "Router": "get_server_name handler not_found redirect route_request",
+    },
+    "trio.server": {
+        "Server": "__aenter__ aclose connections serve_forever",
+        "ServerConnection": f"{TRIO_CONNECTION} respond",
+    },
     "sync.client": {
         "ClientConnection": SYNC_CONNECTION,
         "reconnect": "__enter__ __iter__ connect",
@@ -317,6 +348,60 @@ MEMBERS: dict[str, dict[str, str]] = {
 }
 
 PARAMETERS: dict[str, dict[str, str]] = {
+    "trio.client": {
+        "ClientConnection": (
+            "nursery stream protocol * ping_interval ping_timeout close_timeout "
+            "max_queue"
+        ),
+        "connect": (
+            "uri * stream ssl server_hostname origin extensions subprotocols "
+            "compression additional_headers user_agent_header proxy proxy_ssl "
+            "proxy_server_hostname process_exception open_timeout ping_interval "
+            "ping_timeout close_timeout reconnect_delays max_size max_queue logger "
+            "create_connection **kwargs"
+        ),
+        "connect.connect": "nursery",
+        "unix_connect": "path uri **kwargs",
+    },
+    "trio.connection": {
+        "Connection": (
+            "nursery stream protocol * ping_interval ping_timeout close_timeout "
+            "max_queue"
+        ),
+        "Connection.aclose": "code reason",
+        "Connection.ping": "data * ack_on_close",
+        "Connection.pong": "data",
+        "Connection.recv": "decode",
+        "Connection.recv_streaming": "decode",
+        "Connection.send": "message * text",
+    },
+    "trio.router": {
+        "Router": "url_map server_name url_scheme",
+        "Router.get_server_name": "connection request",
+        "Router.handler": "connection",
+        "Router.not_found": "connection",
+        "Router.redirect": "connection url",
+        "Router.route_request": "connection request",
+        "route": ("url_map *args server_name ssl create_router task_status **kwargs"),
+    },
+    "trio.server": {
+        "Server": "listeners handler logger",
+        "Server.aclose": "close_connections code reason",
+        "Server.serve_forever": "task_status",
+        "ServerConnection": (
+            "nursery stream protocol server * ping_interval ping_timeout "
+            "close_timeout max_queue"
+        ),
+        "ServerConnection.respond": "status text",
+        "basic_auth": "realm credentials check_credentials",
+        "broadcast": "connections message * text raise_exceptions",
+        "serve": (
+            "handler port * host backlog listeners ssl origins extensions "
+            "subprotocols select_subprotocol compression process_request "
+            "process_response server_header open_timeout ping_interval ping_timeout "
+            "close_timeout max_size max_queue logger create_connection task_status"
+        ),
+    },
     "sync.client": {
         "ClientConnection": (
             "sock protocol * ping_interval ping_timeout close_timeout max_queue"

@@ -11,8 +11,7 @@ import sys
 import pytest
 
 from longwire import websockets
-from longwire.websockets import absent, aliases, exceptions, frames, typing
-from longwire.websockets.asyncio.client import ClientConnection
+from longwire.websockets import aliases, exceptions, frames, typing
 from tests.websockets.parity import documented
 
 ROOT = "longwire.websockets"
@@ -141,52 +140,16 @@ async def test_names_for_older_pythons_are_todays_asyncio():
     assert old.loop_if_py_lt_38(asyncio.get_running_loop()) == {}
 
 
-# --- front ends that are not there ------------------------------------------------
-
-ABSENT = {
-    "trio.client": "ClientConnection connect unix_connect",
-    "trio.connection": "Connection broadcast",
-    "trio.router": "Router route",
-    "trio.server": "Server ServerConnection basic_auth broadcast serve",
-}
-CALLS = [(module, name) for module in ABSENT for name in ABSENT[module].split()]
-
-
-@pytest.mark.parametrize(("module", "name"), CALLS)
-def test_calling_what_is_absent_says_what_to_use(module, name):
-    function = getattr(module_of(module), name)
-
-    with pytest.raises(RuntimeError) as caught:
-        function("ws://localhost", b"anything", open_timeout=1)
-
-    assert isinstance(caught.value, absent.FrontEndAbsent)
-    assert not isinstance(caught.value, (NotImplementedError, ImportError))
-    assert "has no front end for trio" in str(caught.value)
-    assert "; use longwire.websockets.asyncio." in str(caught.value)
-
-
-def test_absent_classes_can_be_subclassed_and_compared_to():
-    base = module_of("trio.client").ClientConnection
-
-    class Connection(base):
-        def __init__(self, mine):
-            self.mine = mine
-
-    assert issubclass(Connection, module_of("trio.connection").Connection)
-    assert not issubclass(ClientConnection, base)
-    assert callable(Connection.recv)
-    with pytest.raises(RuntimeError, match=r"client\.ClientConnection\(\) is not"):
-        Connection("x")
-    with pytest.raises(RuntimeError, match=r"Connection\.recv\(\) is not there"):
-        base.recv(None)
+# --- front ends ------------------------------------------------------------------
 
 
 def test_front_ends_are_attributes_of_the_package():
     program = (
         "from longwire import websockets\n"
-        "websockets.sync.client.connect, websockets.trio.server.serve\n"
+        "websockets.sync.client.connect, websockets.trio\n"
         "import sys\n"
         "assert 'trio' not in sys.modules\n"
+        "websockets.trio.server.serve\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -15,7 +15,6 @@ pytestmark = pytest.mark.once
 
 PAGE = ROOT / "docs" / "migration.md"
 BEGIN, END = "<!-- begin names -->\n", "<!-- end names -->\n"
-LATER = ("trio",)  # packages of front ends that are not there yet
 
 
 def is_there(module: str, name: str) -> bool:
@@ -50,11 +49,9 @@ def table() -> str:
         there, total = there + len(present), total + len(names)
         title = f"`websockets.{module}`".replace(".`", "`")
         rows.append(f"| {title} | {listed(present)} | {listed(missing) or '–'} |\n")
-    rows += [f"| `websockets.{name}.*` | – | all |\n" for name in LATER]
     return "".join(
         [
-            f"{there} of {total} names, not counting those of `trio`: ",
-            "they can be imported, and work when their front end comes.\n\n",
+            f"{there} of {total} names.\n\n",
             "| module | there | not there |\n|---|---|---|\n",
             *rows,
         ]

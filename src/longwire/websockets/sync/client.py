@@ -11,26 +11,23 @@ import functools
 import inspect
 import os
 import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ...messages import Side
+from ...dialing import path_of, unix_uri
 from ...opening.client_plan import connect_plan
 from ...opening.steps import Opened, Plan
 from ...sync import client as engine
 from ...verbs import Verbs
 from .. import variables
 from ..aliases import give_aliases
-from ..client import backoff, process_exception
 from ..heads import Exchange
-from ..http11 import USER_AGENT
-from ..loggers import CLIENT
-from .connection import Connection, View
+from ..linked import LinkedClient, of_client
+from .connection import Connection
 
 __all__ = ["ClientConnection", "connect", "reconnect", "unix_connect", "unix_reconnect"]
 
 
-class ClientConnection(Connection, engine.ClientConnection):
+class ClientConnection(LinkedClient, Connection, engine.ClientConnection):
     __doc__ = engine.ClientConnection.__doc__
 
     # Whether to warn at the first use: it was made by a plain connect(), and there was
@@ -54,10 +51,6 @@ class ClientConnection(Connection, engine.ClientConnection):
             )
         return super()._open_verbs
 
-    def _note(self, text: str, *args: object, **extra: object) -> None:
-        # At INFO are the lines of servers; those of a client are for its author.
-        self.logger.debug(text, *args, extra=extra)
-
 
 class reconnect(engine.reconnect):
     __doc__ = engine.reconnect.__doc__
@@ -66,36 +59,14 @@ class reconnect(engine.reconnect):
 
         @functools.wraps(engine.reconnect.__init__)
         def __init__(self, uri, **kwargs):
-            if kwargs.get("logger") is None:
-                kwargs["logger"] = CLIENT
-            kwargs.setdefault("user_agent_header", USER_AGENT)
-            kwargs.setdefault("process_exception", process_exception)
-            kwargs.setdefault("reconnect_delays", backoff)
-            if "address" in kwargs:
-                kwargs["host"], kwargs["port"] = kwargs.pop("address")
-            interval = variables.interval_of(kwargs.get("ping_interval", 20))
-            create = kwargs.get("create_connection")
-            kwargs["create_connection"] = _maker(create)
-            super().__init__(uri, **{**kwargs, "ping_interval": interval})
+            of_client(kwargs, ClientConnection)
+            super().__init__(uri, **kwargs)
             self._settings = variables.redirects_limited(
                 variables.as_documented(self._settings, kwargs)
             )
 
     def _plan(self) -> Plan[Opened]:
         return connect_plan(self._settings, make_exchange=Exchange)
-
-
-def _maker(create: Callable[..., Any] | None) -> Callable[..., Any]:
-    """Return what makes a connection of ``reconnect``."""
-    if create is None:
-        return ClientConnection
-    if not callable(create):
-        return create  # which longwire refuses
-
-    def make(wire: Any, settings: Any, **keywords: Any) -> Any:
-        return create(wire, View(settings, Side.CLIENT), **keywords)
-
-    return make
 
 
 def connect(
@@ -138,8 +109,8 @@ def unix_connect(
     **kwargs: Any,
 ) -> ClientConnection | reconnect:
     """Return what :func:`connect` does, to the server at the Unix socket ``path``."""
-    address = engine._unix_uri(uri, kwargs)
-    path = engine._path(path)
+    address = unix_uri(uri, kwargs)
+    path = path_of(path)
     return connect(address, legacy=legacy, unix=True, path=path, **kwargs)
 
 
@@ -147,8 +118,8 @@ def unix_reconnect(
     path: str | os.PathLike[str] | None = None, uri: str | None = None, **kwargs: Any
 ) -> reconnect:
     """Return :class:`reconnect` to the server at the Unix socket ``path``."""
-    address = engine._unix_uri(uri, kwargs)
-    return reconnect(address, unix=True, path=engine._path(path), **kwargs)
+    address = unix_uri(uri, kwargs)
+    return reconnect(address, unix=True, path=path_of(path), **kwargs)
 
 
 give_aliases(globals())

@@ -11,20 +11,13 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from ...errors import ConnectionClosedError
-from ...http.heads import Response
-from ...messages import Side
-from ...session.leaving import Outcome
 from ...sync import server as engine
 from ...sync.auth import basic_auth
 from ...sync.broadcast import broadcast
 from .. import variables
 from ..aliases import give_aliases
-from ..datastructures import Headers
-from ..heads import Acceptor
-from ..http11 import SERVER as SERVER_HEADER
-from ..loggers import SERVER
-from .connection import Connection, View
+from ..linked import LinkedServer, of_server
+from .connection import Connection
 
 __all__ = [
     "Server",
@@ -39,22 +32,8 @@ __all__ = [
 P = ParamSpec("P")
 
 
-class ServerConnection(Connection, engine.ServerConnection):
+class ServerConnection(LinkedServer, Connection, engine.ServerConnection):
     __doc__ = engine.ServerConnection.__doc__
-
-    _acceptor = Acceptor
-
-    def respond(self, status: int, text: str | bytes, **options: Any) -> Response:
-        """Return a response for ``process_request``, as longwire's own does."""
-        response = super().respond(status, text, **options)
-        response.headers = Headers.made(response.headers)
-        return response
-
-    def _log_outcome(self, outcome: Outcome, exc: BaseException | None) -> None:
-        # longwire says at INFO how each connection ended, and leaves it at that.
-        if outcome is Outcome.ENDED and isinstance(exc, ConnectionClosedError):
-            outcome = Outcome.FAILED
-        super()._log_outcome(outcome, exc)
 
 
 class Server(engine.Server):
@@ -77,31 +56,10 @@ def as_documented(listen: Callable[P, engine.Server]) -> Callable[P, Server]:
     @functools.wraps(listen)
     def make(*args: P.args, **kwargs: P.kwargs) -> Server:
         keywords: dict[str, Any] = kwargs
-        if keywords.get("logger") is None:
-            keywords["logger"] = SERVER
-        keywords.setdefault("server_header", SERVER_HEADER)
-        keywords.setdefault("make_server", Server)
-        if "ping_interval" in keywords:
-            interval = variables.interval_of(keywords["ping_interval"])
-            keywords["ping_interval"] = interval
-        create = keywords.get("create_connection")
-        keywords["create_connection"] = _maker(create)
+        of_server(keywords, ServerConnection).setdefault("make_server", Server)
         server: Server = listen(*args, **keywords)  # type: ignore[assignment]
         server._settings = variables.as_documented(server._settings, keywords)
         return server
-
-    return make
-
-
-def _maker(create: Callable[..., Any] | None) -> Callable[..., Any]:
-    """Return what makes a connection of a server."""
-    if create is None:
-        return ServerConnection
-    if not callable(create):
-        return create  # which longwire refuses
-
-    def make(wire: Any, settings: Any, server: Any, **keywords: Any) -> Any:
-        return create(wire, View(settings, Side.SERVER), server, **keywords)
 
     return make
 

@@ -1,6 +1,6 @@
-"""The documented API for trio: its names, for programs that import them.
+"""The documented API for trio, over :mod:`longwire.trio`.
 
-longwire has no front end for trio yet; calling a name says so.
+Its modules need trio; the package and what imports it do not.
 """
 
 from __future__ import annotations

@@ -1,21 +1,70 @@
-"""What sends and receives messages on trio: names only, see ``absent``."""
+"""``Connection`` for trio: longwire's own, as programs know it.
+
+``ping()`` returns a plain event; what else is different is in ``linked.py``.
+"""
 
 from __future__ import annotations
 
-from ..absent import AbsentClass, absent
+from typing import Any
+
+import trio
+
+from ...trio import connection as engine
 from ..aliases import give_aliases
+from ..linked import Linked, View
+from ..overriding import refuse
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "View"]
 
-broadcast = absent(__name__, "broadcast")
+# Methods of the documented class that its own loop of reading and writing is made of.
+_INTERNALS = (
+    *("acknowledge_pending_pings", "acknowledge_pings", "close_stream", "keepalive"),
+    *("process_event", "recv_events", "send_context", "send_data"),
+    *("set_connection_exc", "start_keepalive"),
+)
 
 
-class Connection(
-    AbsentClass,
-    methods="__aenter__ __aexit__ __aiter__ recv recv_streaming send aclose "
-    "wait_closed ping pong",
-):
-    """Not there yet: making one raises RuntimeError."""
+class _Event(engine.Pong):
+    """Sets its event at the pong, and at the end if that was asked for."""
+
+    def __init__(self, ack_on_close: bool) -> None:
+        super().__init__()
+        self._ack_on_close = ack_on_close
+
+    def fail(self, error: BaseException) -> None:
+        """Tell who waits that no pong will come, if that is wanted."""
+        if self._ack_on_close:
+            self.event.set()
+
+
+class Connection(Linked, engine.Connection):
+    __doc__ = engine.Connection.__doc__
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse(cls, _INTERNALS, "override send(), recv(), ping(), pong() or aclose()")
+
+    async def ping(  # type: ignore[override]
+        self, data: Any = None, *, ack_on_close: bool = False
+    ) -> trio.Event:
+        """Send a ping; return an event that is set when its pong has come.
+
+        With ``ack_on_close`` it is set, too, when the connection has ended.
+        """
+        return (await self._ping(data, _Event(ack_on_close))).event
+
+    async def aclose(self, code: int | None = 1000, reason: str = "") -> None:
+        """Close the connection and wait until TCP has ended.
+
+        Where a close frame was sent before, code and reason do not matter: it only
+        waits. In ``process_request`` there is nothing to wait for: TCP ends at once.
+        """
+        if self._session is None:
+            await self.wire.aclose()
+            return
+        if not self._session.is_open:
+            code, reason = 1000, ""
+        await super().aclose(code, reason)
 
 
 give_aliases(globals())
