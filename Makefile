@@ -70,8 +70,9 @@ bench: $(BENCH)/.made  ## longwire, its peers and a server in C; ONLY=echo-64x1 
 	@$(BENCH)/bin/python tools/build.py
 	@$(BENCH)/bin/python bench/run.py $(foreach name,$(ONLY),'$(name)') $(ARGS)
 
-conform: build  ## Autobahn, all cases and both roles; BUILD=pure for the other build
-	@$(PY) conformance/run.py --role both --build $(BUILD) --cases all
+conform: build  ## Autobahn, all cases, both roles; BUILD=pure, FRONT_END=sync or trio
+	@$(PY) conformance/run.py --role both --build $(BUILD) --cases all \
+		--front-end $(or $(FRONT_END),asyncio)
 
 dependents: build  ## other packages' tests on longwire.websockets; ONLY=uvicorn for one
 	@$(PY) -m tests.differential.editions

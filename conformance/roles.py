@@ -42,6 +42,7 @@ class Run:
 
     role: str
     build: str
+    front_end: str
     wanted: list[str]
     jobs: int
     python27: Path
@@ -51,7 +52,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        return f"{self.role} {self.build}"
+        front_end = "" if self.front_end == "asyncio" else f" {self.front_end}"
+        return f"{self.role}{front_end} {self.build}"
 
     def environ(self) -> dict[str, str]:
         """Return the environment of our own programs: it chooses the build."""
@@ -85,7 +87,7 @@ class Run:
 async def run_server(run: Run) -> None:
     """Test our server: one echo server, a fuzzing client for each share."""
     log = run.reports / "echo-server.log"
-    command = [sys.executable, str(HERE / "echo_server.py")]
+    command = [sys.executable, str(HERE / "echo_server.py"), run.front_end]
     async with child(command, log, run.environ(), answers=True) as server:
         build, port = await first_line(server, log)
         run.check_build(build)
@@ -136,7 +138,8 @@ async def run_client(run: Run) -> None:
     async def echo(share: Path, port: int, count: int) -> None:
         log = share / "echo-client.log"
         uri = f"ws://127.0.0.1:{port}"
-        command = [sys.executable, str(HERE / "echo_client.py"), uri, AGENT]
+        program = str(HERE / "echo_client.py")
+        command = [sys.executable, program, uri, AGENT, run.front_end]
         async with child(command, log, run.environ(), answers=True) as client:
             build, found = await first_line(client, log)
             run.check_build(build)

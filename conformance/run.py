@@ -62,10 +62,11 @@ async def run_all(arguments: argparse.Namespace, python27: Path) -> bool:
         run = Run(
             role=role,
             build=arguments.build,
+            front_end=arguments.front_end,
             wanted=cases.select(expected.of(role), arguments.cases),
             jobs=arguments.jobs,
             python27=python27,
-            reports=HERE / "reports" / f"{role}-{arguments.build}-{arguments.cases}",
+            reports=HERE / "reports" / folder(role, arguments),
         )
         start = time.monotonic()
         await run_role(run, arguments.timeout or TIMEOUTS[arguments.cases])
@@ -74,9 +75,18 @@ async def run_all(arguments: argparse.Namespace, python27: Path) -> bool:
     return passed
 
 
+def folder(role: str, arguments: argparse.Namespace) -> str:
+    """Return the name of the folder of a role's reports."""
+    parts = [role, arguments.front_end, arguments.build, arguments.cases]
+    return "-".join(part for part in parts if part != "asyncio")
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run the Autobahn Testsuite.")
     parser.add_argument("--role", choices=["server", "client", "both"], default="both")
+    parser.add_argument(
+        "--front-end", choices=["asyncio", "sync", "trio"], default="asyncio"
+    )
     parser.add_argument("--build", choices=["compiled", "pure"], default="compiled")
     parser.add_argument(
         "--cases",

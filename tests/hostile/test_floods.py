@@ -150,7 +150,8 @@ def test_a_million_empty_messages_are_answered(attack: Serve) -> None:
         _, peer = victim.open()
         with memory_below(16 * MIB):
             frames = peer.frame(TEXT) * 2000
-            for _ in range(100):
+            # Where each answer is a system call of its own, it takes that much longer.
+            for _ in range(100 if victim.front.name == "asyncio" else 5):
                 peer.write(frames)
                 got = 0
                 while got < 4000:

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.skipif(
 
 MANY = 20
 HEAD = 14_000
-# A connection, its task or its thread, and its wire; the raw peer at the other end.
-FIXED = {"asyncio": 16_000, "sync": 24_000}
+# A connection, its tasks or its thread, and its wire; the raw peer at the other end.
+FIXED = {"asyncio": 16_000, "sync": 24_000, "trio": 24_000}
 
 EMOJI = "\U0001f600".encode()
 
