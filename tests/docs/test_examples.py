@@ -238,3 +238,28 @@ async def test_the_client_in_threads_sends_what_is_typed():
         output, _ = await process.communicate(b"")
         assert output == b"two\n"
         assert process.returncode == 0
+
+
+# --- trio ---------------------------------------------------------------------------
+
+
+@PEERS
+async def test_the_server_on_trio_answers(connect):
+    pytest.importorskip("trio")
+    async with served("trio_server.py") as (port, running):
+        async with connect(f"ws://localhost:{port}/") as websocket:
+            await websocket.send("hello")
+            assert {await websocket.recv() for _ in range(2)} == {"hello", "1 here"}
+            running.process.send_signal(signal.SIGINT)
+            await websocket.wait_closed()
+            assert websocket.close_code == 1001
+        assert await asyncio.to_thread(running.wait) == 0
+
+
+async def test_the_client_on_trio_prints_the_answer():
+    pytest.importorskip("trio")
+    async with websockets_server(echo) as port:
+        uri = f"ws://localhost:{port}/"
+        printed = await output_of(EXAMPLES / "trio_client.py", "a", "b", URI=uri)
+
+    assert printed == "a b\n"

@@ -35,6 +35,15 @@ def test_every_name_in_the_reference_is_public():
     assert sorted(set(documented_names()) - set(longwire.__all__)) == []
 
 
+@pytest.mark.parametrize("front_end", ["sync", "trio"])
+def test_every_public_name_of_a_front_end_is_in_its_reference(front_end):
+    module = pytest.importorskip(f"longwire.{front_end}")
+    page = (ROOT / "docs" / "reference" / f"{front_end}.md").read_text("utf-8")
+    found = re.findall(rf"^\.\. auto\w+:: longwire\.{front_end}\.(\w+)$", page, re.M)
+
+    assert sorted(found) == sorted(set(module.__all__) - {"BroadcastResult"})
+
+
 def test_no_name_is_in_the_reference_twice():
     names = documented_names()
 
