@@ -19,7 +19,11 @@ from tests.support.rawpeer import TEXT, RawPeer, knock
 PATIENCE = 15.0
 
 
-@pytest.fixture(params=list(FRONT_ENDS))
+# What takes time on trio is written once for all: there it is tried by `make long`.
+LONG = {"trio": pytest.mark.long}
+
+
+@pytest.fixture(params=[pytest.param(n, marks=LONG.get(n, ())) for n in FRONT_ENDS])
 def front(request: pytest.FixtureRequest) -> Iterator[AsyncioFrontEnd]:
     """A running front end; fails the test if it leaves something behind."""
     front = FRONT_ENDS[request.param]()
