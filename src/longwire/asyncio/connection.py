@@ -136,7 +136,7 @@ class Connection(Link):
             await self._send_fragments(session, message, text, compress)
             return
         await self._wait_for_turn(session)
-        if not session.is_open:
+        if not session.can_send:
             await self._raise_closed(session)
         session.send(opcode_for(message, text), message, True, compress)
         self._react()
@@ -182,7 +182,7 @@ class Connection(Link):
                 last = b"" if held is None else held
                 await self._fragment(session, Opcode.CONT, last, True, compress)
         except BaseException as exc:
-            if begun and session.fragmenting and session.is_open:
+            if begun and session.fragmenting and session.can_send:
                 # The peer holds half a message that nobody will finish.
                 self._fail_fragmented(exc)
             raise
@@ -215,7 +215,7 @@ class Connection(Link):
         fin: bool,
         compress: bool,
     ) -> None:
-        if not session.is_open:
+        if not session.can_send:
             await self._raise_closed(session)
         session.send(opcode, item, fin, compress)
         self._react()
@@ -236,7 +236,9 @@ class Connection(Link):
         # its limit, however many senders there are and however many give up.
         if session.fragmenting or not session.writable:
             with self._in_line(session):
-                while session.is_open and (session.fragmenting or not session.writable):
+                while session.can_send and (
+                    session.fragmenting or not session.writable
+                ):
                     await self._wait_for_state()
 
     async def _drain(self, session: Session) -> None:
@@ -304,7 +306,7 @@ class Connection(Link):
         session = self._live
         payload = None if data is None else control_payload(data)
         check_loop(self._loop)
-        if not session.is_open:
+        if not session.can_send:
             await self._raise_closed(session)
         future: asyncio.Future[float] = self._loop.create_future()
         session.ping(payload, future, self._now())
@@ -320,7 +322,7 @@ class Connection(Link):
         session = self._live
         payload = control_payload(data)
         check_loop(self._loop)
-        if not session.is_open:
+        if not session.can_send:
             await self._raise_closed(session)
         session.pong(payload)
         self._react()

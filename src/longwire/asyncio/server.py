@@ -228,7 +228,7 @@ class Server:
     @property
     def connections(self) -> set[ServerConnection]:
         """The open connections, in a new set."""
-        return {ws for ws in self._open if ws._live.is_open}
+        return {ws for ws in self._open if ws._live.can_send}
 
     # --- ending ------------------------------------------------------------------
 
@@ -324,7 +324,7 @@ class Server:
         while left:
             some, left = left[:batch], left[batch:]
             for ws in some:
-                if ws._live.is_open:
+                if ws._live.can_send:
                     if ws.on_drain is None:
                         self._close_one(ws, code, reason)
                     else:

@@ -336,7 +336,7 @@ class ServerConnection(Connection):
         if outcome is Outcome.STOPPED:
             assert exc is not None
             raise exc  # the task's; _left() closes without waiting
-        if outcome is Outcome.RETURNED and session.is_open:
+        if outcome is Outcome.RETURNED and session.can_send:
             self.server._warn_if_one_shot(self)
         self._log_outcome(outcome, exc)
         await self._leave_block(outcome, exc)
