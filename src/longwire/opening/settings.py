@@ -20,6 +20,7 @@ from ..options import PROFILES, Compression, Keepalive, Limits, Timeouts
 
 __all__ = [
     "CLOSE_TIMEOUT",
+    "KEEPALIVE",
     "MAX_QUEUE",
     "MAX_SIZE",
     "OPEN_TIMEOUT",
@@ -53,13 +54,15 @@ class DefaultSeconds(float):
 
 
 _DEFAULTS = Limits()
+KEEPALIVE = Keepalive()
+"""Has the defaults of ``ping_interval`` and ``ping_timeout``."""
 MAX_SIZE = Default(_DEFAULTS.message or 0)
 MAX_QUEUE = Default(_DEFAULTS.queued_messages or 0)
 WRITE_LIMIT = Default(_DEFAULTS.output_bytes)
 OPEN_TIMEOUT = Default(Timeouts().open or 0)
 CLOSE_TIMEOUT = Default(Timeouts().close or 0)
-PING_INTERVAL = DefaultSeconds(Keepalive().interval or 0)
-PING_TIMEOUT = DefaultSeconds(Keepalive().timeout or 0)
+PING_INTERVAL = DefaultSeconds(KEEPALIVE.interval or 0)
+PING_TIMEOUT = DefaultSeconds(KEEPALIVE.timeout or 0)
 
 Count = int | None
 Pair = tuple[int | None, int | None]

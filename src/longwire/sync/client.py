@@ -23,6 +23,7 @@ from ..opening.client_plan import connect_plan
 from ..opening.client_settings import ClientSettings, client_settings
 from ..opening.settings import (
     CLOSE_TIMEOUT,
+    KEEPALIVE,
     MAX_QUEUE,
     MAX_SIZE,
     OPEN_TIMEOUT,
@@ -106,8 +107,8 @@ class reconnect:
             [Exception], Exception | None
         ] = retrying.process_exception,
         open_timeout: float | None = OPEN_TIMEOUT,
-        ping_interval: float | None = 20,
-        ping_timeout: float | None = 20,
+        ping_interval: float | None = KEEPALIVE.interval,
+        ping_timeout: float | None = KEEPALIVE.timeout,
         close_timeout: float | None = CLOSE_TIMEOUT,
         reconnect_delays: Callable[[], Iterable[float]] = retrying.backoff,
         max_size: int | tuple[int | None, int | None] | None = MAX_SIZE,
