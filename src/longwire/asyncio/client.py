@@ -181,7 +181,7 @@ class connect:
         check_keywords(
             "unix_connect" if kwargs.get("unix") else "connect",
             kwargs,
-            {*(_UNIX if kwargs.get("unix") else _TCP), *_documented()},
+            {*(_UNIX if kwargs.get("unix") else _TCP), *documented_keywords()},
         )
         self._settings = client_settings(
             uri,
@@ -411,6 +411,6 @@ def _check_callable(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a function or class, not {kind}")
 
 
-def _documented() -> frozenset[str]:
+def documented_keywords() -> frozenset[str]:
     """Return the names of the keywords of :class:`connect` itself, for hints."""
     return frozenset(connect.__init__.__annotations__) - {"return", "uri", "kwargs"}

@@ -291,23 +291,23 @@ def unix_connect(
     ``uri`` says what is asked for there; ws://localhost/ if None, wss://localhost/ with
     ``ssl``.
     """
-    return connect(_unix_uri(uri, kwargs), unix=True, path=_path(path), **kwargs)
+    return connect(unix_uri(uri, kwargs), unix=True, path=unix_path(path), **kwargs)
 
 
 def unix_reconnect(
     path: str | os.PathLike[str] | None = None, uri: str | None = None, **kwargs: Any
 ) -> reconnect:
     """Return :class:`reconnect` to the server at the Unix socket ``path``."""
-    return reconnect(_unix_uri(uri, kwargs), unix=True, path=_path(path), **kwargs)
+    return reconnect(unix_uri(uri, kwargs), unix=True, path=unix_path(path), **kwargs)
 
 
-def _unix_uri(uri: str | None, kwargs: dict[str, Any]) -> str:
+def unix_uri(uri: str | None, kwargs: dict[str, Any]) -> str:
     if uri is not None:
         return uri
     return "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
 
 
-def _path(path: str | os.PathLike[str] | None) -> str | None:
+def unix_path(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else os.fspath(path)
 
 

@@ -138,8 +138,8 @@ def unix_connect(
     **kwargs: Any,
 ) -> ClientConnection | reconnect:
     """Return what :func:`connect` does, to the server at the Unix socket ``path``."""
-    address = engine._unix_uri(uri, kwargs)
-    path = engine._path(path)
+    address = engine.unix_uri(uri, kwargs)
+    path = engine.unix_path(path)
     return connect(address, legacy=legacy, unix=True, path=path, **kwargs)
 
 
@@ -147,8 +147,8 @@ def unix_reconnect(
     path: str | os.PathLike[str] | None = None, uri: str | None = None, **kwargs: Any
 ) -> reconnect:
     """Return :class:`reconnect` to the server at the Unix socket ``path``."""
-    address = engine._unix_uri(uri, kwargs)
-    return reconnect(address, unix=True, path=engine._path(path), **kwargs)
+    address = engine.unix_uri(uri, kwargs)
+    return reconnect(address, unix=True, path=engine.unix_path(path), **kwargs)
 
 
 give_aliases(globals())
