@@ -14,6 +14,7 @@ from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Awaitable,
+    Callable,
     Iterable,
     Iterator,
     Mapping,
@@ -21,6 +22,7 @@ from collections.abc import (
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, overload
 
+from ..broadcasting import encode
 from ..connection import (
     BytesLike,
     Data,
@@ -28,9 +30,10 @@ from ..connection import (
     control_payload,
     opcode_for,
 )
-from ..errors import InvalidState
+from ..errors import InvalidState, LimitExceeded
 from ..hints import use_async
 from ..messages import Cause, Opcode, State
+from ..session.backlog import SENT, WAITS
 from ..session.leaving import Outcome, outcome_of
 from ..session.session import Session, check_close
 from .link import Link
@@ -293,6 +296,53 @@ class Connection(Link):
         if self._session is None:
             raise InvalidState("the opening handshake is not complete")
         return ThreadSender.of(self).put(message, text, compress)
+
+    # --- sending without waiting -------------------------------------------------
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a message would leave now, after all that was sent before it."""
+        return self._session is not None and self._session.has_room
+
+    def post(self, message: Message, text: bool | None = None) -> bool:
+        """Send a message without waiting: now if there is room, else when there is.
+
+        str goes out as Text, bytes-like as Binary, unless ``text`` says which to use.
+        Messages that wait leave in order, and before a ``send()`` that comes later. A
+        connection for which more than ``Limits.unsent_bytes`` wait is closed with 1008.
+        Returns False where the message is not sent: the connection is closing, has
+        ended, or is closed for this. Raises TypeError for a message of another type.
+        """
+        session = self._live
+        check_loop(self._loop)
+        form = encode(message, text)
+        if not session.can_send:
+            return False
+        return self.offer(form, "disconnect", None) in (SENT, WAITS)
+
+    def on_room(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` once ``has_room`` is true, or nothing more can be sent.
+
+        It is called once, from the connection's event loop.
+        """
+        session = self._live
+        check_loop(self._loop)
+        if self._on_room is None:
+            self._on_room = []
+        self._on_room.append(callback)
+        self._tell_of_room(session)
+
+    def fail(self, error: LimitExceeded) -> None:
+        """Close the connection with the close code of ``error``; wait for nothing.
+
+        ``close_report`` has the error and names its limit. Where the connection is
+        closing already, its report stays.
+        """
+        session = self._live
+        check_loop(self._loop)
+        if session.can_send:
+            session.fail(error, self._now())
+            self._react()
 
     # --- pings -------------------------------------------------------------------
 

@@ -149,12 +149,17 @@ def for_connection(
         beats["interval"] = ping_interval
     if not isinstance(ping_timeout, DefaultSeconds):
         beats["timeout"] = ping_timeout
+    limits: Limits = settings.limits
+    timeouts: Timeouts = settings.timeouts
     keepalive: Keepalive = settings.keepalive
-    return (
-        limits_from(settings.limits, max_queue=max_queue, write_limit=write_limit),
-        timeouts_from(settings.timeouts, close_timeout=close_timeout),
-        dataclasses.replace(keepalive, **beats) if beats else keepalive,
-    )
+    # Most connections have what their side has: nothing is made or checked for them.
+    if not (isinstance(max_queue, Default) and isinstance(write_limit, Default)):
+        limits = limits_from(limits, max_queue=max_queue, write_limit=write_limit)
+    if not isinstance(close_timeout, Default):
+        timeouts = timeouts_from(timeouts, close_timeout=close_timeout)
+    if beats:
+        keepalive = dataclasses.replace(keepalive, **beats)
+    return limits, timeouts, keepalive
 
 
 def _pair(name: str, value: object) -> tuple[Any, Any]:

@@ -120,6 +120,17 @@ class Session(Closing):
         return self.inbox.whole > 0
 
     @property
+    def has_room(self) -> bool:
+        """Whether a message would leave now, after all that was sent before it."""
+        return (
+            self.can_send
+            and self.writable
+            and self.outbox is None
+            and not self.fragmenting
+            and self.senders == 0
+        )
+
+    @property
     def holding(self) -> bool:
         """Whether input waits unparsed."""
         return self.intake.waits != _DRY
@@ -391,6 +402,8 @@ class Session(Closing):
     def stop_waiting_to_send(self) -> None:
         """One of those sends now, or gave up."""
         self.senders -= 1
+        if self.senders == 0:
+            self.flags |= STATE  # who waits for room may have it
         if self.outbox is not None:
             self.flags |= OUTPUT
 
