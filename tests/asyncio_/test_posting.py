@@ -1,4 +1,4 @@
-"""Sending without waiting: post(), has_room, on_room() and fail()."""
+"""Sending without waiting: post(), has_room, on_room() and close_for()."""
 
 from __future__ import annotations
 
@@ -148,12 +148,12 @@ async def test_a_connection_for_which_too_much_waits_is_closed() -> None:
                 await client.recv()
 
 
-async def test_fail_closes_with_the_code_of_the_error_and_reports_its_limit() -> None:
+async def test_close_for_closes_with_the_code_of_the_error_and_reports_it() -> None:
     async with pair() as (server, client):
         error = LimitExceeded("too many subscriptions")
         error.limit, error.limit_value = "subscriptions", 10
-        server.fail(error)
-        server.fail(LimitExceeded("another"))
+        server.close_for(error)
+        server.close_for(LimitExceeded("another"))
 
         with pytest.raises(ConnectionClosedError) as caught:
             await client.recv()

@@ -332,7 +332,7 @@ class Connection(Link):
         self._on_room.append(callback)
         self._tell_of_room(session)
 
-    def fail(self, error: LimitExceeded) -> None:
+    def close_for(self, error: LimitExceeded) -> None:
         """Close the connection with the close code of ``error``; wait for nothing.
 
         ``close_report`` has the error and names its limit. Where the connection is

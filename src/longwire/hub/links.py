@@ -199,7 +199,7 @@ class PeerLink:
             error = LimitExceeded(reason)
             error.limit = limit
             error.limit_value = value
-            self._connection.fail(error)
+            self._connection.close_for(error)
 
     def end(self) -> None:
         """The connection has ended."""
