@@ -19,6 +19,7 @@ import pytest
 import longwire
 from longwire.core import states
 from tests.docs.programs import ROOT
+from tests.support.tools import tool
 
 pytestmark = pytest.mark.once
 
@@ -110,6 +111,15 @@ def test_the_table_of_what_may_be_sent_is_the_one_of_the_program():
         [name, words[states.may_send_data(state)], words[states.may_send_pong(state)]]
         for state, name in enumerate(states.STATE_NAMES)
     ]
+
+
+def test_the_tables_of_the_end_of_a_connection_are_those_of_the_program():
+    closing_page = tool("closing_page")
+    text = closing_page.PAGE.read_text()
+
+    assert text == closing_page.page_with(text, closing_page.tables()), (
+        "run python tools/closing_page.py"
+    )
 
 
 def test_every_limit_is_in_the_table_of_limits_with_its_default():

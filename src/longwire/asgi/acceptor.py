@@ -42,7 +42,7 @@ class Opening(Acceptor):
         )
         try:
             try:
-                self._request = request = yield from self._read(reader)
+                self._request = request = yield from self.read_request(reader)
                 self._connection.request = request
                 self._check_available()
                 self._key = handshake.check_request(request)
@@ -53,7 +53,7 @@ class Opening(Acceptor):
                     settings.extensions,
                 )
             except (InvalidHandshake, LimitExceeded) as exc:
-                return (yield from self._refuse(exc))
+                return (yield from self.refuse_request(exc))
         except OSError as exc:
             return Refused(None, exc)  # the peer is gone
         self._rest = reader.rest
@@ -76,7 +76,7 @@ class Opening(Acceptor):
         deflate, others = split(extensions)
         return Opened(
             self._request,
-            self._sign(response),
+            self.sign(response),
             subprotocol,
             deflate,
             others,
@@ -90,10 +90,10 @@ class Opening(Acceptor):
     def answer(self, response: Response, exc: Any = None) -> tuple[Refused, bytes]:
         """Return a refusal with this response, and what to write for it."""
         self._answered = True
-        response = self._sign(response)
-        return Refused(response, exc), self._serialize(response)
+        response = self.sign(response)
+        return Refused(response, exc), self.response_bytes(response)
 
-    def _sign(self, response: Response) -> Response:
+    def sign(self, response: Response) -> Response:
         """Add the fields of the server; the application's own come after them."""
         own = list(response.headers.raw_items())
         response.headers = Headers(list(self.default_headers.raw_items()))

@@ -167,7 +167,7 @@ class AsgiConnection(ServerConnection):
             assert exc is not None
             raise exc  # the task's; _left() closes without waiting
         self._log_outcome(outcome, exc)
-        if session.is_open:
+        if session.can_send:
             text = "the application returned without 'websocket.close'"
             cause = Cause.LOCAL
             if outcome is Outcome.FAILED:
@@ -266,7 +266,7 @@ class AsgiConnection(ServerConnection):
                 code, reason = close_of(event)
                 check_close(code, reason)
                 self._phase = Phase.OVER
-                if not self._live.is_open:
+                if not self._live.can_send:
                     raise ClientDisconnected("the connection has ended")
                 self._start_close(code, reason)
             case "websocket.http.response.start", Phase.CONNECTING:
@@ -370,7 +370,7 @@ class AsgiConnection(ServerConnection):
         """Close, for the server ends: with 1012, or an error while opening."""
         session = self._session
         if session is not None:
-            if session.is_open:
+            if session.can_send:
                 self._shut_down = True
                 self._start_close(SERVICE_RESTART, "")
             else:  # no longer waits for the peer's close frame
@@ -403,7 +403,7 @@ class AsgiConnection(ServerConnection):
     def awaits_close(self) -> float | None:
         """When the peer's answer to our close frame has to be there, if it is due."""
         session = self._session
-        if session is None or session.is_open or session.is_over:
+        if session is None or session.can_send or session.is_over:
             return None
         return session.next_deadline()
 

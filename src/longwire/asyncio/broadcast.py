@@ -58,7 +58,7 @@ def broadcast(
     sent = skipped = 0
     for connection in members(connections, Connection):
         session = connection._session
-        if session is None or not session.is_open:
+        if session is None or not session.can_send:
             skipped += 1
         elif connection._loop is not loop:
             others.setdefault(connection._loop, []).append(connection)
@@ -96,7 +96,7 @@ async def broadcast_wait(
         raise elsewhere()
     for connection in receivers:
         session = connection._session
-        if session is None or not session.is_open:
+        if session is None or not session.can_send:
             casting.result.skipped += 1
         elif session.fragmenting or not session.writable or session.outbox is not None:
             late.append(connection)
@@ -127,7 +127,7 @@ class _Casting(Casting):
             self.result.refused += 1
             session.dropped += 1
             raise
-        if session.is_open:
+        if session.can_send:
             self.result.sent += self.send(connection) == SENT
         else:
             self.result.skipped += 1
@@ -151,6 +151,6 @@ class _Casting(Casting):
     def arrive(self, receivers: list[Connection]) -> None:
         """Send it to connections of the loop that this now runs on."""
         for connection in receivers:
-            if connection._live.is_open:
+            if connection._live.can_send:
                 self.send(connection)
         self.forms.settle()

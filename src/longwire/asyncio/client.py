@@ -35,6 +35,7 @@ from ..opening.client_settings import ClientSettings, client_settings
 from ..opening.refusals import explanation_of
 from ..opening.settings import (
     CLOSE_TIMEOUT,
+    KEEPALIVE,
     MAX_QUEUE,
     MAX_SIZE,
     OPEN_TIMEOUT,
@@ -164,8 +165,8 @@ class connect:
             [Exception], Exception | None
         ] = retrying.process_exception,
         open_timeout: float | None = OPEN_TIMEOUT,
-        ping_interval: float | None = 20,
-        ping_timeout: float | None = 20,
+        ping_interval: float | None = KEEPALIVE.interval,
+        ping_timeout: float | None = KEEPALIVE.timeout,
         close_timeout: float | None = CLOSE_TIMEOUT,
         reconnect_delays: Callable[[], Iterable[float]] = retrying.backoff,
         max_size: int | tuple[int | None, int | None] | None = MAX_SIZE,
@@ -180,7 +181,7 @@ class connect:
         check_keywords(
             "unix_connect" if kwargs.get("unix") else "connect",
             kwargs,
-            {*(_UNIX if kwargs.get("unix") else _TCP), *_documented()},
+            {*(_UNIX if kwargs.get("unix") else _TCP), *documented_keywords()},
         )
         self._settings = client_settings(
             uri,
@@ -410,6 +411,6 @@ def _check_callable(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a function or class, not {kind}")
 
 
-def _documented() -> frozenset[str]:
+def documented_keywords() -> frozenset[str]:
     """Return the names of the keywords of :class:`connect` itself, for hints."""
     return frozenset(connect.__init__.__annotations__) - {"return", "uri", "kwargs"}

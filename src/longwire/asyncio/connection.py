@@ -14,6 +14,7 @@ from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Awaitable,
+    Callable,
     Iterable,
     Iterator,
     Mapping,
@@ -21,6 +22,7 @@ from collections.abc import (
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, overload
 
+from ..broadcasting import encode
 from ..connection import (
     BytesLike,
     Data,
@@ -28,9 +30,10 @@ from ..connection import (
     control_payload,
     opcode_for,
 )
-from ..errors import InvalidState
+from ..errors import InvalidState, LimitExceeded
 from ..hints import use_async
 from ..messages import Cause, Opcode, State
+from ..session.backlog import SENT, WAITS
 from ..session.leaving import Outcome, outcome_of
 from ..session.session import Session, check_close
 from .link import Link
@@ -136,7 +139,7 @@ class Connection(Link):
             await self._send_fragments(session, message, text, compress)
             return
         await self._wait_for_turn(session)
-        if not session.is_open:
+        if not session.can_send:
             await self._raise_closed(session)
         session.send(opcode_for(message, text), message, True, compress)
         self._react()
@@ -182,7 +185,7 @@ class Connection(Link):
                 last = b"" if held is None else held
                 await self._fragment(session, Opcode.CONT, last, True, compress)
         except BaseException as exc:
-            if begun and session.fragmenting and session.is_open:
+            if begun and session.fragmenting and session.can_send:
                 # The peer holds half a message that nobody will finish.
                 self._fail_fragmented(exc)
             raise
@@ -215,7 +218,7 @@ class Connection(Link):
         fin: bool,
         compress: bool,
     ) -> None:
-        if not session.is_open:
+        if not session.can_send:
             await self._raise_closed(session)
         session.send(opcode, item, fin, compress)
         self._react()
@@ -236,7 +239,9 @@ class Connection(Link):
         # its limit, however many senders there are and however many give up.
         if session.fragmenting or not session.writable:
             with self._in_line(session):
-                while session.is_open and (session.fragmenting or not session.writable):
+                while session.can_send and (
+                    session.fragmenting or not session.writable
+                ):
                     await self._wait_for_state()
 
     async def _drain(self, session: Session) -> None:
@@ -292,6 +297,53 @@ class Connection(Link):
             raise InvalidState("the opening handshake is not complete")
         return ThreadSender.of(self).put(message, text, compress)
 
+    # --- sending without waiting -------------------------------------------------
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a message would leave now, after all that was sent before it."""
+        return self._session is not None and self._session.has_room
+
+    def post(self, message: Message, text: bool | None = None) -> bool:
+        """Send a message without waiting: now if there is room, else when there is.
+
+        str goes out as Text, bytes-like as Binary, unless ``text`` says which to use.
+        Messages that wait leave in order, and before a ``send()`` that comes later. A
+        connection for which more than ``Limits.unsent_bytes`` wait is closed with 1008.
+        Returns False where the message is not sent: the connection is closing, has
+        ended, or is closed for this. Raises TypeError for a message of another type.
+        """
+        session = self._live
+        check_loop(self._loop)
+        form = encode(message, text)
+        if not session.can_send:
+            return False
+        return self.offer(form, "disconnect", None) in (SENT, WAITS)
+
+    def on_room(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` once ``has_room`` is true, or nothing more can be sent.
+
+        It is called once, from the connection's event loop.
+        """
+        session = self._live
+        check_loop(self._loop)
+        if self._on_room is None:
+            self._on_room = []
+        self._on_room.append(callback)
+        self._tell_of_room(session)
+
+    def close_for(self, error: LimitExceeded) -> None:
+        """Close the connection with the close code of ``error``; wait for nothing.
+
+        ``close_report`` has the error and names its limit. Where the connection is
+        closing already, its report stays.
+        """
+        session = self._live
+        check_loop(self._loop)
+        if session.can_send:
+            session.fail(error, self._now())
+            self._react()
+
     # --- pings -------------------------------------------------------------------
 
     async def ping(self, data: str | bytes | None = None) -> Awaitable[float]:
@@ -304,7 +356,7 @@ class Connection(Link):
         session = self._live
         payload = None if data is None else control_payload(data)
         check_loop(self._loop)
-        if not session.is_open:
+        if not session.can_send:
             await self._raise_closed(session)
         future: asyncio.Future[float] = self._loop.create_future()
         session.ping(payload, future, self._now())
@@ -320,7 +372,7 @@ class Connection(Link):
         session = self._live
         payload = control_payload(data)
         check_loop(self._loop)
-        if not session.is_open:
+        if not session.can_send:
             await self._raise_closed(session)
         session.pong(payload)
         self._react()

@@ -7,7 +7,6 @@ time. ``connection.py`` adds the verbs that wait.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -16,7 +15,14 @@ from typing import Any
 from .. import connection
 from ..errors import LimitExceeded
 from ..messages import Cause
-from ..opening.settings import MAX_QUEUE, WRITE_LIMIT, Default, limits_from
+from ..opening.settings import (
+    CLOSE_TIMEOUT,
+    MAX_QUEUE,
+    PING_INTERVAL,
+    PING_TIMEOUT,
+    WRITE_LIMIT,
+    for_connection,
+)
 from ..opening.steps import Opened
 from ..session import deadlines
 from ..session.session import (
@@ -37,14 +43,7 @@ from .timers import Timers
 from .turns import Turns
 from .wire import Wire
 
-__all__ = ["CLOSING", "INTERVAL", "PATIENCE", "Link"]
-
-
-class _Unset(float):
-    """Default of a keyword whose value then comes from the settings."""
-
-
-INTERVAL, PATIENCE, CLOSING = _Unset(20), _Unset(20), _Unset(10)
+__all__ = ["Link"]
 
 
 def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
@@ -68,6 +67,7 @@ class Link(Messaging, connection.Connection):
     """What moves the bytes; ``str()`` of it is "native" or "transport"."""
     bucket = 0
     _gone: asyncio.Future[None] | None = None
+    _on_room: list[Callable[[], object]] | None = None
     _going_on = False  # the session parses on in the loop's next turn
     _end_is_due = False  # TCP is gone, and the report of the end is still to be logged
 
@@ -75,25 +75,20 @@ class Link(Messaging, connection.Connection):
         self,
         protocol: Any,
         *,
-        ping_interval: float | None = INTERVAL,
-        ping_timeout: float | None = PATIENCE,
-        close_timeout: float | None = CLOSING,
+        ping_interval: float | None = PING_INTERVAL,
+        ping_timeout: float | None = PING_TIMEOUT,
+        close_timeout: float | None = CLOSE_TIMEOUT,
         max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,
         write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
     ) -> None:
-        limits, timeouts, keepalive = (
-            protocol.limits,
-            protocol.timeouts,
-            protocol.keepalive,
+        limits, timeouts, keepalive = for_connection(
+            protocol,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+            max_queue=max_queue,
+            write_limit=write_limit,
         )
-        if not (isinstance(max_queue, Default) and isinstance(write_limit, Default)):
-            limits = limits_from(limits, max_queue=max_queue, write_limit=write_limit)
-        if not isinstance(close_timeout, _Unset):
-            timeouts = dataclasses.replace(timeouts, close=close_timeout)
-        if not isinstance(ping_interval, _Unset):
-            keepalive = dataclasses.replace(keepalive, interval=ping_interval)
-        if not isinstance(ping_timeout, _Unset):
-            keepalive = dataclasses.replace(keepalive, timeout=ping_timeout)
         Messaging.__init__(self)
         connection.Connection.__init__(
             self, limits, timeouts, keepalive, getattr(protocol, "logger", None)
@@ -226,6 +221,8 @@ class Link(Messaging, connection.Connection):
             waiting, self._waiting = self._waiting, []
             for future in waiting:
                 _wake(future)
+            if self._on_room is not None:
+                self._tell_of_room(session)
             if self._end_is_due and session.tcp_lost:
                 self._tell_end(session)
         if flags & READING:
@@ -240,6 +237,13 @@ class Link(Messaging, connection.Connection):
         if flags & CONTINUE and not self._going_on:
             self._going_on = True
             Turns.of(self._loop).add(self)
+
+    def _tell_of_room(self, session: Session) -> None:
+        """Call what waits for room, if there is some, or will be none any more."""
+        if session.has_room or not session.can_send:
+            callbacks, self._on_room = self._on_room or (), None
+            for callback in callbacks:
+                self._loop.call_soon(callback)
 
     def _go_on(self) -> int:
         """Have the session parse on: it used up what a turn of the loop allows.

@@ -212,7 +212,7 @@ class Messaging:
         else:
             await self._send_slowly(message, text, compress)
             return
-        if session.fragmenting or not session.writable or not session.is_open:
+        if session.fragmenting or not session.writable or not session.can_send:
             await self._send_slowly(message, text, compress)
             return
         session.send(opcode, message, True, compress)

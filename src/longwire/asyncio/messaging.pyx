@@ -518,8 +518,7 @@ cdef class Sending(Operation):
             opcode == 0
             or session.fragmenting
             or not session.writable
-            or session.ended is not None
-            or session.protocol.close_sent is not None
+            or not session.can_send
         ):
             return self.begin(
                 owner._send_slowly(self.message, self.text, self.compress)

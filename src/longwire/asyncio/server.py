@@ -36,6 +36,7 @@ from ..opening.server_plan import (
 )
 from ..opening.settings import (
     CLOSE_TIMEOUT,
+    KEEPALIVE,
     MAX_QUEUE,
     MAX_SIZE,
     OPEN_TIMEOUT,
@@ -228,7 +229,7 @@ class Server:
     @property
     def connections(self) -> set[ServerConnection]:
         """The open connections, in a new set."""
-        return {ws for ws in self._open if ws._live.is_open}
+        return {ws for ws in self._open if ws._live.can_send}
 
     # --- ending ------------------------------------------------------------------
 
@@ -324,7 +325,7 @@ class Server:
         while left:
             some, left = left[:batch], left[batch:]
             for ws in some:
-                if ws._live.is_open:
+                if ws._live.can_send:
                     if ws.on_drain is None:
                         self._close_one(ws, code, reason)
                     else:
@@ -517,8 +518,8 @@ def serve(
     process_response: ProcessResponse | None = None,
     server_header: str | None = PRODUCT,
     open_timeout: float | None = OPEN_TIMEOUT,
-    ping_interval: float | None = 20,
-    ping_timeout: float | None = 20,
+    ping_interval: float | None = KEEPALIVE.interval,
+    ping_timeout: float | None = KEEPALIVE.timeout,
     close_timeout: float | None = CLOSE_TIMEOUT,
     max_size: int | tuple[int | None, int | None] | None = MAX_SIZE,
     max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,

@@ -28,13 +28,17 @@ from ..opening.server_plan import (
     Refused,
     ServerSettings,
 )
-from ..opening.settings import MAX_QUEUE, WRITE_LIMIT
+from ..opening.settings import (
+    CLOSE_TIMEOUT,
+    MAX_QUEUE,
+    PING_INTERVAL,
+    PING_TIMEOUT,
+    WRITE_LIMIT,
+)
 from ..opening.steps import Opened
 from ..session.leaving import Outcome, outcome_of
 from .connection import Connection
 from .driver import Stream, run
-from .link import CLOSING as CLOSE_TIMEOUT
-from .link import INTERVAL, PATIENCE
 from .serving import serving
 from .usage import is_from_outside
 
@@ -90,8 +94,8 @@ class ServerConnection(Connection):
         protocol: ServerSettings,
         server: Server,
         *,
-        ping_interval: float | None = INTERVAL,
-        ping_timeout: float | None = PATIENCE,
+        ping_interval: float | None = PING_INTERVAL,
+        ping_timeout: float | None = PING_TIMEOUT,
         close_timeout: float | None = CLOSE_TIMEOUT,
         max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,
         write_limit: int | tuple[int, int | None] = WRITE_LIMIT,
@@ -336,7 +340,7 @@ class ServerConnection(Connection):
         if outcome is Outcome.STOPPED:
             assert exc is not None
             raise exc  # the task's; _left() closes without waiting
-        if outcome is Outcome.RETURNED and session.is_open:
+        if outcome is Outcome.RETURNED and session.can_send:
             self.server._warn_if_one_shot(self)
         self._log_outcome(outcome, exc)
         await self._leave_block(outcome, exc)

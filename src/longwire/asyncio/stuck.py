@@ -23,7 +23,7 @@ def tell_of_stuck(server: Server) -> None:
     left = [
         (ws, task)
         for ws, task in server._tasks.items()
-        if ws in server._open and not ws._live.is_open
+        if ws in server._open and not ws._live.can_send
     ]
     if not left:
         return

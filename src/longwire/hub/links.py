@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import LimitExceeded
+from ..messages import State
 from ..rpc.peer import Peer
 from ..session.shared_frames import Forms
 from .budgets import Budget
@@ -58,7 +59,7 @@ class PeerLink:
     """
 
     __slots__ = (
-        *("__weakref__", "_connection", "_on_end", "_outbox", "_session", "access"),
+        *("__weakref__", "_can_post", "_connection", "_on_end", "_outbox", "access"),
         *("behind", "calls", "client", "codec", "identifying", "is_closed"),
         *("is_identified", "members", "peer", "prefix", "publishes", "stale", "subs"),
         *("user", "waiting"),
@@ -93,7 +94,8 @@ class PeerLink:
         # delivery takes 2.3 us more than by longwire.broadcast, and took 4.5 by way of
         # the peer (bench/hub.py --only fanout, 1,000 clients).
         self._connection: Any = peer.connection
-        self._session: Any = getattr(peer.connection, "_session", None)
+        # A connection of another kind has its outbox alone to say whether it has room.
+        self._can_post = hasattr(peer.connection, "post")
         self._outbox: Any = peer.outbox
 
     @property
@@ -101,16 +103,9 @@ class PeerLink:
         """Whether a message would leave now, and after all that was sent before it."""
         if self.is_closed or self._outbox._pump is not None:
             return False  # answers wait; what is sent now would overtake them
-        session = self._session
-        if session is None:
-            return self.peer.is_open  # of another kind: its outbox says
-        return bool(
-            session.writable
-            and session.outbox is None
-            and not session.fragmenting
-            and session.senders == 0
-            and session.is_open
-        )
+        if self._can_post:
+            return bool(self._connection.has_room)
+        return self.peer.is_open
 
     def deliver(self, message: Message) -> bool:
         """Send it now; False if there is no room.
@@ -121,7 +116,7 @@ class PeerLink:
             regardless = message.feed.slow == "disconnect" and message.to is None
             return regardless and self._queue(message)
         form = message.forms.get(self.codec) or self._make_form(message)
-        if self._session is None:
+        if not self._can_post:
             self._outbox.post(form.payload)
         else:
             # With room it leaves at once; the policy is for what would not.
@@ -143,18 +138,19 @@ class PeerLink:
 
     def _queue(self, message: Message) -> bool:
         """Send it after what waits, unless that is too much."""
-        session, outbox = self._session, self._outbox
+        outbox = self._outbox
         if self.is_closed or not self.peer.is_open:
             return True  # nobody is there to miss it
         form = message.forms.get(self.codec) or self._make_form(message)
-        if session is None or outbox._pump is not None:
-            most = None if session is None else session.limits.unsent_bytes
+        if not self._can_post or outbox._pump is not None:
+            settings = self._connection.protocol if self._can_post else None
+            most = None if settings is None else settings.limits.unsent_bytes
             if most is not None and outbox.size + len(form.payload) > most:
                 reason = f"slow consumer: {outbox.size} bytes wait; {most} are allowed"
                 self.hang_up(reason, "unsent_bytes", most)
             else:
                 outbox.post(form.payload)
-        elif session.is_open:
+        elif self._connection.state is State.OPEN:
             self._connection.offer(form, "disconnect", None)
         return True
 
@@ -188,25 +184,22 @@ class PeerLink:
         if pump is not None:
             await asyncio.wait([pump])
             return
-        session = self._session
-        if session is not None and session.is_open and not session.writable:
-            await self._connection._wait_for_turn(session)
+        if self._can_post and self._connection.state is State.OPEN:
+            changed = asyncio.Event()
+            self._connection.on_room(changed.set)
+            await changed.wait()
         else:
-            # It closes, or another sender has its turn: that takes a moment.
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL)  # it closes, which takes a moment
 
     # --- the end -----------------------------------------------------------------
 
     def hang_up(self, reason: str, limit: str, value: float | None) -> None:
         """Close the connection with 1008; its close report names the limit."""
-        session = self._session
-        if session is None or not session.is_open:
-            return
-        error = LimitExceeded(reason)
-        error.limit = limit
-        error.limit_value = value
-        session.fail(error, self._connection._now())
-        self._connection._react()
+        if self._can_post:
+            error = LimitExceeded(reason)
+            error.limit = limit
+            error.limit_value = value
+            self._connection.close_for(error)
 
     def end(self) -> None:
         """The connection has ended."""

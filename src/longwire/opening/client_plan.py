@@ -368,9 +368,11 @@ class Exchange:
         values = headers.get_all("Sec-WebSocket-Extensions")
         extensions = confirm(values, settings.extensions)
         subprotocol = handshake.confirm_subprotocol(headers, settings.subprotocols)
-        return self._opened(extensions, subprotocol)
+        return self.opened_as(extensions, subprotocol)
 
-    def _opened(self, extensions: Sequence[Agreed], subprotocol: str | None) -> Opened:
+    def opened_as(
+        self, extensions: Sequence[Agreed], subprotocol: str | None
+    ) -> Opened:
         return Opened(
             self.request,
             self.response,

@@ -235,9 +235,9 @@ class Acceptor:
         )
         try:
             try:
-                request = yield from self._read(reader)
+                request = yield from self.read_request(reader)
             except (InvalidHandshake, LimitExceeded) as exc:
-                return (yield from self._refuse(exc))
+                return (yield from self.refuse_request(exc))
             self._connection.request = request
             if self._is_health_check(request):
                 return (yield from self._answer_health_check())
@@ -264,9 +264,9 @@ class Acceptor:
             # Browsers open connections they may never use, and would take a 408
             # there for the answer to their next request.
             return Refused(None, exc), b""
-        return Refused(self._sign(response), exc), self._serialize(response)
+        return Refused(self.sign(response), exc), self.response_bytes(response)
 
-    def _read(self, reader: RequestReader) -> Plan[Request]:
+    def read_request(self, reader: RequestReader) -> Plan[Request]:
         while True:
             data = yield Read()
             if not data:
@@ -278,12 +278,12 @@ class Acceptor:
             if request is not None:
                 return request
 
-    def _refuse(self, exc: Exception) -> Plan[Refused]:
+    def refuse_request(self, exc: Exception) -> Plan[Refused]:
         """Answer a request that could not be read."""
         if not self._begun:
             return Refused(None, exc)
-        response = self._sign(handshake.refusal_for(exc))
-        yield from self._write(response)
+        response = self.sign(handshake.refusal_for(exc))
+        yield from self.write_response(response)
         return Refused(response, exc)
 
     def _is_health_check(self, request: Request) -> bool:
@@ -294,9 +294,9 @@ class Acceptor:
     def _answer_health_check(self) -> Plan[Refused]:
         why = self._unavailable()
         status, text = (200, "OK") if why is None else (503, f"{why}.")
-        response = self._sign(handshake.refuse(status, f"{text}\n"))
+        response = self.sign(handshake.refuse(status, f"{text}\n"))
         try:
-            yield from self._write(response)
+            yield from self.write_response(response)
         except OSError:
             pass  # who asked has gone, and nobody else wants to know
         return Refused(response, quiet=True)
@@ -325,7 +325,7 @@ class Acceptor:
         except Exception as fault:
             # An extension's factory, or a response that says two things at once.
             exc, ours, response = fault, True, callback_failed()
-        response = self._sign(response)
+        response = self.sign(response)
         try:
             changed = yield from _ask(
                 "process_response",
@@ -339,8 +339,8 @@ class Acceptor:
                 exc.__context__ = first  # both are in the one record of the log
             ours, changed = True, callback_failed()
         if changed is not None:
-            response = self._sign(changed)
-        yield from self._write(response)
+            response = self.sign(changed)
+        yield from self.write_response(response)
         if response.status_code != 101:
             return Refused(response, exc, ours)
         return Opened(
@@ -390,7 +390,7 @@ class Acceptor:
             raise _CallbackFailed from exc
         return selected  # type: ignore[no-any-return]
 
-    def _sign(self, response: Response) -> Response:
+    def sign(self, response: Response) -> Response:
         """Return ``response`` with date and name; remember it as the answer."""
         if "Date" not in response.headers:
             response.headers["Date"] = self._date()
@@ -400,11 +400,11 @@ class Acceptor:
         self._connection.response = response
         return response
 
-    def _write(self, response: Response) -> Plan[None]:
+    def write_response(self, response: Response) -> Plan[None]:
         self._answered = True
-        yield Write(self._serialize(response))
+        yield Write(self.response_bytes(response))
 
-    def _serialize(self, response: Response) -> bytes:
+    def response_bytes(self, response: Response) -> bytes:
         data = response.serialize()
         request = self._connection.request
         if request is not None and request.method == "HEAD":

@@ -20,6 +20,7 @@ from ..options import PROFILES, Compression, Keepalive, Limits, Timeouts
 
 __all__ = [
     "CLOSE_TIMEOUT",
+    "KEEPALIVE",
     "MAX_QUEUE",
     "MAX_SIZE",
     "OPEN_TIMEOUT",
@@ -53,13 +54,15 @@ class DefaultSeconds(float):
 
 
 _DEFAULTS = Limits()
+KEEPALIVE = Keepalive()
+"""Has the defaults of ``ping_interval`` and ``ping_timeout``."""
 MAX_SIZE = Default(_DEFAULTS.message or 0)
 MAX_QUEUE = Default(_DEFAULTS.queued_messages or 0)
 WRITE_LIMIT = Default(_DEFAULTS.output_bytes)
 OPEN_TIMEOUT = Default(Timeouts().open or 0)
 CLOSE_TIMEOUT = Default(Timeouts().close or 0)
-PING_INTERVAL = DefaultSeconds(Keepalive().interval or 0)
-PING_TIMEOUT = DefaultSeconds(Keepalive().timeout or 0)
+PING_INTERVAL = DefaultSeconds(KEEPALIVE.interval or 0)
+PING_TIMEOUT = DefaultSeconds(KEEPALIVE.timeout or 0)
 
 Count = int | None
 Pair = tuple[int | None, int | None]
@@ -146,12 +149,17 @@ def for_connection(
         beats["interval"] = ping_interval
     if not isinstance(ping_timeout, DefaultSeconds):
         beats["timeout"] = ping_timeout
+    limits: Limits = settings.limits
+    timeouts: Timeouts = settings.timeouts
     keepalive: Keepalive = settings.keepalive
-    return (
-        limits_from(settings.limits, max_queue=max_queue, write_limit=write_limit),
-        timeouts_from(settings.timeouts, close_timeout=close_timeout),
-        dataclasses.replace(keepalive, **beats) if beats else keepalive,
-    )
+    # Most connections have what their side has: nothing is made or checked for them.
+    if not (isinstance(max_queue, Default) and isinstance(write_limit, Default)):
+        limits = limits_from(limits, max_queue=max_queue, write_limit=write_limit)
+    if not isinstance(close_timeout, Default):
+        timeouts = timeouts_from(timeouts, close_timeout=close_timeout)
+    if beats:
+        keepalive = dataclasses.replace(keepalive, **beats)
+    return limits, timeouts, keepalive
 
 
 def _pair(name: str, value: object) -> tuple[Any, Any]:

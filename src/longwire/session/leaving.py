@@ -45,7 +45,7 @@ def outcome_of(
         return Outcome.RETURNED
     if from_outside or isinstance(exc, (KeyboardInterrupt, SystemExit)):
         return Outcome.STOPPED
-    if not session.is_open and _only_says_ended(exc, session):
+    if not session.can_send and _only_says_ended(exc, session):
         return Outcome.ENDED
     return Outcome.FAILED
 

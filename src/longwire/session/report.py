@@ -21,7 +21,6 @@ __all__ = [
     "cut_reason",
     "describe_loss",
     "exception_of",
-    "first_cause",
     "note_dropped",
     "report_of",
     "text_of",
@@ -93,14 +92,6 @@ def note_dropped(report: CloseReport, unread: int, error: LimitExceeded) -> None
     }
     for name, value in changes.items():
         object.__setattr__(report, name, value)  # it is frozen for everybody else
-
-
-def first_cause(session: Any, cause: Cause) -> Cause:
-    """Return HANDLER where the session closes for that, else ``cause``, seen later.
-
-    What the peer does after our close frame, or fails to do, is then a detail.
-    """
-    return Cause.HANDLER if session.closing_cause is Cause.HANDLER else cause
 
 
 def _first_to_close(session: Any) -> Side | None:

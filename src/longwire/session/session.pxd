@@ -2,7 +2,7 @@ cimport cython
 
 from longwire.core.inbox cimport Inbox
 from longwire.core.protocol cimport Protocol
-from longwire.session.keepalive cimport Heartbeat
+from longwire.session.closing cimport Closing
 from longwire.session.intake cimport Intake
 from longwire.session.progress cimport Progress
 
@@ -15,48 +15,23 @@ cdef int _CONTINUE
 cdef int _DRY
 cdef int _FULL
 cdef int _SPENT
-cdef double _NEVER
+cdef int _ANSWERING
 
 
-cdef class Session:
-    cdef readonly bint client
-    cdef readonly object limits
-    cdef readonly object timeouts
-    cdef readonly Protocol protocol
+cdef class Session(Closing):
     cdef readonly Inbox inbox
-    cdef readonly Intake intake
-    cdef readonly Heartbeat heartbeat
-    cdef public int flags
-    cdef readonly int ending
-    cdef readonly object ended
-    cdef public bint ends_with_tcp
-    cdef public tuple kinds
-    cdef readonly bint tcp_lost
-    cdef public bint forsaken
     cdef readonly bint wants_reading
-    cdef readonly bint got_eof
     cdef readonly bint writable
     cdef readonly bint fragmenting
     cdef readonly int senders
     cdef readonly Py_ssize_t most_unsent
-    cdef public object outbox
-    cdef public Py_ssize_t dropped
     cdef readonly Progress progress
     cdef object pending_pong
     cdef readonly double opened_at
     cdef readonly double last_receive
     cdef readonly double told
-    cdef public bint undated
-    cdef public double grace_by
-    cdef public double close_by
-    cdef readonly object fault
-    cdef readonly object peer_close
-    cdef readonly object closing_cause
-    cdef readonly object error
-    cdef public object loss
     cdef readonly object mistake
 
-    cpdef bint end_is_known(self)
     cpdef int take_flags(self)
     @cython.locals(intake=Intake)
     cpdef receive(self, bytes data, double now)

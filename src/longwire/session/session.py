@@ -14,44 +14,62 @@ from typing import Any
 
 from ..core.deflate import Codec
 from ..core.frames import serialize_close
-from ..errors import ConnectionClosed, LimitExceeded, ProtocolError
-from ..messages import Cause, CloseReport, Deflate, State
+from ..errors import LimitExceeded, ProtocolError
+from ..messages import Cause, Deflate
 from ..options import Keepalive, Limits, Timeouts
 from . import deadlines as overdue
-from .backlog import Message, Outbox, is_too_much, slow_consumer
-from .intake import DRY, FULL, SPENT, Intake, or_unlimited, protocol_within
+from .backlog import Message, is_too_much, slow_consumer
+from .closing import (
+    CONTINUE,
+    DEADLINE,
+    HANGUP,
+    MESSAGE,
+    OUTPUT,
+    PONGS,
+    READING,
+    STATE,
+    Closing,
+)
+from .closing_table import (
+    ABORT,
+    ANSWERING,
+    CLOSE_TCP,
+    HALF_CLOSE,
+    SLOW_CONSUMER,
+    STAY,
+)
+from .intake import DRY, FULL, SPENT, or_unlimited, protocol_within
 from .keepalive import NEVER, Heartbeat
 from .progress import Progress
-from .report import (
-    CLOSED,
-    cut_reason,
-    describe_loss,
-    exception_of,
-    first_cause,
-    report_of,
-    text_of,
-    whose_fault,
-)
 
-# What a call changed, and what the front end does about it.
-MESSAGE = 1  # wake recv(): the inbox grew, or the end has come
-OUTPUT = 2  # write take_output()
-PONGS = 4  # resolve the waiters of take_pongs()
-STATE = overdue.STATE  # wake senders: not open, writable again, or the turn is free
-READING = 16  # wants_reading changed
-HANGUP = 32  # carry out `ending`
-DEADLINE = 64  # next_deadline() came nearer
-CONTINUE = 128  # call go_on() in the next turn of the event loop
+__all__ = [
+    "ABORT",
+    "CLOSE",
+    "CONTINUE",
+    "CORK",
+    "DEADLINE",
+    "HALF_CLOSE",
+    "HANGUP",
+    "MESSAGE",
+    "NEVER",
+    "OUTPUT",
+    "PONGS",
+    "READING",
+    "STATE",
+    "STAY",
+    "Session",
+    "check_close",
+]
 
-# Values of Session.ending, which only grows: go on; send TCP's end and read on; close
-# TCP when all is written; close it now.
-STAY, HALF_CLOSE, CLOSE, ABORT = 0, 1, 2, 3
+# Values of Session.ending, which only grows: STAY, go on; HALF_CLOSE, send TCP's end
+# and read on; CLOSE, close TCP when all is written; ABORT, close it now.
+CLOSE = CLOSE_TCP
 
 # The same where it is compiled: C numbers.
 _MESSAGE, _OUTPUT, _STATE = MESSAGE, OUTPUT, STATE
 _READING, _CONTINUE = READING, CONTINUE
 _DRY, _FULL, _SPENT = DRY, FULL, SPENT
-_NEVER = NEVER
+_ANSWERING = ANSWERING
 check_close = serialize_close
 """Raises InvalidClose if a close frame cannot say this (section 7.4)."""
 
@@ -59,7 +77,7 @@ check_close = serialize_close
 CORK = 65536
 
 
-class Session:
+class Session(Closing):
     """What one open connection is doing; see the module's docstring.
 
     ``client`` says which side we are; ``deflate`` is what was agreed for
@@ -79,79 +97,38 @@ class Session:
         deflate: Deflate | None = None,
         extensions: Sequence[Any] = (),
     ) -> None:
-        self.client = client
-        self.limits = limits
-        self.timeouts = timeouts
         codec = None if deflate is None else Codec(deflate, client)
-        self.protocol = protocol_within(limits, client, codec, extensions, random_bytes)
-        self.intake = Intake(self.protocol, limits)
+        protocol = protocol_within(limits, client, codec, extensions, random_bytes)
+        heartbeat = Heartbeat(keepalive, random_bytes, now)
+        super().__init__(client, limits, timeouts, protocol, heartbeat)
         self.inbox = self.intake.inbox
-        self.heartbeat = Heartbeat(keepalive, random_bytes, now)
-        self.flags = 0
-        self.ending = STAY
-        self.ended: CloseReport | None = None
-        self.ends_with_tcp = False  # no end is told of before TCP has ended
-        self.kinds = CLOSED
-        self.got_eof = self.tcp_lost = self.forsaken = False
         self.wants_reading = self.writable = True
         self.fragmenting = False
         self.senders = 0  # those that wait for their turn
-        self.outbox: Outbox | None = None  # None: nothing waits
         self.most_unsent = min(or_unlimited(limits.unsent_bytes), 1 << 62)
-        self.dropped = 0
         self.progress = Progress(timeouts.write)
         self.pending_pong: bytes | None = None
         # ``told`` is the last time that we were told the time.
         self.opened_at = self.last_receive = self.told = now
-        self.undated = False  # a deadline counts from the next tick
-        self.grace_by = self.close_by = NEVER
-        self.fault: BaseException | None = None
-        self.peer_close: tuple[int, str] | None = None
-        self.closing_cause: Cause | None = None
-        self.error: BaseException | None = None
-        self.loss: BaseException | None = None  # why TCP was lost
         self.mistake: BaseException | None = None  # ours, to be told to the reader
 
     # --- questions ---------------------------------------------------------------
 
     @property
-    def state(self) -> State:
-        """Where the connection is, in the words of RFC 6455: OPEN while it can send."""
-        if self.is_gone:
-            return State.CLOSED
-        return State.OPEN if self.is_open else State.CLOSING
-
-    @property
-    def is_open(self) -> bool:
-        """Whether messages can be sent."""
-        return not self.is_over and self.protocol.close_sent is None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing can be sent any more.
-
-        Where TCP ends before all that came was parsed, ``ended`` is set when the reader
-        has taken that, or ``close()`` is called.
-        """
-        return self.ended is not None or self.tcp_lost
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether TCP has ended, and nothing is to be waited for."""
-        sure = self.ended is not None or self.forsaken or self.ends_with_tcp
-        return self.tcp_lost and sure
-
-    def end_is_known(self) -> bool:
-        """Return whether whoever receives is to be told of the end.
-
-        Whoever sends is told of lost TCP, too, though messages are still unread.
-        """
-        return self.ended is not None and (self.tcp_lost or not self.ends_with_tcp)
-
-    @property
     def has_message(self) -> bool:
         """Whether ``take()`` has a whole message."""
         return self.inbox.whole > 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a message would leave now, after all that was sent before it."""
+        return (
+            self.can_send
+            and self.writable
+            and self.outbox is None
+            and not self.fragmenting
+            and self.senders == 0
+        )
 
     @property
     def holding(self) -> bool:
@@ -202,7 +179,7 @@ class Session:
         try:
             self.protocol.receive(data)
         except BaseException as exc:
-            self._break(exc, now)
+            self.break_off(exc, now)
             raise
         intake = self.intake
         if intake.waits != _DRY and (intake.waits == _SPENT or intake.must_wait()):
@@ -216,7 +193,7 @@ class Session:
     def receive_eof(self, now: float) -> None:
         """The peer will send nothing more; its end lies behind what waits unparsed."""
         self.told = now
-        self.got_eof = self.intake.ended = True
+        self.end_input()
         self._pump(now)
 
     def lost(self, error: BaseException | None, now: float, more: bool = False) -> None:
@@ -226,19 +203,12 @@ class Session:
         """
         self.told = now
         if not more:
-            self.got_eof = self.intake.ended = True
-        self.tcp_lost = True
+            self.end_input()
+        self.lose_tcp(error)
         self.writable = False
-        self.loss = self.loss or error
-        self.heartbeat.stop()
         self.progress.stop()
-        self.close_by = _NEVER
-        self.flags |= _MESSAGE | _STATE | PONGS
-        self._end_outbox()
         self._pump(now)
-        self.grace_by = _NEVER
-        if self.ended is None:
-            self._set_close_deadline(now)
+        self.wait_for_reader(now)
 
     def go_on(self, now: float) -> None:
         """Parse on in a new turn of the event loop: what CONTINUE asks for."""
@@ -273,10 +243,9 @@ class Session:
                     if self.peer_close is not None:
                         break
             except (ProtocolError, LimitExceeded) as exc:
-                self.fault = exc
-                self._defer(now)
+                self.got_fault(exc, now)
             except BaseException as exc:
-                self._break(exc, now)
+                self.break_off(exc, now)
                 raise
             finally:
                 if intake.grew:
@@ -289,12 +258,7 @@ class Session:
                 self.wants_reading = True
                 self.flags |= _READING
             if self.got_eof:
-                self._reach_end(now)
-
-    def _break(self, error: BaseException, now: float) -> None:
-        """An extension failed, or memory: what is read now would have a hole."""
-        self.fault = error
-        self.fail(error, now)
+                self.reach_end(now)
 
     def take_control(self, kind: int, payload: Any, now: float) -> None:
         """Do what a control frame asks for, one of ``Intake.raw_control`` as well."""
@@ -304,22 +268,7 @@ class Session:
             if self.heartbeat.answered(payload, now):
                 self.flags |= PONGS
         else:
-            self.peer_close = payload
-            self._defer(now)
-
-    def _reach_end(self, now: float) -> None:
-        """Everything that came was parsed, and nothing more will come."""
-        if self.grace_by != _NEVER and not self.tcp_lost:
-            return  # what came before the close frame may still be answered
-        self._settle(now)
-        if self.ended is None:
-            self.error = self.error or self.loss
-            cause = self.closing_cause or Cause.NETWORK
-            self._decide(cause, describe_loss(self.loss), now)
-        if self.tcp_lost:
-            self.protocol.lost()
-            self.close_by = _NEVER
-        self._hang_up(CLOSE)
+            self.got_close(payload, now)
 
     def _got_ping(self, payload: bytes, now: float) -> None:
         self.heartbeat.count(now, self.limits.pings_per_second)
@@ -358,7 +307,7 @@ class Session:
     def _read_on(self) -> None:
         """Parse what waited for the reader, who takes and does not tell the time."""
         if self.tcp_lost:
-            self.undated = True  # as long as it takes, it is waited for
+            self.undate()  # as long as it takes, it is waited for
         if not self.inbox.is_roomy():
             return
         grace_by, close_by = self.grace_by, self.close_by
@@ -367,7 +316,7 @@ class Session:
         except Exception as exc:
             self.mistake = exc  # the message that was taken comes first
         if self.grace_by != grace_by or self.close_by != close_by:
-            self.undated = True
+            self.undate()
 
     def wait(self, now: float) -> None:
         """The reader has to wait: there is nothing for it in the inbox.
@@ -382,8 +331,8 @@ class Session:
             raise exc
         if self.intake.waits == _FULL:
             self._pump(now)
-        if self.grace_by != _NEVER and not self.has_message:
-            self._settle(now)
+        if self.phase == _ANSWERING and self.inbox.whole == 0:
+            self.settle(now)
 
     def stop_waiting(self) -> None:
         """The reader got something, or gave up."""
@@ -429,8 +378,7 @@ class Session:
         most = self.limits.unsent_bytes
         if not is_too_much(waiting, more, most):
             return False
-        self.fail(slow_consumer(waiting, most), now)
-        self._hang_up(ABORT)
+        self.fail_by(SLOW_CONSUMER, slow_consumer(waiting, most), now)
         return True
 
     def offer(
@@ -454,14 +402,10 @@ class Session:
     def stop_waiting_to_send(self) -> None:
         """One of those sends now, or gave up."""
         self.senders -= 1
+        if self.senders == 0:
+            self.flags |= STATE  # who waits for room may have it
         if self.outbox is not None:
             self.flags |= OUTPUT
-
-    def _end_outbox(self) -> None:
-        """Drop what waits: nothing may follow a close frame."""
-        if self.outbox is not None:
-            self.dropped += len(self.outbox)
-            self.outbox = None
 
     def take_output(self) -> bytes:
         """Return what is to be written, in order, and forget it.
@@ -472,7 +416,7 @@ class Session:
             self.outbox is not None
             and self.writable
             and not (self.fragmenting or self.senders)
-            and self.is_open
+            and self.can_send
         ):
             # As much of it as the wire is likely to have room for.
             self.outbox.hand_over(self, self.limits.output_bytes)
@@ -551,11 +495,13 @@ class Session:
         ``code`` None sends a close frame without one. Bad codes raise ProtocolError.
         """
         self.told = now
-        if self.grace_by != _NEVER:
-            self._settle(now)
-        if self.is_open:
-            self._begin_closing(code, reason, now)
-            self.closing_cause, self.error = cause, error
+        if self.phase == _ANSWERING:
+            self.settle(now)
+        if self.can_send:
+            check_close(code, reason)
+            if self.outbox is not None and not self.fragmenting:
+                self.outbox.hand_over(self, None)  # which may fail
+            self.begin_closing(code, reason, now, cause, error)
         if self.ended is None:
             # What lies between us and the peer's close frame, or the end, is to be read
             # now; what does not fit in the inbox is dropped, and counted.
@@ -563,111 +509,8 @@ class Session:
             self.intake.held = False
             if self.tcp_lost:
                 # What the system still has of it is let go.
-                self.got_eof = self.intake.ended = True
+                self.end_input()
             self._pump(now)
-
-    def _begin_closing(self, code: int | None, reason: str, now: float) -> None:
-        serialize_close(code, reason)
-        if self.outbox is not None and not self.fragmenting:
-            self.outbox.hand_over(self, None)
-            if self.ended is not None:
-                return
-        self._end_outbox()
-        self._set_close_deadline(now)
-        self.protocol.send_close(code, reason)
-        self.heartbeat.stop()
-        self.flags |= _OUTPUT | _STATE
-
-    def fail(self, error: BaseException, now: float) -> None:
-        """End the connection at once: a fault of the peer's, a limit, or a mistake.
-
-        RFC 6455 section 7.1.7: a close frame with the fault's code, and no further
-        input is looked at.
-        """
-        if self.ended is not None:
-            return
-        code, cause = whose_fault(error)
-        text = text_of(error)
-        if self.closing_cause is not Cause.HANDLER:
-            self.error = error
-        self.give_up(first_cause(self, cause), code, cut_reason(text), text, now)
-
-    def give_up(
-        self, cause: Cause, code: int, reason: str, detail: str, now: float
-    ) -> None:
-        """Send a close frame, if none was sent, and hang up without an answer."""
-        if self.protocol.close_sent is None:
-            self.protocol.send_close(code, reason)
-            self.flags |= _OUTPUT
-        self._decide(cause, detail, now)
-        self._hang_up(HALF_CLOSE)
-
-    def abort(self, cause: Cause, why: str, now: float, ending: int = ABORT) -> None:
-        """End without a closing handshake; HALF_CLOSE lets what was sent leave."""
-        if self.ended is None:
-            self._decide(first_cause(self, cause), why, now)
-        self._hang_up(ending)
-
-    def _defer(self, now: float) -> None:
-        """Let messages that came before a fault or close frame be answered first.
-
-        An empty inbox has nothing to wait for; else the reader ends it by coming
-        back for more, or the grace does.
-        """
-        grace = self.timeouts.fault_grace
-        if len(self.inbox) == 0 or not self.is_open or not grace:
-            self._settle(now)
-        elif self.grace_by == NEVER:
-            self.grace_by = now + grace
-            self.flags |= DEADLINE | MESSAGE
-
-    def _settle(self, now: float) -> None:
-        """Act on a fault or close frame that was seen, if there is one."""
-        self.grace_by = _NEVER
-        if self.ended is not None:
-            return
-        if self.fault is not None:
-            self.fail(self.fault, now)
-        elif self.peer_close is not None:
-            code, reason = self.peer_close
-            if self.protocol.close_sent is None:
-                # Section 5.5.1: the answer typically echoes what was received;
-                # browsers show a page the reason of our answer, not its own.
-                self.protocol.send_close(None if code == 1005 else code, reason)
-                self.flags |= OUTPUT
-            self._decide(self.closing_cause or Cause.PEER, "", now)
-            # Section 7.1.1: the server closes TCP first; the client waits for it.
-            self._hang_up(STAY if self.client else HALF_CLOSE)
-        if self.got_eof and self.ended is not None:
-            self._hang_up(CLOSE)
-
-    def _hang_up(self, ending: int) -> None:
-        if ending > self.ending:
-            self.ending = ending
-            self.flags |= HANGUP
-        self.heartbeat.stop()
-        self.grace_by = NEVER
-
-    def _set_close_deadline(self, now: float) -> None:
-        self.close_by = now + overdue.patience(self)
-        self.flags |= DEADLINE
-
-    def _decide(self, cause: Cause, detail: str, now: float) -> None:
-        """The end is certain: make the one report of it and wake everybody.
-
-        What waits unparsed will not be looked at any more.
-        """
-        self._end_outbox()
-        self.intake.stop()
-        self.ended = report_of(self, cause, detail, now)
-        self.flags |= MESSAGE | STATE | PONGS
-        self.close_by = _NEVER
-        if not self.tcp_lost:
-            self._set_close_deadline(now)
-
-    def exception(self) -> ConnectionClosed:
-        """Return a new exception that says how the connection ended."""
-        return exception_of(self)
 
     # --- time --------------------------------------------------------------------
 
@@ -682,11 +525,11 @@ class Session:
         """Do what is due at ``now``; ``unsent`` bytes wait in the wire."""
         self.told = now
         if self.undated:
-            overdue.date(self, now)
+            self.date(now)
         if now >= self.grace_by:
-            self._settle(now)
+            self.settle(now)
         if now >= self.close_by:
-            overdue.give_up_closing(self, now)
+            self.give_up_closing(now)
         if now >= self.progress.by:
             overdue.check_write(self, now, unsent)
         if now >= self.heartbeat.pong_by:

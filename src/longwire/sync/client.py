@@ -22,6 +22,7 @@ from ..http.headers import HeadersLike
 from ..opening import retry as retrying
 from ..opening.settings import (
     CLOSE_TIMEOUT,
+    KEEPALIVE,
     MAX_QUEUE,
     MAX_SIZE,
     OPEN_TIMEOUT,
@@ -100,8 +101,8 @@ class reconnect(Dialer[ClientConnection]):
             [Exception], Exception | None
         ] = retrying.process_exception,
         open_timeout: float | None = OPEN_TIMEOUT,
-        ping_interval: float | None = 20,
-        ping_timeout: float | None = 20,
+        ping_interval: float | None = KEEPALIVE.interval,
+        ping_timeout: float | None = KEEPALIVE.timeout,
         close_timeout: float | None = CLOSE_TIMEOUT,
         reconnect_delays: Callable[[], Iterable[float]] = retrying.backoff,
         max_size: int | tuple[int | None, int | None] | None = MAX_SIZE,

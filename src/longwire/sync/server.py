@@ -35,6 +35,7 @@ from ..opening.server_plan import (
 )
 from ..opening.settings import (
     CLOSE_TIMEOUT,
+    KEEPALIVE,
     MAX_QUEUE,
     MAX_SIZE,
     OPEN_TIMEOUT,
@@ -292,8 +293,8 @@ def serve(
     process_response: ProcessResponse | None = None,
     server_header: str | None = PRODUCT,
     open_timeout: float | None = OPEN_TIMEOUT,
-    ping_interval: float | None = 20,
-    ping_timeout: float | None = 20,
+    ping_interval: float | None = KEEPALIVE.interval,
+    ping_timeout: float | None = KEEPALIVE.timeout,
     close_timeout: float | None = CLOSE_TIMEOUT,
     max_size: int | tuple[int | None, int | None] | None = MAX_SIZE,
     max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,

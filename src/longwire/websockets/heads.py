@@ -37,11 +37,11 @@ class Acceptor(server_plan.Acceptor):
 
     headers: type[Headers] = Headers
 
-    def _read(self, reader: RequestReader) -> Plan[Request]:
-        request = yield from super()._read(reader)
+    def read_request(self, reader: RequestReader) -> Plan[Request]:
+        request = yield from super().read_request(reader)
         request.headers = self.headers.received(request.headers)
         return request
 
-    def _sign(self, response: Response) -> Response:
+    def sign(self, response: Response) -> Response:
         response.headers = self.headers.made(response.headers)
-        return super()._sign(response)
+        return super().sign(response)

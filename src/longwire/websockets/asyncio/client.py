@@ -138,7 +138,7 @@ class connect(engine.connect):
             self.create_connection_kwargs = self.connection_kwargs = {
                 name: value
                 for name, value in kwargs.items()
-                if name not in engine._documented()
+                if name not in engine.documented_keywords()
             }
 
     def _build(self, uri: str, kwargs: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from ...asyncio.broadcast import broadcast
 from ...errors import ConnectionClosed
 from ...messages import Cause, Side, State
 from ...opening.steps import Opened
+from ...session.closing_table import FAULT
 from ..aliases import give_aliases
 from ..driving import METHODS, Driven
 from ..extensions.base import Extension
@@ -117,8 +118,8 @@ class Connection(engine.Connection, Driven):
     def _note_end_of_stream(self) -> None:
         """Have a ConnectionClosed know its cause where no close frame came."""
         session = self._session
-        if session is not None and session.loss is None:
-            session.loss = self._end_of_stream()
+        if session is not None:
+            session.note_loss(self._end_of_stream())
 
     def _end_of_stream(self) -> EOFError:
         return EOFError("unexpected end of stream")
@@ -190,7 +191,7 @@ class Connection(engine.Connection, Driven):
             self.wire.abort()
             return
         session = self._session
-        if session is not None and (not session.is_open or session.fragmenting):
+        if session is not None and (not session.can_send or session.fragmenting):
             code, reason = 1000, ""
         await super().close(code, reason)
 
@@ -202,10 +203,11 @@ class Connection(engine.Connection, Driven):
         cause: Cause = Cause.LOCAL,
     ) -> None:
         session = self._live
-        if self._fails_halves and session.fragmenting and session.is_open and not error:
+        half_sent = session.fragmenting and session.can_send
+        if self._fails_halves and half_sent and not error:
             # 1000 would tell the peer that half a message is all there was to say.
             text = "close during fragmented message"
-            session.give_up(Cause.LOCAL, 1011, text, text, self._now())
+            session.end(FAULT, self._now(), Cause.LOCAL, 1011, text, text)
             self._react()
         else:
             super()._start_close(code, reason, error, cause)

@@ -139,7 +139,7 @@ class ServerConnection(Connection, server_connection.ServerConnection):
         super()._log_outcome(outcome, exc)
 
     async def _leave_block(self, outcome: Outcome, exc: BaseException | None) -> None:
-        if outcome is Outcome.FAILED and self._live.is_open and self._fails_by_itself:
+        if outcome is Outcome.FAILED and self._live.can_send and self._fails_by_itself:
             await self._fail_by_itself()
         else:
             await super()._leave_block(outcome, exc)

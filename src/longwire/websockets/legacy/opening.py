@@ -102,7 +102,7 @@ class Acceptor(PlainAcceptor):
     _connection: InnerServerConnection
     _reader: RequestReader
 
-    def _read(self, reader: RequestReader) -> Plan[Request]:
+    def read_request(self, reader: RequestReader) -> Plan[Request]:
         connection, outer = self._connection, self._connection._outer
         self._reader = reader
         outer._acceptor_now = self
@@ -124,27 +124,27 @@ class Acceptor(PlainAcceptor):
         self._begun = True
         self._connection._outer._acceptor_now = self
         if isinstance(exc, InvalidHandshake):
-            return self._refuse(exc)
+            return self.refuse_request(exc)
         failed = _Failed()
         failed.__cause__ = exc
-        return self._refuse(failed)
+        return self.refuse_request(failed)
 
     def reading(self) -> Plan[Request]:
         """Return the plan of the engine that reads the request."""
-        return super()._read(self._reader)
+        return super().read_request(self._reader)
 
-    def _refuse(self, exc: Exception) -> Plan[Refused]:
+    def refuse_request(self, exc: Exception) -> Plan[Refused]:
         """Answer a request that could not be read, or that its reader refused."""
         if isinstance(exc, _Failed):
             response, fault = accepting.callback_failed(), exc.__cause__
         elif isinstance(exc, AbortHandshake):
             response, fault = response_from(exc.status, exc.headers, exc.body), None
         else:
-            return (yield from super()._refuse(exc))
-        yield from self._write(self._sign(response))
+            return (yield from super().refuse_request(exc))
+        yield from self.write_response(self.sign(response))
         return Refused(response, fault, ours=fault is not None)
 
-    def _write(self, response: Response) -> Plan[None]:
+    def write_response(self, response: Response) -> Plan[None]:
         self._answered = True
         status: Any = response.status_code
         if phrase_of(status):
@@ -154,7 +154,7 @@ class Acceptor(PlainAcceptor):
 
     def serialize(self, response: Response) -> bytes:
         """Return the bytes of ``response``; to HEAD it has no content."""
-        return self._serialize(response)
+        return self.response_bytes(response)
 
 
 class _Failed(InvalidHandshake):
@@ -316,4 +316,4 @@ class Exchange(connecting.Exchange):
         outer, headers = self._outer, cast(Headers, self.response.headers)
         extensions = outer.process_extensions(headers, outer.available_extensions)
         names = outer.available_subprotocols
-        return self._opened(extensions, outer.process_subprotocol(headers, names))
+        return self.opened_as(extensions, outer.process_subprotocol(headers, names))

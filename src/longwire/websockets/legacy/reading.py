@@ -154,7 +154,7 @@ class Reading:
             if not isinstance(error, PeerError | LimitExceeded):
                 raise
         else:
-            if inner._live.is_open:
+            if inner._live.can_send:
                 await self.close_transport()
 
     async def transfer_data(self) -> None:

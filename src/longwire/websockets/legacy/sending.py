@@ -87,7 +87,7 @@ class Sending:
             if opcode is not None:
                 await self.write_frame(True, Opcode.CONT, b"")
         except BaseException:
-            if opcode is not None and self._connection._live.is_open:
+            if opcode is not None and self._connection._live.can_send:
                 # The peer holds half a message that nobody will finish.
                 self.fail_connection(1011)
             raise
@@ -129,7 +129,7 @@ class Sending:
         if not self._steps_to_send:
             await documented.Connection.close(inner, code, reason)
             return
-        if inner._live.is_open:
+        if inner._live.can_send:
             await self.write_close_frame(Close(code, reason))
         await self.wait_closed()
 
@@ -141,7 +141,7 @@ class Sending:
         Waits for its end while it is closing.
         """
         session = self._connection._live
-        if session.is_open:
+        if session.can_send:
             return
         try:
             await self._connection._raise_closed(session)
@@ -192,7 +192,7 @@ class Sending:
 
     async def write_close_frame(self, close: Close, data: bytes | None = None) -> None:
         """Send a close frame, if none was sent; ``data`` is its payload if given."""
-        if not self._connection._live.is_open:
+        if not self._connection._live.can_send:
             return
         if data is None:
             code = None if close.code == 1005 else int(close.code)

@@ -143,7 +143,7 @@ class Steps(Reading, Sending):
         inner = self._connection
         session = inner._live
         beat = session.heartbeat
-        if beat.interval is None and session.is_open:
+        if beat.interval is None and session.can_send:
             beat.interval, beat.timeout = self.ping_interval, self.ping_timeout
             beat.ping_at = inner._now() + self.ping_interval
             Timers.of(inner._loop).arm(inner)
