@@ -13,7 +13,7 @@ import time
 
 from conformance.dependents import installing
 from conformance.dependents.judging import Verdict, judge
-from conformance.dependents.packages import Package, later, packages
+from conformance.dependents.packages import Package, packages
 
 SHOWN = 20  # problems of one package
 HEAD = (
@@ -65,8 +65,6 @@ def summary(verdicts: list[Verdict]) -> bool:
     print(f"\n{HEAD}")
     for verdict in verdicts:
         print(verdict.row())
-    for name, reason in later().items():
-        print(f"not tried: {name}: {reason}")
     failed = sum(not verdict.passed for verdict in verdicts)
     print(f"Dependents: {len(verdicts) - failed} passed, {failed} failed")
     return not failed
