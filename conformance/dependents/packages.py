@@ -51,6 +51,11 @@ class Package:
         return FOLDER / (self.shares or self.name)
 
     @property
+    def results(self) -> Path:
+        """Where its runs write. Entries that share an environment have one each."""
+        return FOLDER / self.name
+
+    @property
     def python(self) -> Path:
         return self.folder / "venv" / "bin" / "python"
 
