@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from conformance.dependents.packages import Package
@@ -24,16 +27,29 @@ def install(package: Package) -> None:
 
     Raises NotInstalled.
     """
-    stamp = package.folder / "stamp"
-    wanted = fingerprint(package)
-    if stamp.is_file() and stamp.read_text() == wanted:
-        return
-    shutil.rmtree(package.folder, ignore_errors=True)
-    package.folder.mkdir(parents=True)
-    make_environment(package)
-    if not package.programs:
-        unpack(package)
-    stamp.write_text(wanted)
+    with alone(package):
+        stamp = package.folder / "stamp"
+        wanted = fingerprint(package)
+        if stamp.is_file() and stamp.read_text() == wanted:
+            return
+        shutil.rmtree(package.folder, ignore_errors=True)
+        package.folder.mkdir(parents=True)
+        make_environment(package)
+        if not package.programs:
+            unpack(package)
+        stamp.write_text(wanted)
+
+
+@contextlib.contextmanager
+def alone(package: Package) -> Iterator[None]:
+    """Keep out all who want to install the same environment: threads and processes.
+
+    The lock is beside the folder, which an installation removes.
+    """
+    package.folder.parent.mkdir(parents=True, exist_ok=True)
+    with package.folder.with_name(f"{package.folder.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+        yield
 
 
 def fingerprint(package: Package) -> str:
@@ -70,14 +86,15 @@ def unpack(package: Package) -> None:
 
 def lock(package: Package) -> None:
     """Write down the versions of all that is installed for a package."""
-    found = subprocess.run(
-        pip_command("--python", str(package.python), "freeze"),
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    package.lock.write_text(found)
-    (package.folder / "stamp").write_text(fingerprint(package))
+    with alone(package):
+        found = subprocess.run(
+            pip_command("--python", str(package.python), "freeze"),
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        package.lock.write_text(found)
+        (package.folder / "stamp").write_text(fingerprint(package))
 
 
 def pip_command(*arguments: str) -> list[str]:

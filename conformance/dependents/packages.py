@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["HERE", "ROOT", "Package", "later", "packages"]
+__all__ = ["HERE", "ROOT", "Package", "packages"]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -51,6 +51,11 @@ class Package:
         return FOLDER / (self.shares or self.name)
 
     @property
+    def results(self) -> Path:
+        """Where its runs write. Entries that share an environment have one each."""
+        return FOLDER / self.name
+
+    @property
     def python(self) -> Path:
         return self.folder / "venv" / "bin" / "python"
 
@@ -89,10 +94,3 @@ def read(name: str, entry: dict[str, object]) -> Package:
 
 def _is_list(value: object) -> bool:
     return isinstance(value, list)
-
-
-def later() -> dict[str, str]:
-    """Packages that cannot be tried yet, each with the reason."""
-    with DATA.open("rb") as file:
-        found: dict[str, str] = tomllib.load(file)["later"]
-    return found

@@ -9,22 +9,26 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from conformance.dependents import installing
 from conformance.dependents.judging import Verdict, judge
-from conformance.dependents.packages import Package, later, packages
+from conformance.dependents.packages import Package, packages
 
 SHOWN = 20  # problems of one package
+MAX_JOBS = 4  # by default; each runs servers, clients and maybe a browser
 HEAD = (
     "package                  version        beside tests baseline  ours  differences"
 )
+printing = threading.Lock()
 
 
 def try_package(package: Package, options: argparse.Namespace) -> Verdict:
     """Install a package where it is not, and compare; show what was found."""
     start = time.monotonic()
-    print(f"── {package.name}: {package.package}, {package.api}", flush=True)
     verdict = Verdict(package)
     try:
         installing.install(package)
@@ -34,21 +38,32 @@ def try_package(package: Package, options: argparse.Namespace) -> Verdict:
             verdict = judge(package)
     except installing.NotInstalled as failure:
         verdict.problems.append(f"not installed: {failure}")
-    show(verdict)
-    print(f"   {time.monotonic() - start:.0f} s", flush=True)
+    lines = [*report(verdict), f"   {time.monotonic() - start:.0f} s"]
+    with printing:
+        print(*lines, sep="\n", flush=True)
     return verdict
 
 
-def show(verdict: Verdict) -> None:
-    """Print the first problems; all of them are in a file beside the package."""
-    folder = verdict.package.folder
-    if folder.exists():
-        (folder / "problems.txt").write_text("\n".join([*verdict.problems, ""]))
-    for problem in verdict.problems[:SHOWN]:
-        print(f"   {problem}")
+def report(verdict: Verdict) -> Iterator[str]:
+    """Give the first problems as lines; all of them are written to a file."""
+    package = verdict.package
+    yield f"── {package.name}: {package.package}, {package.api}"
+    package.results.mkdir(parents=True, exist_ok=True)
+    file = package.results / "problems.txt"
+    file.write_text("\n".join([*verdict.problems, ""]))
+    yield from (f"   {problem}" for problem in verdict.problems[:SHOWN])
     more = len(verdict.problems) - SHOWN
     if more > 0:
-        print(f"   and {more} more: {folder / 'problems.txt'}")
+        yield f"   and {more} more: {file}"
+
+
+def try_packages(tried: list[Package], options: argparse.Namespace) -> list[Verdict]:
+    """Try several packages at a time; the verdicts are in the order of the packages.
+
+    Threads do, for each waits for processes.
+    """
+    with ThreadPoolExecutor(options.jobs) as pool:
+        return list(pool.map(lambda package: try_package(package, options), tried))
 
 
 def chosen(options: argparse.Namespace) -> list[Package]:
@@ -65,11 +80,16 @@ def summary(verdicts: list[Verdict]) -> bool:
     print(f"\n{HEAD}")
     for verdict in verdicts:
         print(verdict.row())
-    for name, reason in later().items():
-        print(f"not tried: {name}: {reason}")
     failed = sum(not verdict.passed for verdict in verdicts)
     print(f"Dependents: {len(verdicts) - failed} passed, {failed} failed")
     return not failed
+
+
+def at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def main() -> int:
@@ -78,10 +98,15 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="what CI runs")
     parser.add_argument("--install", action="store_true", help="install, run nothing")
     parser.add_argument("--lock", action="store_true", help="write locks/NAME.txt")
+    parser.add_argument(
+        "--jobs",
+        type=at_least_one,
+        default=min(os.cpu_count() or 1, MAX_JOBS),
+        help=f"packages at a time; the number of cores, at most {MAX_JOBS}, without",
+    )
     options = parser.parse_args()
     os.environ.pop("LONGWIRE_PURE", None)
-    verdicts = [try_package(package, options) for package in chosen(options)]
-    return 0 if summary(verdicts) else 1
+    return 0 if summary(try_packages(chosen(options), options)) else 1
 
 
 if __name__ == "__main__":

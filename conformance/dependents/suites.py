@@ -52,8 +52,9 @@ def run(package: Package, which: str, tests: tuple[str, ...] = ()) -> Suite:
     Raises SuiteFailed where no test was run at all, or with another library than
     was meant.
     """
-    record = package.folder / f"{which}.jsonl"
-    log = package.folder / f"{which}.log"
+    package.results.mkdir(parents=True, exist_ok=True)
+    record = package.results / f"{which}.jsonl"
+    log = package.results / f"{which}.log"
     record.unlink(missing_ok=True)
     with log.open("w") as output:
         process = subprocess.Popen(
