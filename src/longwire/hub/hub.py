@@ -61,8 +61,8 @@ class Hub:
             await hub.publish("chat:42", {"text": "hello"})
 
     ``broker`` is where messages are stored and by which nodes reach each other: None
-    for the memory of this process, a URL such as ``"redis://localhost"``, or a
-    :class:`Broker`.
+    for the memory of this process, a URL such as ``"redis://localhost"`` or
+    ``"nats://localhost"``, or a :class:`Broker`.
 
     * ``identify(peer)`` says whose a connection is: a :class:`User`, or None for
       nobody. Asked once for each; may be a coroutine function.
@@ -458,6 +458,10 @@ def _broker_of(broker: str | Broker | None) -> Broker:
             from .redis import RedisBroker
 
             return RedisBroker(broker)
+        if broker.startswith(("nats://", "tls://")):
+            from .nats import NatsBroker
+
+            return NatsBroker(broker)
         raise ValueError(
             f"no broker for {broker!r}: None is the memory of this process"
         )
