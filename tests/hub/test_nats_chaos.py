@@ -124,9 +124,7 @@ async def test_settings_that_somebody_takes_away_are_missed_and_put_back(monkeyp
             await it.settle()
 
             config = server.ask(f"STREAM.INFO.{name}")["config"]
-            assert config["republish"]["src"] == "lw.s.t.2.{}.>".format(
-                name.split("-")[3]
-            )
+            assert config["republish"]["src"] == config["subjects"][0]
             assert it.listeners[0].data == [b"j1", b"j2"]
             assert it.listeners[0].reasons == []
 

@@ -385,7 +385,8 @@ class Hub:
     async def clear(self, topic: str) -> str:
         """Forget all messages of a topic; return its first position.
 
-        Subscribers are told of a gap, for the reason ``"epoch"``.
+        Subscribers are told of a gap, for the reason ``"epoch"``; on NATS, where the
+        epoch is that of a stream with other topics, ``"trimmed"``.
         """
         service = self._start()
         declaration, _ = service.find(topic)

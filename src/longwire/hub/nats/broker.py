@@ -22,7 +22,7 @@ from .addresses import parse_url
 from .feed import Feed
 from .history import MARK, TAG, Reading, position_of
 from .presence import Attendance
-from .streams import ApiError, Layout, Settings, Stream, Streams, encoded, epoch_of
+from .streams import ApiError, Layout, Settings, Stream, Streams, encoded
 from .wire import Connection, Headers
 
 __all__ = ["NatsBroker"]
@@ -167,11 +167,11 @@ class NatsBroker:
         if len(data) + HEADROOM > most and len(data) + len(known) + 200 > most:
             # The server would end the connection.
             raise TooLarge(f"{len(data)} bytes; the NATS server takes {most}")
-        subject = stream.layout.stored + encoded(topic)
+        subject = stream.subject(topic)
         while True:
             headers = {TAG: f"{tag:x}", "Nats-Msg-Id": known}
             answer = await _put(connection, subject, data, headers)
-            epoch, offset = epoch_of(str(answer["stream"])), int(answer["seq"])
+            epoch, offset = stream.epoch, int(answer["seq"])
             replicas = None if storage.durability is None else stream.replicas // 2
             if not answer.get("duplicate"):
                 return Stored(Position(epoch, offset, tag), replicas=replicas)
@@ -192,7 +192,9 @@ class NatsBroker:
         if stream is not None:
             headers = {MARK: "probe", "Nats-TTL": PROBE_TTL}
             try:
-                await _put(connection, f"{layout.stored}${name}", b"", headers)
+                await _put(
+                    connection, f"{layout.stored}{stream.epoch}.${name}", b"", headers
+                )
             except ApiError as exc:
                 streams.forget(layout)
                 raise _unavailable(exc) from None
@@ -203,7 +205,7 @@ class NatsBroker:
         async def do(
             connection: Connection, streams: Streams, stream: Stream
         ) -> Position:
-            subject = stream.layout.stored + encoded(topic)
+            subject = stream.subject(topic)
             # The server forgets what was there in the step in which it stores this.
             headers = {MARK: "clear", "Nats-Rollup": "sub"}
             found = await history.mark(connection, stream, subject, headers)
@@ -256,7 +258,7 @@ class NatsBroker:
             stream = await streams.find(connection, layout)
             if stream is None:
                 continue
-            subjects = {layout.stored + encoded(topic): topic for topic in group}
+            subjects = {stream.subject(topic): topic for topic in group}
             try:
                 tops = await history.tops(connection, stream, list(subjects))
             except ApiError as exc:

@@ -244,7 +244,7 @@ class Feed:
         try:
             await self._probe(line.layout, self._name)
         except BrokerUnavailable as exc:
-            logger.info("probing %s: %s", line.layout.stem, exc.message)
+            logger.info("probing %s: %s", line.layout.name, exc.message)
 
     def _probe_came(self, line: Line) -> None:
         """Something came of a stream: it is fed."""
@@ -289,7 +289,7 @@ class Feed:
 
     def _listen_to_probes(self, connection: Connection, line: Line) -> None:
         connection.subscribe(
-            f"{line.layout.live}${self._name}",
+            f"{line.layout.live}*.${self._name}",
             lambda subject, headers, data: self._probe_came(line),
         )
 
@@ -299,13 +299,13 @@ class Feed:
         for topic in topics:
             line = self._line_of(topic)
             take = self._taker(topic, line)
-            subject = line.layout.live + encoded(topic)
+            subject = f"{line.layout.live}*.{encoded(topic)}"
             self._topics[topic] = connection.subscribe(subject, take)
 
     def _taker(self, topic: str, line: Line) -> Callable[[str, Headers, bytes], None]:
         def take(subject: str, headers: Headers, data: bytes) -> None:
             self._probe_came(line)
-            self._take(topic, headers, data)
+            self._take(topic, subject, headers, data)
 
         return take
 
@@ -320,7 +320,7 @@ class Feed:
 
     # --- what comes --------------------------------------------------------------
 
-    def _take(self, topic: str, headers: Headers, data: bytes) -> None:
+    def _take(self, topic: str, subject: str, headers: Headers, data: bytes) -> None:
         """Take a message that was stored, and is published again."""
         if topic not in self._topics:
             return  # was just left
@@ -332,7 +332,7 @@ class Feed:
         try:
             at = seconds_of(headers["Nats-Time-Stamp"])
             entry = Entry(
-                epoch_of(headers["Nats-Stream"]),
+                epoch_of(subject),
                 int(headers["Nats-Sequence"]),
                 int(headers["Nats-Last-Sequence"]),
                 int(headers[TAG], 16),

@@ -20,7 +20,7 @@ from ..broker import Storage
 from ..entries import Entry, Page, Position, Verdict, judge
 from ..errors import BrokerUnavailable
 from ..publishing import new_tag
-from .streams import ApiError, Stream, Streams, ask, encoded, seconds_of
+from .streams import ApiError, Stream, Streams, ask, seconds_of
 from .wire import Connection, Headers, Reply, parse_headers
 
 __all__ = [
@@ -194,7 +194,7 @@ class Reading:
         self.connection = connection
         self.streams = streams
         self.stream = stream
-        self.subject = stream.layout.stored + encoded(topic)
+        self.subject = stream.subject(topic)
         self.storage = storage
 
     async def top(self) -> Stored:

@@ -90,7 +90,7 @@ class Attendance:
 
     def subject(self, topic: str, client: str) -> str:
         """Return where a member is stored."""
-        return f"{self._stream.layout.stored}{encoded(topic)}.{encoded(client)}"
+        return f"{self._stream.subject(topic)}.{encoded(client)}"
 
     async def leases(self, topic: str) -> dict[str, _Lease]:
         """Return what is stored of all clients of a topic."""

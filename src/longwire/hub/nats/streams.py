@@ -1,9 +1,9 @@
 """Streams: where topics are stored, one for each declaration and partition.
 
-The name of a stream ends with its epoch, which its maker chose at random: every
-acknowledgement, every live message and every read names the stream it is of, so no
-answer is ever taken for one of another history. The server lets no two streams have the
-same subjects, so that of two makers one wins.
+All subjects of a stream have its epoch in them, which its maker chose at random. A
+stream that was lost and made anew takes nothing under the old one's subjects and gives
+nothing for them, so no answer is ever taken for one of another history. Its name is
+fixed: of two makers the server lets one win.
 """
 
 from __future__ import annotations
@@ -74,32 +74,38 @@ class Settings(NamedTuple):
 class Layout(NamedTuple):
     """A declaration's partition: what topics of it have in common."""
 
-    stem: str
-    """What the names of its streams begin with."""
+    name: str
+    """Of its stream."""
     stored: str
-    """What the subjects begin with under which messages are stored."""
+    """What the subjects begin with under which messages are stored: an epoch follows,
+    then the topic."""
     live: str
-    """What the subjects begin with under which the server publishes them again."""
+    """The same of those under which the server publishes them again."""
 
 
 class Stream(NamedTuple):
     """A stream that exists, or did when it was looked at."""
 
-    name: str
     layout: Layout
+    epoch: str
+    """The epoch of all topics in it."""
     replicas: int
     window: float
     """Seconds that the ids of messages are remembered."""
 
     @property
-    def epoch(self) -> str:
-        """The epoch of all topics in it."""
-        return epoch_of(self.name)
+    def name(self) -> str:
+        """What the server knows it by."""
+        return self.layout.name
+
+    def subject(self, topic: str) -> str:
+        """Return where the messages of a topic are stored."""
+        return f"{self.layout.stored}{self.epoch}.{encoded(topic)}"
 
 
-def epoch_of(name: str) -> str:
-    """Return the epoch that the name of a stream says."""
-    return name[-8:]
+def epoch_of(subject: str) -> str:
+    """Return the epoch that the subject of a topic's message says."""
+    return subject.split(".")[-2]
 
 
 def encoded(text: str) -> str:
@@ -137,7 +143,7 @@ class Streams:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._found: dict[Layout, Stream] = {}
-        self._checked: set[tuple[str, Storage]] = set()
+        self._checked: set[tuple[Stream, Storage]] = set()
         self._making: dict[Layout, asyncio.Lock] = {}
         self._ahead = 0.0
         """By how much the server's clock is ahead of the loop's."""
@@ -155,8 +161,8 @@ class Streams:
 
     def _layout(self, place: str) -> Layout:
         namespace = self.settings.namespace
-        stem = f"{namespace}-{place.replace('.', '-')}-"
-        return Layout(stem, f"{namespace}.s.{place}.", f"{namespace}.l.{place}.")
+        name = f"{namespace}-{place.replace('.', '-')}"
+        return Layout(name, f"{namespace}.s.{place}.", f"{namespace}.l.{place}.")
 
     def presence_layout(self) -> Layout:
         """Return where members are stored."""
@@ -183,7 +189,7 @@ class Streams:
         else:
             stream = self._found.pop(layout, None)
             if stream is not None:
-                self._checked = {c for c in self._checked if c[0] != stream.name}
+                self._checked = {c for c in self._checked if c[0] != stream}
 
     async def find(self, connection: Connection, layout: Layout) -> Stream | None:
         """Return the stream of a layout, None if there is none."""
@@ -191,16 +197,12 @@ class Streams:
         if found is not None:
             return found
         try:
-            question = {"subject": f"{layout.stored}>"}
-            answer = await ask(connection, "STREAM.NAMES", question)
-            for name in answer.get("streams") or ():
-                if name.startswith(layout.stem):
-                    info = await ask(connection, f"STREAM.INFO.{name}")
-                    return self._keep(layout, info)
+            info = await ask(connection, f"STREAM.INFO.{layout.name}")
+            return self._keep(layout, info)
         except ApiError as exc:
-            if exc.code != NOT_FOUND:
-                raise _refused(connection, exc) from None
-        return None
+            if exc.code == NOT_FOUND:
+                return None
+            raise _refused(connection, exc) from None
 
     async def need(
         self,
@@ -219,17 +221,17 @@ class Streams:
         stream = self._found.get(layout)
         if (
             stream is not None
-            and (stream.name, storage) in self._checked
+            and (stream, storage) in self._checked
             and stream.window >= min(window, _age(storage.meta_ttl))
         ):
             return stream
         config = self._config(
-            layout, storage.history + 1, storage.meta_ttl, self.settings.storage
+            storage.history + 1, storage.meta_ttl, self.settings.storage
         )
         stream = await self._made(connection, layout, config, window)
         if len(self._checked) > 10_000:
             self._checked.clear()  # a program that changes its declarations for ever
-        self._checked.add((stream.name, storage))
+        self._checked.add((stream, storage))
         return stream
 
     async def need_presence(self, connection: Connection) -> Stream:
@@ -237,8 +239,7 @@ class Streams:
         layout = self.presence_layout()
         stream = self._found.get(layout)
         if stream is None:
-            config = self._config(layout, 1, PRESENCE_AGE, "memory")
-            del config["republish"]
+            config = self._config(1, PRESENCE_AGE, "memory")
             stream = await self._made(connection, layout, config, WINDOW)
         return stream
 
@@ -257,20 +258,28 @@ class Streams:
                     stream = await self.find(connection, layout)
                     if stream is not None:
                         return await self._changed(connection, stream, config, window)
+                    wanted = {
+                        **config,
+                        **_window(config, window),
+                        **_subjects(layout, new_epoch()),
+                        "name": layout.name,
+                    }
+                    if layout == self.presence_layout():
+                        del wanted["republish"]
                     try:
-                        name = layout.stem + new_epoch()
-                        wanted = {**config, **_window(config, window), "name": name}
-                        info = await ask(connection, f"STREAM.CREATE.{name}", wanted)
-                        return self._keep(layout, info)
+                        create = f"STREAM.CREATE.{layout.name}"
+                        return self._keep(layout, await ask(connection, create, wanted))
                     except ApiError as exc:
-                        if exc.code not in (OVERLAP, NAME_TAKEN):
+                        if exc.code != NAME_TAKEN:
                             raise
                         # Another node was faster: its stream is found now.
             except ApiError as exc:
+                if exc.code == OVERLAP:
+                    exc = ApiError(
+                        0, f"{layout.stored}> are subjects of another stream"
+                    )
                 raise _refused(connection, exc) from None
-        raise BrokerUnavailable(
-            f"the subjects {layout.stored}> are those of a stream that is not ours"
-        )
+        raise BrokerUnavailable(f"{layout.name}: made and deleted again and again")
 
     async def _changed(
         self,
@@ -281,11 +290,13 @@ class Streams:
     ) -> Stream:
         """Change a stream to what is wanted, where it is not so already."""
         info = await ask(connection, f"STREAM.INFO.{stream.name}")
+        # Perhaps it is another one by now.
+        stream = self._keep(stream.layout, info)
         present = info["config"]
-        if present.get("mirror") or present.get("sources"):
-            raise ApiError(0, f"{stream.name} is a copy of another stream")
-        window = max(window, present.get("duplicate_window", 0) / NANO)
+        window = max(window, stream.window)
         wanted = {**config, **_window(config, window)}
+        if stream.layout != self.presence_layout():
+            wanted |= _subjects(stream.layout, stream.epoch)
         fixed = ("storage", "num_replicas")
         for name in fixed:
             if present.get(name) != wanted[name]:
@@ -303,9 +314,15 @@ class Streams:
 
     def _keep(self, layout: Layout, info: dict[str, Any]) -> Stream:
         config = info["config"]
+        if config.get("mirror") or config.get("sources"):
+            raise ApiError(0, f"{layout.name} is a copy of another stream")
+        head, _, tail = (config.get("subjects") or [""])[0].rpartition(".")
+        start, dot, epoch = head.rpartition(".")
+        if tail != ">" or start + dot != layout.stored:
+            raise ApiError(0, f"{layout.name} is a stream that is not ours")
         stream = Stream(
-            config["name"],
             layout,
+            epoch,
             int(config.get("num_replicas", 1)),
             config.get("duplicate_window", 0) / NANO,
         )
@@ -314,12 +331,9 @@ class Streams:
             self.see_clock(seconds_of(info["ts"]), exactly=True)
         return stream
 
-    def _config(
-        self, layout: Layout, messages: int, age: float, storage: str
-    ) -> dict[str, Any]:
+    def _config(self, messages: int, age: float, storage: str) -> dict[str, Any]:
         settings = self.settings
         return {
-            "subjects": [f"{layout.stored}>"],
             "retention": "limits",
             "discard": "old",
             "storage": storage,
@@ -330,8 +344,15 @@ class Streams:
             "allow_direct": True,
             "allow_rollup_hdrs": True,
             "allow_msg_ttl": True,
-            "republish": {"src": f"{layout.stored}>", "dest": f"{layout.live}>"},
         }
+
+
+def _subjects(layout: Layout, epoch: str) -> dict[str, Any]:
+    stored = f"{layout.stored}{epoch}.>"
+    return {
+        "subjects": [stored],
+        "republish": {"src": stored, "dest": f"{layout.live}{epoch}.>"},
+    }
 
 
 def _age(seconds: float) -> float:

@@ -87,6 +87,7 @@ class Connection(asyncio.Protocol):
         self._numbers = itertools.count(1)
         self._pongs: list[asyncio.Future[None]] = []
         self._first_info: asyncio.Future[None] = self._loop.create_future()
+        self._is_introduced = False
         self._writable: asyncio.Event = asyncio.Event()
         self._writable.set()
         self._out: list[bytes] = []
@@ -109,14 +110,16 @@ class Connection(asyncio.Protocol):
                 await connection._secure(place)
                 connection._introduce(place, name)
                 await connection.flush()
-        except (OSError, TimeoutError) as exc:
-            connection.close("introduction failed")
-            why = connection.closed if isinstance(exc, TimeoutError) else str(exc)
-            why = "no answer" if isinstance(exc, TimeoutError) else why or "refused"
-            raise BrokerUnavailable(f"{address}: {why}", stored=False) from None
-        except BaseException:
-            connection.close("introduction failed")
-            raise
+                connection._is_introduced = True
+        except (OSError, TimeoutError, BrokerUnavailable) as exc:
+            if isinstance(exc, BrokerUnavailable):
+                why = exc.message
+            else:
+                why = f"{address}: {str(exc) or 'no answer'}"
+            raise BrokerUnavailable(why, stored=False) from None
+        finally:
+            if connection.closed is None and not connection._is_introduced:
+                connection.close("introduction failed")
         return connection
 
     async def _secure(self, place: Place) -> None:
@@ -305,7 +308,9 @@ class Connection(asyncio.Protocol):
         elif kind != b"+OK":
             raise ValueError(repr(line[:40]))
 
-    def _take_info(self, info: dict[str, Any]) -> None:
+    def _take_info(self, info: Any) -> None:
+        if not isinstance(info, dict):
+            raise ValueError("INFO without an object")
         self.info = info
         if not self._first_info.done():
             self._first_info.set_result(None)
