@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import LimitExceeded
+from ..rpc.mounted import UNSENT
 from ..rpc.peer import Peer
 from ..session.shared_frames import Forms
 from .budgets import Budget
@@ -26,6 +27,9 @@ __all__ = ["HubLink", "PeerLink"]
 Message = Push | Missing
 
 TEXT, BINARY = 1, 2  # RFC 6455 section 5.2
+
+_CLOSING: set[asyncio.Task[None]] = set()
+"""Closes under way: a loop keeps no task that nobody else has."""
 
 POLL = 0.005
 """Seconds between looks at a state that ends within a turn or two of the loop."""
@@ -148,7 +152,7 @@ class PeerLink:
             return True  # nobody is there to miss it
         form = message.forms.get(self.codec) or self._make_form(message)
         if session is None or outbox._pump is not None:
-            most = None if session is None else session.limits.unsent_bytes
+            most = UNSENT if session is None else session.limits.unsent_bytes
             if most is not None and outbox.size + len(form.payload) > most:
                 reason = f"slow consumer: {outbox.size} bytes wait; {most} are allowed"
                 self.hang_up(reason, "unsent_bytes", most)
@@ -200,13 +204,26 @@ class PeerLink:
     def hang_up(self, reason: str, limit: str, value: float | None) -> None:
         """Close the connection with 1008; its close report names the limit."""
         session = self._session
-        if session is None or not session.is_open:
+        if session is None:
+            self._hang_up_mounted(reason)
+            return
+        if not session.is_open:
             return
         error = LimitExceeded(reason)
         error.limit = limit
         error.limit_value = value
         session.fail(error, self._connection._now())
         self._connection._react()
+
+    def _hang_up_mounted(self, reason: str) -> None:
+        """Close a connection that an ASGI server holds, before what waits for it."""
+        if not self.is_closed and self.peer.is_open:
+            self._connection._queue.clear()
+            closing = asyncio.get_running_loop().create_task(
+                self.peer.close(1008, reason[:120])
+            )
+            _CLOSING.add(closing)
+            closing.add_done_callback(_CLOSING.discard)
 
     def end(self) -> None:
         """The connection has ended."""
