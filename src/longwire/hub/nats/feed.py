@@ -121,9 +121,12 @@ class Feed:
                 await asyncio.sleep(delay * (0.75 + random.random() / 2))
                 delay = min(2 * delay, MAX_DELAY)
         finally:
-            for task in self._tasks:
-                task.cancel()
             self._drop("the hub is closed")
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
 
     def _tell_refused(self, why: str) -> None:
         # Once while it is down: the attempts go on for as long as it takes.
@@ -257,7 +260,12 @@ class Feed:
     def _spawn(self, coroutine: Any) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a task of the feed failed", exc_info=task.exception())
 
     # --- topics ------------------------------------------------------------------
 
