@@ -1,11 +1,12 @@
 """What the hub costs: a delivery, a publish, a subscription, a storm, one node more.
 
     python bench/hub.py [--only fanout,publish,latency,memory,storm,nodes]
-                        [--broker memory,redis] [--small]
+                        [--broker memory,redis,nats] [--small]
 
 Nodes are processes of their own, and so are the clients, which read bytes and count
 messages in them. CPU is that of the node's process, kernel included, by /proc/PID/stat:
-it holds on a busy machine, where times do not. A Redis server is started for a run.
+it holds on a busy machine, where times do not. Servers of Redis and
+NATS are started for a run.
 """
 
 from __future__ import annotations
@@ -179,9 +180,15 @@ def broker(name: str) -> Iterator[str | None]:
     if name == "memory":
         yield None
         return
-    from tests.hub.redis_servers import redis_server
+    if name == "nats":
+        from tests.hub.nats_servers import nats_server
 
-    with redis_server() as server:
+        started: Any = nats_server()
+    else:
+        from tests.hub.redis_servers import redis_server
+
+        started = redis_server()
+    with started as server:
         yield server.url
 
 
@@ -419,7 +426,7 @@ MEASURES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(MEASURES))
-    parser.add_argument("--broker", default="memory,redis")
+    parser.add_argument("--broker", default="memory,redis,nats")
     parser.add_argument("--small", action="store_true", help="a few seconds in all")
     arguments = parser.parse_args()
     for name in arguments.broker.split(","):

@@ -16,7 +16,6 @@ from typing import Any
 
 from longwire.hub import BrokerUnavailable, Hub, HubLimits
 from longwire.hub.entries import Position
-from longwire.hub.redis import RedisBroker, feed
 from tests.hub.listeners import Listener
 
 LONG = os.environ.get("LONGWIRE_CHAOS") == "long"
@@ -75,21 +74,26 @@ class Publisher:
             task.result()
 
 
+def _redis(url: str) -> Any:
+    from longwire.hub.redis import RedisBroker
+
+    return RedisBroker(url)
+
+
 class Field:
     """Some nodes on one broker, with listeners and publishers."""
 
-    def __init__(self, url: str, nodes: int, **options: Any) -> None:
+    def __init__(
+        self, url: str, nodes: int, make_broker: Any = None, **options: Any
+    ) -> None:
         self.hubs = []
         for _ in range(nodes):
-            hub = Hub(self._broker(url), limits=LIMITS)
+            hub = Hub((make_broker or _redis)(url), limits=LIMITS)
             declared = {"subscribe": "anyone", "history": 5000, "ttl": 3600.0}
             hub.topic("t:{x}", **{**declared, **options})
             self.hubs.append(hub)
         self.listeners: list[Listener] = []
         self.publishers: list[Publisher] = []
-
-    def _broker(self, url: str) -> Any:
-        return RedisBroker(url)
 
     async def listen(self, count: int, topics: int = 1) -> None:
         for number in range(count):
@@ -224,6 +228,8 @@ class Proxy:
 
 def quick_probes(monkeypatch: Any) -> None:
     """Let a line be probed after a second, and wait a second for the probe."""
+    from longwire.hub.redis import feed
+
     monkeypatch.setattr(feed, "QUIET", 1.0)
     monkeypatch.setattr(feed, "PROBE", 1.0)
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.needs import needs
 
-BROKERS = ("memory", "redis", "cluster")
+BROKERS = ("memory", "redis", "cluster", "nats")
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +33,15 @@ def cluster_url() -> Iterator[str]:
         yield cluster.url
 
 
+@pytest.fixture(scope="session")
+def nats_url() -> Iterator[str]:
+    """The URL of a NATS server that no test hurts."""
+    from tests.hub.nats_servers import nats_server
+
+    with nats_server() as server:
+        yield server.url
+
+
 @pytest.fixture(params=BROKERS)
 def make_broker(request: pytest.FixtureRequest) -> Callable[[], object]:
     """A function that makes brokers which share what they store.
@@ -48,6 +57,10 @@ def make_broker(request: pytest.FixtureRequest) -> Callable[[], object]:
     namespace = secrets.token_hex(6)
 
     def make() -> object:
+        if request.param == "nats":
+            from longwire.hub.nats import NatsBroker
+
+            return NatsBroker(url, namespace=namespace)
         from longwire.hub.redis import RedisBroker
 
         return RedisBroker(url, namespace=namespace)

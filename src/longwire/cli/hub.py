@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["hub_group"]
 
+MAX_ANSWER = 16 << 20
+"""Bytes of an inspector's answer at most."""
 MAX_POSITION = 64
 """Characters of a position at most: more in a file is something else."""
 
@@ -201,6 +207,64 @@ def _keep(state: Path | None, position: str | None) -> None:
     new = state.with_name(f"{state.name}.{os.getpid()}.new")
     new.write_text(position + "\n", encoding="utf-8")
     new.replace(state)
+
+
+# --- inspect ---------------------------------------------------------------------
+
+
+@hub_group.command("inspect")
+@click.argument("url")
+@click.argument("topic", required=False)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="Topics, or subscribers and entries of one, at most.",
+)
+@click.option("-k", "--insecure", is_flag=True, help="Trust any certificate.")
+@click.option(
+    *("-H", "--header", "headers"),
+    type=header,
+    metavar="NAME:VALUE",
+    multiple=True,
+    help="Send this header, too; may be repeated.",
+)
+@click.option("--timeout", type=seconds, default=10, show_default=True)
+def inspect_command(
+    url: str,
+    topic: str | None,
+    limit: int,
+    insecure: bool,
+    headers: Sequence[tuple[str, str]],
+    timeout: float,
+) -> None:
+    """Print what a hub has, or has of TOPIC, by the http address of its inspector.
+
+    Which address that is the server's program says: see "Operating the hub". Exit
+    status 1, and one line on stderr, for an error.
+    """
+    if not url.lower().startswith(("http://", "https://")):
+        raise click.UsageError("URL is the http:// or https:// address of an inspector")
+    query = {"limit": str(limit), **({} if topic is None else {"topic": topic})}
+    request = urllib.request.Request(f"{url}?{urllib.parse.urlencode(query)}")
+    for name, value in headers:
+        request.add_header(name, value)
+    context = insecure_context() if insecure else None
+    with one_line_for_failures(f"cannot inspect {escape(url)}"):
+        try:
+            with urllib.request.urlopen(
+                request, timeout=timeout or None, context=context
+            ) as answer:
+                text = answer.read(MAX_ANSWER)
+        except urllib.error.HTTPError as exc:
+            exc.close()  # it is the answer, too
+            raise OSError(f"the server answers {exc.code}") from None
+        try:
+            found = json.loads(text)
+        except ValueError:
+            raise OSError("what answers there is no inspector") from None
+        click.echo(json.dumps(found, indent=2))
 
 
 # --- publish ---------------------------------------------------------------------

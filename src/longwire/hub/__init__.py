@@ -27,6 +27,7 @@ from .errors import (
 from .hub import Hub, Published
 from .limits import HubLimits
 from .memory import MemoryBroker
+from .mounting import asgi
 from .permissions import Context, Grant, User
 from .publisher import Publisher
 from .tokens import Tokens
@@ -57,4 +58,5 @@ __all__ = [
     "TooManySubscriptions",
     "UnknownTopic",
     "User",
+    "asgi",
 ]

@@ -20,6 +20,7 @@ from .calls import Calls
 from .client_subscription import Message, message_of
 from .entries import Position, Verdict
 from .errors import BrokerUnavailable, Gap, OptionOff, Overloaded
+from .inspecting import overview, topic_details
 from .limits import HubLimits
 from .memory import MemoryBroker
 from .metrics import metrics_text
@@ -61,8 +62,8 @@ class Hub:
             await hub.publish("chat:42", {"text": "hello"})
 
     ``broker`` is where messages are stored and by which nodes reach each other: None
-    for the memory of this process, a URL such as ``"redis://localhost"``, or a
-    :class:`Broker`.
+    for the memory of this process, a URL such as ``"redis://localhost"`` or
+    ``"nats://localhost"``, or a :class:`Broker`.
 
     * ``identify(peer)`` says whose a connection is: a :class:`User`, or None for
       nobody. Asked once for each; may be a coroutine function.
@@ -199,6 +200,23 @@ class Hub:
         if self._running is None:
             raise RuntimeError("the hub is not running: start it on its event loop")
         return metrics_text(self._running)
+
+    async def inspect(
+        self, topic: str | None = None, *, limit: int = 100
+    ) -> dict[str, Any]:
+        """Return what there is now, of this process, as what JSON can say.
+
+        The broker's state and the ``limit`` topics with most subscribers; or one topic:
+        its position, who subscribes and is behind, the newest entries at the broker
+        and their sizes. No data of messages; users and paths of connections are in it.
+        Raises UnknownTopic.
+        """
+        service = self._start()
+        if not 1 <= limit <= 1000:
+            raise ValueError(f"limit is {limit}; 1 to 1000 is allowed")
+        if topic is None:
+            return overview(service, limit)
+        return await topic_details(service, topic, limit)
 
     async def close(self) -> None:
         """Publish what waits, end all subscriptions, leave the broker."""
@@ -385,7 +403,8 @@ class Hub:
     async def clear(self, topic: str) -> str:
         """Forget all messages of a topic; return its first position.
 
-        Subscribers are told of a gap, for the reason ``"epoch"``.
+        Subscribers are told of a gap, for the reason ``"epoch"``; on NATS, where the
+        epoch is that of a stream with other topics, ``"trimmed"``.
         """
         service = self._start()
         declaration, _ = service.find(topic)
@@ -458,6 +477,10 @@ def _broker_of(broker: str | Broker | None) -> Broker:
             from .redis import RedisBroker
 
             return RedisBroker(broker)
+        if broker.startswith(("nats://", "tls://")):
+            from .nats import NatsBroker
+
+            return NatsBroker(broker)
         raise ValueError(
             f"no broker for {broker!r}: None is the memory of this process"
         )

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from ..errors import LimitExceeded
 from ..messages import State
+from ..rpc.mounted import UNSENT
 from ..rpc.peer import Peer
 from ..session.shared_frames import Forms
 from .budgets import Budget
@@ -27,6 +28,9 @@ __all__ = ["HubLink", "PeerLink"]
 Message = Push | Missing
 
 TEXT, BINARY = 1, 2  # RFC 6455 section 5.2
+
+_CLOSING: set[asyncio.Task[None]] = set()
+"""Closes under way: a loop keeps no task that nobody else has."""
 
 POLL = 0.005
 """Seconds between looks at a state that ends within a turn or two of the loop."""
@@ -143,8 +147,9 @@ class PeerLink:
             return True  # nobody is there to miss it
         form = message.forms.get(self.codec) or self._make_form(message)
         if not self._can_post or outbox._pump is not None:
-            settings = self._connection.protocol if self._can_post else None
-            most = None if settings is None else settings.limits.unsent_bytes
+            most = UNSENT
+            if self._can_post:
+                most = self._connection.protocol.limits.unsent_bytes
             if most is not None and outbox.size + len(form.payload) > most:
                 reason = f"slow consumer: {outbox.size} bytes wait; {most} are allowed"
                 self.hang_up(reason, "unsent_bytes", most)
@@ -195,11 +200,23 @@ class PeerLink:
 
     def hang_up(self, reason: str, limit: str, value: float | None) -> None:
         """Close the connection with 1008; its close report names the limit."""
-        if self._can_post:
-            error = LimitExceeded(reason)
-            error.limit = limit
-            error.limit_value = value
-            self._connection.close_for(error)
+        if not self._can_post:
+            self._hang_up_mounted(reason)
+            return
+        error = LimitExceeded(reason)
+        error.limit = limit
+        error.limit_value = value
+        self._connection.close_for(error)
+
+    def _hang_up_mounted(self, reason: str) -> None:
+        """Close a connection that an ASGI server holds, before what waits for it."""
+        if not self.is_closed and self.peer.is_open:
+            self._connection._queue.clear()
+            closing = asyncio.get_running_loop().create_task(
+                self.peer.close(1008, reason[:120])
+            )
+            _CLOSING.add(closing)
+            closing.add_done_callback(_CLOSING.discard)
 
     def end(self) -> None:
         """The connection has ended."""
