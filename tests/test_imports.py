@@ -47,6 +47,10 @@ ARROWS: dict[str, set[str]] = {
     # Public names of longwire, at the moment they are needed: no front end by its name.
     "rpc": VALUES
     | {"Server", "broadcast", "connect", "http", "once", "opening", "serve"},
+    # Several processes; what they serve is somebody else's.
+    "workers": {
+        *("Server", "escaping", "messages", "metrics", "options", "rpc", "serve")
+    },
     # A broker's client library is another matter: it is no part of longwire.
     "hub": VALUES | {"connection", "once", "rpc", "session"},
 }
