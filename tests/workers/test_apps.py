@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from longwire.workers import App
-from longwire.workers.apps import AppError, find, make, options_for
+from longwire.workers.apps import AppError, find, hub_metrics, make, options_for
 from longwire.workers.settings import Settings, stages_of
 
 pytestmark = [pytest.mark.once, pytest.mark.stock_loop]
@@ -107,7 +107,8 @@ async def test_a_hub_in_memory_is_not_for_several_workers(module):
     assert app.ready() == "the hub has no broker"
     async with app.lifespan():
         assert app.ready() is True
-    assert "hub" in repr(app.handler.routes) or app.handler.routes is not None
+        assert "hub.subscribe" in app.handler.routes
+        assert "longwire_hub_feed_up 1" in hub_metrics(app)
 
 
 async def handler(ws):

@@ -267,7 +267,9 @@ class Database:
 app = App(handler, lifespan=Database, ready=lambda: "no database", subprotocols=["a"])
 """
     admin = free_port()
-    with serving(app(text), "--admin", f"127.0.0.1:{admin}") as server:
+    pytest.importorskip("prometheus_client")
+    options = ("--admin", f"127.0.0.1:{admin}", "--metrics")
+    with serving(app(text), *options) as server:
         at = f"http://127.0.0.1:{port_of(server)}"
         answers = [
             await asyncio.to_thread(get, url)
@@ -290,6 +292,7 @@ app = App(handler, lifespan=Database, ready=lambda: "no database", subprotocols=
     assert answers[1][1] == "no database.\n"
     assert status == 200
     assert 'longwire_worker_up{worker="0"} 1' in metrics
+    assert 'longwire_connections{worker="0",side="server"} 0' in metrics
     assert server.output.count("entered") == server.output.count("left") == 1
 
 

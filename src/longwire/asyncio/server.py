@@ -28,6 +28,7 @@ from ..admission import Admission
 from ..hints import use_async
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
+from ..observer import Observer
 from ..opening.server_plan import (
     CLOSING,
     Health,
@@ -89,6 +90,8 @@ class Server:
 
     _telling: asyncio.TimerHandle | None = None
     _unused = False  # what serve() has made: nobody started it yet
+    observer: Observer | None = None
+    """Told of each handshake and end; :class:`longwire.metrics.Metrics` sets it."""
 
     def __init__(
         self,
@@ -440,6 +443,8 @@ class Server:
             news = admission.news_of(limit, address)
             if news is not None:
                 self.logger.warning("server refuses connections: %s", news)
+            if self.observer is not None:
+                self.observer.limited(limit)
             if not admission.enter_crowded():
                 ws.wire.abort()
                 return
@@ -457,6 +462,8 @@ class Server:
     def _has_opened(self, ws: ServerConnection) -> None:
         self._open.add(ws)
         self._watch.begin()
+        if self.observer is not None:
+            self.observer.opened(ws, ws._seconds())
         if self.is_leaving:
             # Closed between the answer and now.
             self._close_one(ws, 1001, "")

@@ -93,6 +93,22 @@ class Refused:
     quiet: bool = False
     """A health check: nothing to log."""
 
+    late: bool = False
+    """The time for the handshake was over."""
+
+    @property
+    def how(self) -> str:
+        """Why, in one word, for whoever counts."""
+        if self.ours:
+            return "error"
+        if self.late:
+            return "timeout"
+        if isinstance(self.exc, _Unavailable):
+            return "unavailable"
+        if self.response is None:
+            return "network"
+        return "rejected" if self.exc is None else "invalid"
+
 
 # --- settings --------------------------------------------------------------------
 
@@ -278,8 +294,9 @@ class Acceptor:
         if self._answered or not (why or self._begun):
             # Browsers open connections they may never use, and would take a 408
             # there for the answer to their next request.
-            return Refused(None, exc), b""
-        return Refused(self._sign(response), exc), self._serialize(response)
+            return Refused(None, exc, late=not why), b""
+        refused = Refused(self._sign(response), exc, late=not why)
+        return refused, self._serialize(response)
 
     def _read(self, reader: RequestReader) -> Plan[Request]:
         while True:

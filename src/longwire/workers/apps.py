@@ -80,6 +80,8 @@ class App:
         self.lifespan = lifespan
         self.ready = ready
         self.options = options
+        # Whose metrics are told beside ours.
+        self._hub: Any = None
 
     def __repr__(self) -> str:
         return f"<longwire.workers.App of {self.handler!r}>"
@@ -262,7 +264,17 @@ def _with_hub(app: App) -> App:
             return "the hub has no broker"
         return True if app.ready is None else app.ready()
 
-    return App(handler, lifespan=lifespan, ready=ready, **app.options)
+    made = App(handler, lifespan=lifespan, ready=ready, **app.options)
+    made._hub = hub
+    return made
+
+
+def hub_metrics(app: App) -> str:
+    """Return the metrics of the App's hub, "" if it has none that we can see."""
+    if app._hub is None:
+        return ""
+    text: str = app._hub.metrics()
+    return text
 
 
 def entered(lifespan: Any) -> Any:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..escaping import one_line
 from ..messages import CloseCode
-from .apps import App, AppError, entered, make, serving_function
+from .apps import App, AppError, entered, hub_metrics, make, serving_function
 from .channel import MAX_LINE
 from .logs import configure
 from .settings import Settings, stages_of
@@ -51,6 +51,7 @@ class Worker:
         self._listens_on = False
         self._servers: list[Server] = []
         self._metrics: Any = None
+        self._app: App | None = None
 
     async def run(self) -> int:
         """Serve until told to end; return the exit status."""
@@ -114,6 +115,7 @@ class Worker:
                 self._metrics.watch(server)
             await server
             self._servers.append(server)
+        self._app = app
         logger.info("ready")
         self._tell(ready=True)
 
@@ -137,8 +139,13 @@ class Worker:
             self._cut.set()
             self._stop.set()
         elif what == "metrics":
-            text = "" if self._metrics is None else self._metrics.text()
-            self._tell(metrics=text, id=message["id"])
+            self._tell(metrics=self._read_metrics(), id=message["id"])
+
+    def _read_metrics(self) -> str:
+        if self._metrics is None or self._app is None:
+            return ""
+        text: str = self._metrics.text()
+        return text + hub_metrics(self._app)
 
     def _leave(self, code: int, listens_on: bool) -> None:
         if not self._stop.is_set():
