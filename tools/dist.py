@@ -289,7 +289,7 @@ interface Routes {
 }
 
 const rpc = new Rpc<Routes>("/rpc").connect();
-const answer: number = await rpc.call("double", 21);
+const answer: number = await rpc.call("double", [21]);
 document.title = String(answer);
 """,
 }

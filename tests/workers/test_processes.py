@@ -190,6 +190,7 @@ async def test_a_worker_that_is_told_to_end_drains_and_is_replaced(app):
         assert await stop(server) == 0
 
 
+@pytest.mark.long
 async def test_a_worker_that_hangs_is_replaced_and_the_log_says_where(app):
     text = "import time\nasync def app(ws):\n    time.sleep(1000)\n"
     with serving(app(text), "--hang-timeout", "6") as server:
@@ -201,6 +202,7 @@ async def test_a_worker_that_hangs_is_replaced_and_the_log_says_where(app):
         assert await stop(server) == 0
 
 
+@pytest.mark.long
 async def test_a_second_signal_cuts_connections_off(app):
     text = """
 import asyncio
@@ -221,6 +223,7 @@ async def app(ws):
         assert "Traceback" not in server.output
 
 
+@pytest.mark.long
 async def test_handlers_that_outlast_the_time_for_draining_are_cancelled(app):
     text = """
 import asyncio
@@ -296,6 +299,7 @@ app = App(handler, lifespan=Database, ready=lambda: "no database", subprotocols=
     assert server.output.count("entered") == server.output.count("left") == 1
 
 
+@pytest.mark.long
 async def test_a_unix_socket_is_made_and_removed(app, tmp_path):
     path = str(tmp_path / "ws.sock")
     with socket.socket(socket.AF_UNIX) as left:
