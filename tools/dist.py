@@ -188,7 +188,8 @@ def wheels(source: Path) -> list[Path]:
     made = []
     for python in pythons():
         with tempfile.TemporaryDirectory() as folder:
-            environment = {"LONGWIRE_REQUIRE_COMPILED": "1"}
+            # What debuggers want is most of an extension, and of use to nobody here.
+            environment = {"LONGWIRE_REQUIRE_COMPILED": "1", "CFLAGS": "-g0"}
             built = wheel(source, python, Path(folder), **environment)
             made.append(repaired(built))
         check(made[-1])
