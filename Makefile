@@ -15,7 +15,7 @@ BENCH ?= .venv-bench
 .DEFAULT_GOAL := all
 # The words of `make` build upon each other, whatever -j says.
 .NOTPARALLEL:
-.PHONY: all demo build pure js test long types style bench conform dependents coverage test-all fuzz soak chaos sanitize docs clean help
+.PHONY: all demo build pure js test long types style bench conform dependents coverage test-all fuzz soak chaos sanitize docs dist clean help
 
 all: build style types test  ## what a contributor runs before a commit
 
@@ -108,6 +108,10 @@ sanitize: build  ## tests of the compiled layers with address and undefined-beha
 docs: $(STAMP)  ## build the documents; warnings are errors
 	@$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+# Slow: it compiles for each Python. ARGS=sdist, wheels, smoke or npm for one part.
+dist: $(STAMP)  ## build sdist, wheels and npm package into dist/, and use each
+	@$(PY) tools/dist.py $(ARGS)
 
 clean:  ## remove everything that make made, but for .venv
 	rm -rf build dist .venvs .venv-bench .tools .logs docs/_build .coverage htmlcov

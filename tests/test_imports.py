@@ -17,7 +17,7 @@ PACKAGE = Path(longwire.__file__).parent
 VALUES = {"errors", "escaping", "messages"}
 FRONT_END = VALUES | {
     *("admission", "broadcasting", "budget", "connection", "hints", "http"),
-    *("once", "opening", "options", "session"),
+    *("observer", "once", "opening", "options", "session"),
 }
 
 # What each module or package of longwire may import of longwire, itself aside: the
@@ -30,6 +30,7 @@ ARROWS: dict[str, set[str]] = {
     "options": {"machine"},
     "build": set(),
     "hints": set(),
+    "observer": set(),
     "once": set(),
     "admission": {"options"},
     "budget": set(),
@@ -54,6 +55,12 @@ ARROWS: dict[str, set[str]] = {
     # Public names of longwire, at the moment they are needed: no front end by its name.
     "rpc": VALUES
     | {"Server", "broadcast", "connect", "http", "once", "opening", "serve"},
+    # Watches whatever serves or connects, by the hooks of `observer`.
+    "metrics": {"Server", "connect", "observer", "rpc"},
+    # Several processes; what they serve is somebody else's.
+    "workers": {
+        *("Server", "escaping", "messages", "metrics", "options", "rpc", "serve")
+    },
     # A broker's client library is another matter: it is no part of longwire.
     "hub": VALUES | {"connection", "once", "rpc", "session"},
 }

@@ -77,12 +77,12 @@ class Running:
         with self._changed:
             return "".join(self._output)
 
-    def line_with(self, text: str) -> str:
+    def line_with(self, text: str, seconds: float = SECONDS) -> str:
         """Wait for a line with ``text`` in it and return the line."""
         with self._changed:
             found = self._changed.wait_for(
                 lambda: [line for line in self._output if text in line or not line],
-                SECONDS,
+                seconds,
             )
         if not found or not found[0]:
             raise AssertionError(f"no {text!r} in {self.output!r}")
@@ -92,15 +92,17 @@ class Running:
         """Return the address that a server command says it listens at."""
         return self.line_with("listening on ").split()[-1]
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+    def stop(
+        self, number: signal.Signals = signal.SIGTERM, seconds: float = SECONDS
+    ) -> int:
         """Send a signal; return the exit status."""
         self.process.send_signal(number)
-        return self.wait()
+        return self.wait(seconds)
 
-    def wait(self) -> int:
+    def wait(self, seconds: float = SECONDS) -> int:
         """Wait for the end; return the exit status."""
-        status = self.process.wait(SECONDS)
-        self._reader.join(SECONDS)
+        status = self.process.wait(seconds)
+        self._reader.join(seconds)
         return status
 
 

@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 import sys
+import time
 import warnings
 from collections.abc import (
     AsyncIterator,
@@ -24,11 +25,18 @@ from collections.abc import (
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import ConcurrencyError, InvalidMessage, InvalidStatus
+from ..errors import (
+    ConcurrencyError,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+    LimitExceeded,
+)
 from ..escaping import excerpt
 from ..hints import no_answer, not_awaited, use_async
 from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
+from ..observer import Observer
 from ..opening import client_plan as connecting
 from ..opening import retry as retrying
 from ..opening.client_settings import ClientSettings, client_settings
@@ -97,6 +105,12 @@ class ClientConnection(Connection):
 
     _client = True
     _logger_name = "longwire.client"
+    _observer: Observer | None = None
+
+    def _log_end(self) -> None:
+        super()._log_end()
+        if self._observer is not None and self.close_report is not None:
+            self._observer.ended(self, self.close_report)
 
     def _who(self) -> str:
         """Return the URI of the server."""
@@ -146,6 +160,8 @@ class connect:
 
     _unused = False
     _entered = False
+    observer: Observer | None = None
+    """Told of each handshake and end; :class:`longwire.metrics.Metrics` sets it."""
     # Whether a refusal says what came of the answer; longwire.websockets has texts of
     # its own.
     _explains = True
@@ -261,20 +277,28 @@ class connect:
         return self._connect()
 
     async def _connect(self) -> ClientConnection:
-        settings = self._settings
+        settings, observer = self._settings, self.observer
         connection = self._create_connection(settings, **self._keywords)
         stream = Stream(make_wire=lambda: Wire(connection))
+        begun = time.monotonic()
         try:
             opened = await _within(settings, self._plan(connection, stream), stream)
             assert stream.wire is not None
             connection.wire = stream.wire = adopt(stream.wire, connection)
+            if observer is not None:
+                connection._observer = observer
             connection.opened(opened)
         except BaseException as exc:
+            if observer is not None:
+                how, status = _how_it_failed(exc)
+                observer.refused(connection, time.monotonic() - begun, how, status)
             # Whatever it is, a cancellation too: nobody else knows of the socket.
             stream.abort()
             if self._explains:
                 _explain(exc, settings)
             raise
+        if observer is not None:
+            observer.opened(connection, time.monotonic() - begun)
         return connection
 
     def _plan(self, connection: ClientConnection, stream: Stream) -> Plan[Opened]:
@@ -348,6 +372,17 @@ class connect:
                 # the loop by one looks like leaving it by break.
                 await connection.__aexit__(None, None, None)
             await asyncio.sleep(retries.delay_after_end(connection._live.exception()))
+
+
+def _how_it_failed(exc: BaseException) -> tuple[str, int]:
+    """Return in one word how an attempt failed, and the status of an answer."""
+    if isinstance(exc, InvalidStatus):
+        return "status", exc.response.status_code
+    if isinstance(exc, TimeoutError):
+        return "timeout", 0
+    if isinstance(exc, (InvalidHandshake, LimitExceeded)):
+        return "invalid", 0
+    return ("network" if isinstance(exc, (OSError, EOFError)) else "error"), 0
 
 
 async def _within(

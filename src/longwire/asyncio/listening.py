@@ -100,12 +100,22 @@ class LoopListener:
         self._again = None
         self._loop.add_reader(self._sock.fileno(), self._accept)
 
-    def stop(self) -> None:
-        """Accept no more; drop what was accepted and is no connection yet."""
+    @property
+    def is_making(self) -> bool:
+        """Whether something was accepted that is no connection yet."""
+        return bool(self._making)
+
+    def pause(self) -> None:
+        """Accept no more; what was accepted becomes a connection."""
         if self._again is not None:
             self._again.cancel()
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock.fileno())
+
+    def stop(self) -> None:
+        """Accept no more; drop what was accepted and is no connection yet."""
+        self.pause()
+        if self._sock.fileno() >= 0:
             self._sock.close()
         for task in self._making:
             task.cancel()
@@ -247,6 +257,19 @@ class Listening:
             return Listener(loop, sock, backlog, self._accepted, self._exhausted)
         assert self._connect is not None
         return LoopListener(loop, sock, backlog, self._connect, self._exhausted)
+
+    @property
+    def is_making(self) -> bool:
+        """Whether something was accepted that is no connection yet."""
+        loops = [each for each in self._listeners if isinstance(each, LoopListener)]
+        return any(each.is_making for each in loops)
+
+    def pause(self) -> None:
+        """Accept no more; what was accepted becomes a connection."""
+        for listener in self._listeners:
+            # What the reactor accepts is a connection at once.
+            stop = listener.pause if isinstance(listener, LoopListener) else None
+            (stop or listener.stop)()
 
     def close(self) -> None:
         """Accept no more, and close the sockets."""

@@ -28,8 +28,10 @@ from ..admission import Admission
 from ..hints import use_async
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
+from ..observer import Observer
 from ..opening.server_plan import (
     CLOSING,
+    Health,
     Origins,
     ServerSettings,
     server_settings,
@@ -71,6 +73,9 @@ ProcessResponse = Callable[
 ]
 
 
+_ACCEPTED_GRACE = 2.0
+"""Seconds in which a connection that was accepted last may still ask."""
+
 # What a task passes on without having failed.
 _ENDS_OF_THE_PROGRAM = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
@@ -86,6 +91,8 @@ class Server:
 
     _telling: asyncio.TimerHandle | None = None
     _unused = False  # what serve() has made: nobody started it yet
+    observer: Observer | None = None
+    """Told of each handshake and end; :class:`longwire.metrics.Metrics` sets it."""
 
     def __init__(
         self,
@@ -287,13 +294,16 @@ class Server:
 
         Until the last connection has ended, every new request is answered with 503,
         that for ``health`` too, so that a load balancer learns of it. With
-        ``keep_listening=False`` listening stops at once, as it should where the next
-        server has the same port already.
+        ``keep_listening=False`` accepting stops at once, as it should where the next
+        server has the same port already; connections accepted before that have two
+        seconds for their opening handshakes.
         """
         if batch < 1:
             raise ValueError(f"batch is {batch}; the least allowed is 1")
         check_close(code, reason)
         self._check_awaited()
+        if not keep_listening and self._server is not None:
+            await self._finish_accepted(self._server)
         self._draining = True
         if not keep_listening:
             self._stop_listening()
@@ -316,6 +326,19 @@ class Server:
                     ws.wire.abort()
                 task.cancel()
             await self.wait_closed()
+
+    async def _finish_accepted(self, listening: Listening) -> None:
+        """Accept no more, and give those who were accepted time to ask.
+
+        The next server never hears of them, so a 503 would be for nothing.
+        """
+        listening.pause()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _ACCEPTED_GRACE
+        while loop.time() < end and not self._closing:
+            if not (listening.is_making or self._tasks.keys() - self._open):
+                break
+            await asyncio.sleep(0.02)
 
     async def _close_in_batches(
         self, batch: int, interval: float, code: int, reason: str
@@ -421,6 +444,8 @@ class Server:
             news = admission.news_of(limit, address)
             if news is not None:
                 self.logger.warning("server refuses connections: %s", news)
+            if self.observer is not None:
+                self.observer.limited(limit)
             if not admission.enter_crowded():
                 ws.wire.abort()
                 return
@@ -438,6 +463,8 @@ class Server:
     def _has_opened(self, ws: ServerConnection) -> None:
         self._open.add(ws)
         self._watch.begin()
+        if self.observer is not None:
+            self.observer.opened(ws, ws._seconds())
         if self.is_leaving:
             # Closed between the answer and now.
             self._close_one(ws, 1001, "")
@@ -528,7 +555,7 @@ def serve(
     create_connection: Callable[..., C] | None = None,
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
-    health: str | None = None,
+    health: str | Mapping[str, Health] | None = None,
     **kwargs: Any,
 ) -> Server:
     """Return a WebSocket server for ``host`` and ``port``, not started yet.
@@ -559,7 +586,9 @@ def serve(
       meanwhile, ``connection.wait_closed()`` returns, and what still waits a second
       later is cancelled; it is cancelled at once when the server closes.
     * ``health``: a path such as ``"/healthz"`` that is answered with 200, with 503
-      while the server is closing, and not logged.
+      while the server is closing or full, and not logged. Or a mapping of paths to
+      functions without arguments: one that returns a text is answered with 503, too,
+      and the text; None in place of a function is always answered with 200.
     * ``open_timeout``: seconds for the whole opening handshake, TLS included.
 
     What is agreed on: ``subprotocols`` in order of preference, or

@@ -227,8 +227,22 @@ class ServerConnection(Connection):
         if isinstance(outcome, Opened):
             return outcome
         self._log_refusal(outcome)
+        observer = self.server.observer
+        if observer is not None and not outcome.quiet:
+            refusal = outcome.response
+            status = 0 if refusal is None else refusal.status_code
+            observer.refused(self, self._seconds(), outcome.how, status)
         await self._linger(outcome)
         return None
+
+    def _seconds(self) -> float:
+        """Return how long the opening handshake has taken so far."""
+        return asyncio.get_running_loop().time() - self._accepted_at
+
+    def _log_end(self) -> None:
+        super()._log_end()
+        if self.server.observer is not None and self.close_report is not None:
+            self.server.observer.ended(self, self.close_report)
 
     def _deadline(self) -> float | None:
         """Return when the opening handshake has to be over."""

@@ -1,4 +1,4 @@
-"""The command line: ``longwire connect``, ``echo``, ``demo``, ``hub``
+"""The command line: ``longwire connect``, ``serve``, ``echo``, ``demo``, ``hub``
 and ``rpc``.
 
 The commands need click, rich and prompt_toolkit, which the extra ``cli`` brings; the
@@ -24,6 +24,7 @@ def main() -> int:
         from .commands import longwire
         from .hub import hub_group  # noqa: F401 - adds its commands
         from .rpc import rpc_group  # noqa: F401 - adds its commands
+        from .serve import serve_command  # noqa: F401 - adds itself
     except ModuleNotFoundError as exc:
         missing = (exc.name or "").partition(".")[0]
         if missing not in _NEEDED:

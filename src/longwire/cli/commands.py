@@ -19,6 +19,7 @@ from rich.text import Text
 from .. import Server, ServerConnection, WebSocketException, __version__, connect, serve
 from ..escaping import escape, one_line
 from ..options import PROFILES
+from ..workers.logs import EscapingFormatter
 from .client import InputError, converse
 from .input import prompt_lines, stdin_lines
 from .output import JsonOutput, LineOutput, Output, TerminalOutput
@@ -27,6 +28,7 @@ from .serving import CannotListen, serve_until_stopped, url
 __all__ = [
     "header",
     "insecure_context",
+    "listening",
     "longwire",
     "one_line_for_failures",
     "seconds",
@@ -224,7 +226,7 @@ def one_line_for_failures(what: str) -> Iterator[None]:
 # --- servers ---------------------------------------------------------------------
 
 
-def _listening(command: Callable[..., None]) -> Callable[..., None]:
+def listening(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say where to listen and how much to log."""
     for option in (
         click.option(
@@ -252,7 +254,7 @@ def _listening(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @longwire.command("echo")
-@_listening
+@listening
 @click.option(
     "--ssl-cert",
     type=click.Path(exists=True, dir_okay=False),
@@ -301,7 +303,7 @@ def echo_command(
 
 
 @longwire.command("demo")
-@_listening
+@listening
 def demo_command(host: str, port: int, verbose: int) -> None:
     """Run a server with a page to open in several tabs.
 
@@ -348,20 +350,10 @@ def _announce(name: str, where: str) -> None:
         console.print(Text("Ctrl-C stops it.", "dim"))
 
 
-class _EscapingFormatter(logging.Formatter):
-    """Lets nothing reach the terminal that it would obey, tracebacks included.
-
-    Our own texts are escaped where they are made; others' in a traceback are not.
-    """
-
-    def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(map(escape, super().format(record).split("\n")))
-
-
 def _log(verbose: int) -> None:
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     handler = logging.StreamHandler()
-    handler.setFormatter(_EscapingFormatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(EscapingFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=level)
     # Why a server has not ended yet is always of interest.
     logging.getLogger("longwire.cli").setLevel(min(level, logging.INFO))

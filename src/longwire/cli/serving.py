@@ -16,7 +16,7 @@ from .. import Server
 from ..escaping import one_line
 from .signals import stopping
 
-__all__ = ["CannotListen", "find_addresses", "serve_until_stopped", "url"]
+__all__ = ["CannotListen", "find_addresses", "place", "serve_until_stopped", "url"]
 
 logger = logging.getLogger("longwire.cli")
 
@@ -101,19 +101,19 @@ def _probe(family: int, name: str, port: int) -> int:
 
 def _why(exc: Exception, host: str, port: int) -> str:
     """Return why ``host`` and ``port`` cannot be used, and what to do about it."""
-    place = _place(host, port)
+    where = place(host, port)
     number = getattr(exc, "errno", None)
     if number == errno.EADDRINUSE:
         return (
-            f"{place} is taken by another program; "
+            f"{where} is taken by another program; "
             "choose another port with --port or the variable PORT"
         )
     if number == errno.EACCES:
-        return f"{place} needs privileges; choose a port above 1023 with --port"
-    return f"cannot listen on {place}: {one_line(exc)}"
+        return f"{where} needs privileges; choose a port above 1023 with --port"
+    return f"cannot listen on {where}: {one_line(exc)}"
 
 
-def _place(host: str, port: int) -> str:
+def place(host: str, port: int) -> str:
     """Return host and port as a URL has them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -121,4 +121,4 @@ def _place(host: str, port: int) -> str:
 def url(scheme: str, host: str, port: int) -> str:
     """Return the URL at which a server on this machine is reached from here."""
     everywhere = ("", "0.0.0.0", "::")
-    return f"{scheme}://{_place('localhost' if host in everywhere else host, port)}/"
+    return f"{scheme}://{place('localhost' if host in everywhere else host, port)}/"

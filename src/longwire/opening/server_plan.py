@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from ..errors import InvalidHandshake, InvalidMessage, LimitExceeded, WebSocketException
@@ -40,6 +40,8 @@ __all__ = [
     "server_settings",
 ]
 
+Health = Callable[[], Any] | None
+"""What a health check asks: a function that returns why not, or None; may be async."""
 Origins = Sequence[str | re.Pattern[str] | None] | Literal["same"]
 
 CLOSING = "Server is shutting down"
@@ -74,7 +76,7 @@ class ServerSettings:
     process_request: Callable[..., Any] | None = None
     process_response: Callable[..., Any] | None = None
     server_header: str | None = None
-    health: str | None = None
+    health: Mapping[str, Health] | None = None
     logger: LoggerLike = dataclasses.field(default_factory=lambda: _check_logger(None))
 
 
@@ -90,6 +92,22 @@ class Refused:
     """The fault is in a callback of the server's author."""
     quiet: bool = False
     """A health check: nothing to log."""
+
+    late: bool = False
+    """The time for the handshake was over."""
+
+    @property
+    def how(self) -> str:
+        """Why, in one word, for whoever counts."""
+        if self.ours:
+            return "error"
+        if self.late:
+            return "timeout"
+        if isinstance(self.exc, _Unavailable):
+            return "unavailable"
+        if self.response is None:
+            return "network"
+        return "rejected" if self.exc is None else "invalid"
 
 
 # --- settings --------------------------------------------------------------------
@@ -108,7 +126,7 @@ def server_settings(
     process_request: Callable[..., Any] | None = None,
     process_response: Callable[..., Any] | None = None,
     server_header: str | None = None,
-    health: str | None = None,
+    health: str | Mapping[str, Health] | None = None,
     logger: LoggerLike | str | None = None,
 ) -> ServerSettings:
     """Return the settings, or raise TypeError or ValueError naming the keyword."""
@@ -166,15 +184,28 @@ def _check_server_header(value: object) -> str | None:
     return value
 
 
-def _check_health(value: object) -> str | None:
+def _check_health(value: object) -> Mapping[str, Health] | None:
     if value is None:
         return None
-    if not isinstance(value, str):
+    if isinstance(value, str):
+        value = {value: _fit}
+    if not isinstance(value, Mapping):
         kind = type(value).__name__
         raise TypeError(f"health must be a path such as '/healthz', not {kind}")
-    if not value.startswith("/") or "?" in value or "#" in value:
-        raise ValueError(f"health is {value!r}; a path such as '/healthz' is allowed")
-    return value
+    for path, check in value.items():
+        if not isinstance(path, str):
+            kind = type(path).__name__
+            raise TypeError(f"health must be a path such as '/healthz', not {kind}")
+        if not path.startswith("/") or "?" in path or "#" in path:
+            raise ValueError(
+                f"health is {path!r}; a path such as '/healthz' is allowed"
+            )
+        _check_callback(f"health of {path}", check)
+    return dict(value)
+
+
+def _fit() -> None:
+    """Say that nothing more than the server itself is to be asked."""
 
 
 def _check_logger(logger: LoggerLike | str | None) -> LoggerLike:
@@ -240,7 +271,7 @@ class Acceptor:
                 return (yield from self.refuse_request(exc))
             self._connection.request = request
             if self._is_health_check(request):
-                return (yield from self._answer_health_check())
+                return (yield from self._answer_health_check(request))
             return (yield from self._answer(request, reader))
         except OSError as exc:
             return Refused(None, exc)  # the peer is gone
@@ -263,8 +294,9 @@ class Acceptor:
         if self._answered or not (why or self._begun):
             # Browsers open connections they may never use, and would take a 408
             # there for the answer to their next request.
-            return Refused(None, exc), b""
-        return Refused(self.sign(response), exc), self.response_bytes(response)
+            return Refused(None, exc, late=not why), b""
+        refused = Refused(self.sign(response), exc, late=not why)
+        return refused, self.response_bytes(response)
 
     def read_request(self, reader: RequestReader) -> Plan[Request]:
         while True:
@@ -289,17 +321,27 @@ class Acceptor:
     def _is_health_check(self, request: Request) -> bool:
         if self._settings.health is None or request.method not in ("GET", "HEAD"):
             return False
-        return request.path.partition("?")[0] == self._settings.health
+        return request.path.partition("?")[0] in self._settings.health
 
-    def _answer_health_check(self) -> Plan[Refused]:
-        why = self._unavailable()
+    def _answer_health_check(self, request: Request) -> Plan[Refused]:
+        assert self._settings.health is not None
+        check = self._settings.health[request.path.partition("?")[0]]
+        failure: Exception | None = None
+        try:
+            # None only asks whether anybody answers.
+            why = None if check is None else self._unavailable()
+            if why is None and check is not None:
+                why = yield Call(check, ())
+        except Exception as exc:
+            why, failure = "The check failed", exc
         status, text = (200, "OK") if why is None else (503, f"{why}.")
         response = self.sign(handshake.refuse(status, f"{text}\n"))
         try:
             yield from self.write_response(response)
         except OSError:
             pass  # who asked has gone, and nobody else wants to know
-        return Refused(response, quiet=True)
+        ours = failure is not None
+        return Refused(response, failure, ours=ours, quiet=not ours)
 
     def _answer(
         self, request: Request, reader: RequestReader

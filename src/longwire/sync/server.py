@@ -14,7 +14,7 @@ import socket
 import ssl as ssl_module
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from ..budget import LATEST
@@ -29,6 +29,7 @@ from ..hosting import (
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
 from ..opening.server_plan import (
+    Health,
     Origins,
     ServerSettings,
     server_settings,
@@ -303,7 +304,7 @@ def serve(
     create_connection: Callable[..., ServerConnection] | None = None,
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
-    health: str | None = None,
+    health: str | Mapping[str, Health] | None = None,
     **kwargs: Any,
 ) -> Server:
     """Return a WebSocket server that listens on ``host`` and ``port``.
