@@ -42,6 +42,8 @@ ARROWS: dict[str, set[str]] = {
     "broadcasting": {"connection", "hints", "options", "session"},
     "asyncio": FRONT_END,
     "sync": FRONT_END | {"verbs"},
+    # Servers, pairs in memory and a clock, for the tests of programs.
+    "testing": {"asyncio", "errors", "opening"},
     # One more front door, for servers of others.
     "asgi": VALUES | {"asyncio", "http", "opening", "options", "session"},
     # Public names of longwire, at the moment they are needed: no front end by its name.

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import ssl
 import sys
 import warnings
 from collections.abc import (
@@ -24,15 +22,14 @@ from collections.abc import (
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import ConcurrencyError, InvalidMessage, InvalidStatus
-from ..escaping import excerpt
-from ..hints import no_answer, not_awaited, use_async
+from ..errors import ConcurrencyError
+from ..hints import not_awaited, use_async
 from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
 from ..opening import client_plan as connecting
 from ..opening import retry as retrying
 from ..opening.client_settings import ClientSettings, client_settings
-from ..opening.refusals import explanation_of
+from ..opening.refusals import explain
 from ..opening.settings import (
     CLOSE_TIMEOUT,
     MAX_QUEUE,
@@ -262,7 +259,7 @@ class connect:
     async def _connect(self) -> ClientConnection:
         settings = self._settings
         connection = self._create_connection(settings, **self._keywords)
-        stream = Stream(make_wire=lambda: Wire(connection))
+        stream = self._stream(connection)
         try:
             opened = await _within(settings, self._plan(connection, stream), stream)
             assert stream.wire is not None
@@ -272,9 +269,13 @@ class connect:
             # Whatever it is, a cancellation too: nobody else knows of the socket.
             stream.abort()
             if self._explains:
-                _explain(exc, settings)
+                explain(exc, settings.uri)
             raise
         return connection
+
+    def _stream(self, connection: ClientConnection) -> Stream:
+        """Return what the plan's steps happen on; longwire.testing has its own."""
+        return Stream(make_wire=lambda: Wire(connection))
 
     def _plan(self, connection: ClientConnection, stream: Stream) -> Plan[Opened]:
         """Return how to open ``connection``; longwire.websockets asks its methods."""
@@ -366,24 +367,6 @@ async def _within(
             "timed out while waiting for the opening handshake: "
             f"still {stream.doing} after {timeout} seconds"
         ) from exc
-
-
-def _explain(exc: BaseException, settings: ClientSettings) -> None:
-    """Add to the text of ``exc`` what may be wrong, and what to write."""
-    if isinstance(exc, InvalidStatus):
-        exc.explanation = explanation_of(exc.response)
-        return
-    uri = settings.uri
-    if isinstance(exc, socket.gaierror):
-        exc.strerror = f"{exc.strerror}: host {excerpt(uri.host)} of {uri.shown}"
-        return
-    hint = no_answer(uri.secure, exc)
-    if not hint:
-        return
-    if isinstance(exc, InvalidMessage):
-        exc.args = (f"{exc}; {hint}", *exc.args[1:])
-    elif isinstance(exc, ssl.SSLError):
-        exc.strerror = f"{exc.strerror}; {hint}"
 
 
 def unix_connect(

@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from ..opening.arguments import check_context
+
 __all__ = ["ENGINES", "Tls", "beneath", "method_of", "take_tls", "wanted_engine"]
 
 ENGINES = ("native", "transport")
@@ -38,14 +40,7 @@ def take_tls(kwargs: dict[str, Any]) -> Tls | None:
     context = kwargs.pop("ssl", None)
     if context is None:
         return None  # the loop itself refuses TLS options without a context
-    if not isinstance(context, ssl.SSLContext):
-        kind = type(context).__name__
-        raise TypeError(f"ssl must be an ssl.SSLContext or None, not {kind}")
-    if context.protocol is ssl.PROTOCOL_TLS_CLIENT:
-        raise ValueError(
-            "ssl is a client's context; a server needs one with a certificate: write "
-            "ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) and load_cert_chain()"
-        )
+    check_context(context)
     names = ("ssl_handshake_timeout", "ssl_shutdown_timeout")
     return Tls(context, {name: kwargs.pop(name) for name in names if name in kwargs})
 

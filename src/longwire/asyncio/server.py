@@ -28,6 +28,7 @@ from ..admission import Admission
 from ..hints import use_async
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
+from ..opening.arguments import check_handler, check_host, check_port
 from ..opening.server_plan import (
     CLOSING,
     Origins,
@@ -48,7 +49,7 @@ from ..opening.settings import (
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from ..session.session import check_close
 from . import native, transport
-from .checking import check_handler, check_host, check_network
+from .checking import check_network
 from .listening import Listening, listen
 from .network import Tls, take_tls
 from .server_connection import ServerConnection
@@ -602,8 +603,7 @@ def serve(
         kind = type(create_connection).__name__
         raise TypeError(f"create_connection must be a class or factory, not {kind}")
     check_host(host)
-    if isinstance(port, int) and not 0 <= port <= 65535:
-        raise ValueError(f"port is {port}; 0 to 65535 are allowed")
+    check_port(port)
     unix = kwargs.pop("unix", False)
     # For longwire.websockets, whose servers have names of former editions too.
     make_server: Callable[..., Server] = kwargs.pop("make_server", Server)

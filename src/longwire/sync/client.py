@@ -16,11 +16,13 @@ from types import TracebackType
 from typing import Any, Literal
 
 from ..errors import ConcurrencyError
+from ..hints import Blocking
 from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
 from ..opening import retry as retrying
 from ..opening.client_plan import connect_plan
 from ..opening.client_settings import ClientSettings, client_settings
+from ..opening.refusals import explain
 from ..opening.settings import (
     CLOSE_TIMEOUT,
     MAX_QUEUE,
@@ -60,8 +62,13 @@ class ClientConnection(Connection):
     _client = True
     _logger_name = "longwire.client"
 
+    def _who(self) -> str:
+        """Return the URI of the server."""
+        uri = getattr(self.protocol, "uri", None)
+        return f"to {uri}" if uri is None else f"to {uri.shown}"
 
-class reconnect:
+
+class reconnect(Blocking):
     """A way to keep a connection to the WebSocket server at ``uri``.
 
     ::
@@ -165,6 +172,11 @@ class reconnect:
         self._create_connection = create_connection
         self._connection: ClientConnection | None = None
 
+    _plain = "for websocket in reconnect(...)"
+    # Whether an error says what came of the attempt; longwire.websockets has texts of
+    # its own.
+    _explains = True
+
     def connect(self) -> ClientConnection:
         """Return a new connection, open.
 
@@ -177,9 +189,11 @@ class reconnect:
             opened = _within(settings, self._plan(), stream)
             connection = self._make(stream.wire)
             connection.opened(opened)
-        except BaseException:
+        except BaseException as exc:
             # Whatever it is, an interrupt too: nobody else knows of the socket.
             stream.abort()
+            if self._explains:
+                explain(exc, settings.uri)
             raise
         return connection
 
@@ -229,7 +243,10 @@ class reconnect:
         used up.
         """
         retries = retrying.Retries(
-            self._process_exception, self._reconnect_delays, self._settings.logger
+            self._process_exception,
+            self._reconnect_delays,
+            self._settings.logger,
+            self._settings.uri.shown,
         )
         while True:
             try:

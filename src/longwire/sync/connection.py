@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 
 from ..connection import BytesLike, Data, as_wanted, control_payload, opcode_for
 from ..errors import ConnectionClosedOK
+from ..hints import Blocking
 from ..session.leaving import Outcome, outcome_of
 from ..session.session import OUTPUT, check_close
 from ..verbs import fragments_of
@@ -55,7 +56,7 @@ class Pong(threading.Event):
 P = TypeVar("P", bound=Pong)
 
 
-class Connection(Link):
+class Connection(Blocking, Link):
     """A WebSocket connection for threads; any method may be called from any thread.
 
     ``sock`` is a connected socket, ``protocol`` holds the settings of the side that
@@ -64,6 +65,7 @@ class Connection(Link):
     """
 
     _awaits = False
+    _plain = "with connect(...) as websocket"
 
     # --- receiving ---------------------------------------------------------------
 
@@ -157,6 +159,7 @@ class Connection(Link):
             fragments = fragments_of(message, blocking=True)
             if not isinstance(fragments[0], Iterator):
                 opcode_for(message, text)  # raises TypeError
+            self._ask_about_list(message)
             self._drive(verbs.send_fragments(fragments, text, compress))
             return
         session = self._live

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..connection import client_named
 from ..escaping import excerpt, one_line
 from ..http import handshake
 from ..http.headers import HeadersLike
@@ -117,6 +118,9 @@ class ServerConnection(Connection):
         return handshake.respond(
             status, text, content_type=content_type, headers=headers
         )
+
+    def _who(self) -> str:
+        return client_named(self.remote_address, self.request)
 
     # --- the connection's thread -------------------------------------------------
 
@@ -240,15 +244,16 @@ class ServerConnection(Connection):
             self.logger.error("opening handshake failed", exc_info=exc)
         elif exc is not None:
             self.logger.info(
-                "opening handshake failed: %s (from %s)",
-                one_line(exc),
-                self._address or "a Unix socket",
+                "opening handshake failed: %s (%s)", one_line(exc), self._who()
             )
         elif response is not None:
             self.logger.info(
-                "connection rejected (%d %s)",
+                "connection rejected (%d %s) (%s)"
+                if response.status_code >= 400
+                else "HTTP response sent (%d %s) (%s)",
                 response.status_code,
                 excerpt(response.reason_phrase),
+                self._who(),
             )
 
     def _linger(self) -> None:
