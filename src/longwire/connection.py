@@ -74,6 +74,8 @@ class Connection:
     """The opening handshake's response; None until it is known."""
     subprotocol: str | None = None
     """The subprotocol agreed on, None if there is none."""
+    data: Any = None
+    """Yours: what the program knows of this connection. longwire does not look at it."""
 
     # What most connections never set costs them nothing here. CPython keeps instances
     # small as long as they have no more than 30 attributes: one more cost 1.7 KiB.

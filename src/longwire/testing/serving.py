@@ -84,10 +84,9 @@ class serving:
         async def noting(websocket: ServerConnection) -> None:
             try:
                 await handler(websocket)
-            except ConnectionClosed:
-                raise
             except Exception as exc:
-                self.errors.append(exc)
+                if not _only_says_ended(exc):
+                    self.errors.append(exc)
                 raise
 
         return noting
@@ -133,3 +132,10 @@ class serving:
         self._thread.join()
         if exc is None:
             self._raise_first()
+
+
+def _only_says_ended(exc: BaseException) -> bool:
+    """Return whether ``exc`` says no more than that a connection was closed."""
+    if isinstance(exc, BaseExceptionGroup):  # of a block with a TaskGroup
+        return exc.split(ConnectionClosed)[1] is None
+    return isinstance(exc, ConnectionClosed)
