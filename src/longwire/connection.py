@@ -75,7 +75,7 @@ class Connection:
     subprotocol: str | None = None
     """The subprotocol agreed on, None if there is none."""
     data: Any = None
-    """Yours: what the program knows of this connection. longwire does not look at it."""
+    """Yours: what a program knows of its connection. longwire does not look at it."""
 
     # What most connections never set costs them nothing here. CPython keeps instances
     # small as long as they have no more than 30 attributes: one more cost 1.7 KiB.
