@@ -72,8 +72,13 @@ def header(value: str | tuple[str, str]) -> tuple[str, str]:
     return name.strip(), content.strip()
 
 
+def _build() -> str:
+    why = build.why_pure()
+    return f"{build.BUILD} build{': ' * bool(why)}{why}"
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(f"{__version__} ({build.BUILD} build)", prog_name="longwire")
+@click.version_option(f"{__version__} ({_build()})", prog_name="longwire")
 def longwire() -> None:
     """WebSocket tools: an interactive client, an echo server, a demo."""
     for stream in (sys.stdout, sys.stderr):
