@@ -388,7 +388,7 @@ def test_a_missing_library_names_the_extra_to_install(missing):
     assert result.returncode == 1
     assert result.stderr.decode().splitlines() == [
         f"longwire: the command line needs {missing}, which is not installed; "
-        "install it with: pip install 'longwire[cli]'"
+        "in a checkout of longwire: pip install '.[cli]'"
     ]
 
 

@@ -206,3 +206,23 @@ def test_no_option_of_the_table_is_made_up() -> None:
     for function in (longwire.serve, longwire.connect):
         known |= inspect.signature(function).parameters.keys()
     assert OPTIONS.keys() - known == {"ssl"}
+
+
+# --- names -----------------------------------------------------------------------
+
+
+def test_extras_are_named_as_they_install() -> None:
+    """Nothing of that name is on an index: what is printed has to work."""
+    files = [*PAGES, ROOT / "README.md", *(ROOT / "src").rglob("*.py")]
+    extras = set(
+        re.findall(r"^(\S+) = \[", _section("[project.optional-"), re.MULTILINE)
+    )
+    for file in files:
+        text = file.read_text("utf-8")
+        assert "longwire[" not in text, file
+        assert set(re.findall(r"'\.\[([\w-]+)\]'", text)) <= extras, file
+
+
+def _section(begins: str) -> str:
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    return text[text.index(begins) :].partition("\n\n")[0]

@@ -1,6 +1,6 @@
 """Network: who makes connections with TLS, asyncio itself or aiofastnet.
 
-aiofastnet, where it is installed (``pip install longwire[tls]``), has functions like
+aiofastnet, where it is installed (``pip install '.[tls]'``), has functions like
 the loop's own that need a third less CPU for TLS: see ``docs/explain/engine.md``.
 Connections without TLS are made by the loop, and then given to the reactor.
 """
