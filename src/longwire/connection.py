@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 import weakref
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
 from .errors import ProtocolError
@@ -28,6 +28,8 @@ __all__ = [
     "Connection",
     "ConnectionLogger",
     "Data",
+    "Fragments",
+    "Message",
     "Pieces",
     "as_wanted",
     "client_named",
@@ -39,6 +41,10 @@ Data = str | bytes
 """What ``recv()`` returns: text as str, binary as bytes."""
 
 BytesLike = bytes, bytearray, memoryview
+
+Message = str | bytes | bytearray | memoryview
+Fragments = Sequence[Message] | Iterator[Message]
+"""A message in pieces. No Iterable, which would let a dict pass to type checkers."""
 
 
 class ConnectionLogger(logging.LoggerAdapter[Any]):

@@ -20,7 +20,7 @@ from collections.abc import (
     Sequence,
 )
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast
 
 from ..errors import ConcurrencyError
 from ..hints import not_awaited, use_async
@@ -46,6 +46,7 @@ from ..opening.steps import Opened, Plan
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from .connection import Connection
 from .driver import Stream, run
+from .keywords import ReachOptions
 from .native import adopt
 from .transport import Wire
 
@@ -172,12 +173,13 @@ class connect:
         timeouts: Timeouts | None = None,
         logger: LoggerLike | str | None = None,
         create_connection: Callable[..., ClientConnection] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ReachOptions],
     ) -> None:
+        options = cast(dict[str, Any], kwargs)  # unix_connect()'s among them
         check_keywords(
-            "unix_connect" if kwargs.get("unix") else "connect",
-            kwargs,
-            {*(_UNIX if kwargs.get("unix") else _TCP), *_documented()},
+            "unix_connect" if options.get("unix") else "connect",
+            options,
+            {*(_UNIX if options.get("unix") else _TCP), *_documented()},
         )
         self._settings = client_settings(
             uri,
@@ -199,7 +201,7 @@ class connect:
             user_agent_header=user_agent_header,
             proxy=proxy,
             logger=logger,
-            network=kwargs,
+            network=options,
         )
         _check_callable("process_exception", process_exception)
         _check_callable("reconnect_delays", reconnect_delays)
@@ -383,7 +385,8 @@ def unix_connect(
         uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
     if path is not None:
         path = os.fspath(path)
-    return connect(uri, unix=True, path=path, **kwargs)
+    options: dict[str, Any] = {"unix": True, "path": path, **kwargs}
+    return connect(uri, **options)
 
 
 def _check_callable(name: str, value: object) -> None:

@@ -24,6 +24,8 @@ from typing import Any, Literal, NoReturn, Self, overload
 from ..connection import (
     BytesLike,
     Data,
+    Fragments,
+    Message,
     Pieces,
     control_payload,
     opcode_for,
@@ -39,7 +41,6 @@ from .usage import UNBROKEN, busy, check_loop, elsewhere, is_from_outside
 
 __all__ = ["Connection", "elsewhere"]
 
-Message = str | bytes | bytearray | memoryview
 """One whole message, or one fragment of it, for ``send()``."""
 
 
@@ -260,7 +261,7 @@ class Connection(Link):
 
     def send_threadsafe(
         self,
-        message: Message | Iterable[Message],
+        message: Message | Fragments,
         text: bool | None = None,
         *,
         compress: bool = True,

@@ -14,13 +14,13 @@ import ssl as ssl_module
 import time
 from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..connection import client_named
 from ..escaping import excerpt, one_line
 from ..http import handshake
 from ..http.headers import HeadersLike
-from ..http.heads import Response
+from ..http.heads import Request, Response
 from ..opening.server_plan import (
     CLOSING,
     CROWDED,
@@ -66,6 +66,8 @@ class ServerConnection(Connection):
     _client = False
     _logger_name = "longwire.server"
 
+    request: Request = cast(Request, None)
+    """The opening handshake's request, which a handler always has."""
     username: str | None = None
 
     on_drain: Callable[[int, str], None] | None = None

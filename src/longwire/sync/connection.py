@@ -7,12 +7,20 @@ How bytes come to the session and leave it is in ``link.py``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterator
 from time import monotonic
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
-from ..connection import BytesLike, Data, as_wanted, control_payload, opcode_for
+from ..connection import (
+    BytesLike,
+    Data,
+    Fragments,
+    Message,
+    as_wanted,
+    control_payload,
+    opcode_for,
+)
 from ..errors import ConnectionClosedOK
 from ..hints import Blocking
 from ..session.leaving import Outcome, outcome_of
@@ -21,8 +29,6 @@ from ..verbs import fragments_of
 from .link import Link
 
 __all__ = ["Connection", "Pong"]
-
-Message = str | bytes | bytearray | memoryview
 
 
 class Pong(threading.Event):
@@ -142,7 +148,7 @@ class Connection(Blocking, Link):
 
     def send(
         self,
-        message: Message | Iterable[Message],
+        message: Message | Fragments,
         text: bool | None = None,
         *,
         compress: bool = True,

@@ -11,13 +11,13 @@ import socket
 import ssl as ssl_module
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..connection import client_named
 from ..escaping import excerpt, one_line
 from ..http import handshake
 from ..http.headers import HeadersLike
-from ..http.heads import Response
+from ..http.heads import Request, Response
 from ..messages import Cause
 from ..opening.server_plan import (
     CLOSING,
@@ -60,6 +60,8 @@ class ServerConnection(Connection):
     _client = False
     _logger_name = "longwire.server"
 
+    request: Request = cast(Request, None)
+    """The opening handshake's request, which a handler always has."""
     username: str | None = None
     on_drain: Callable[[int, str], None] | None = None
     """Called with code and reason in place of closing, when the server is drained."""
