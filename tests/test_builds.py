@@ -141,6 +141,7 @@ def test_why_a_build_is_pure_is_said():
         assert run(code) == "compiled"
 
 
+@pytest.mark.long
 @pytest.mark.once
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="nothing is compiled")
 def test_an_editable_install_puts_extensions_beside_their_sources(tmp_path):

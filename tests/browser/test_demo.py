@@ -268,6 +268,7 @@ async def test_a_page_of_another_site_is_not_let_in(chromium):
             assert outcome == "refused"
 
 
+@pytest.mark.long
 async def test_the_picture_in_the_readme_is_of_this_page(chromium, tmp_path):
     """LONGWIRE_PICTURES=1 keeps it in docs/_static; it is looked at in a review."""
     kept = ROOT / "docs" / "_static" / "demo.png"
@@ -277,7 +278,7 @@ async def test_the_picture_in_the_readme_is_of_this_page(chromium, tmp_path):
             await tab.call(
                 "Emulation.setDeviceMetricsOverride",
                 width=760,
-                height=720,
+                height=920,
                 deviceScaleFactor=1,
                 mobile=False,
             )

@@ -133,6 +133,7 @@ def test_the_texts_of_ours_on_that_page_are_in_the_source() -> None:
                 assert part.strip() in source, text
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 def test_sphinx_puts_the_numbers_where_search_looks(tmp_path: Path) -> None:

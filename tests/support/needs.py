@@ -95,7 +95,6 @@ NEEDS = {
     "openssl": Need(_program("openssl"), "apt install openssl"),
     "nginx": Need(_unpacked("nginx", "nginx/usr/sbin/nginx"), "apt install nginx"),
     "haproxy": Need(_unpacked("haproxy", "haproxy/haproxy"), "apt install haproxy"),
-    "systemd-analyze": Need(_program("systemd-analyze"), "apt install systemd"),
     "redis-server": Need(
         _unpacked("redis-server", "redis/redis-server"), "apt install redis-server"
     ),

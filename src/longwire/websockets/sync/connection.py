@@ -84,7 +84,6 @@ class _Event(engine.Pong):
 class Connection(engine.Connection):
     __doc__ = engine.Connection.__doc__
     _asks_about_lists = False
-    _is_named = False
 
     _given: Any = None
     _view: View | None = None
