@@ -105,8 +105,5 @@ class BuildExtensions(build_ext):
                 raise
             say(f"{ext.name}: {exc}")
 
-    def copy_extensions_to_source(self) -> None:
-        """Only tools/build.py puts extensions beside their sources."""
-
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExtensions})

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -129,3 +130,36 @@ def test_build_tells_the_build():
     code = "import longwire.build as b; print(b.BUILD)"
 
     assert run(code, LONGWIRE_PURE="1") == "pure"
+
+
+@pytest.mark.once
+def test_why_a_build_is_pure_is_said():
+    code = "from longwire import build; print(build.BUILD, build.why_pure())"
+
+    assert run(code, LONGWIRE_PURE="1") == "pure LONGWIRE_PURE is set"
+    if run("from longwire import build; print(build.BUILD)") == "compiled":
+        assert run(code) == "compiled"
+
+
+@pytest.mark.long
+@pytest.mark.once
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="nothing is compiled")
+def test_an_editable_install_puts_extensions_beside_their_sources(tmp_path):
+    pytest.importorskip("Cython")
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    # One module stands for all: each takes seconds.
+    kept = shutil.ignore_patterns("*.so", "*.pyx", "*.pxd", "__pycache__")
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=kept)
+    core = tmp_path / "src" / "longwire" / "core"
+    for source in (PACKAGE / "core").glob("masking.p*"):
+        shutil.copy(source, core)
+
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "editable_wheel", "--dist-dir", "dist"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+
+    assert len(list(core.glob("masking.*.so"))) == 1

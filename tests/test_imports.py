@@ -47,9 +47,12 @@ ARROWS: dict[str, set[str]] = {
     "link": VALUES | {"connection", "opening", "session", "verbs", "wire"},
     "dialing": {"link", "opening", "options"},
     "hosting": VALUES
-    | {"admission", "budget", "http", "link", "opening", "options", "session"},
+    | {"admission", "budget", "connection", "http", "link", "opening", "options"}
+    | {"session"},
     "trio": FRONT_END | {"dialing", "hosting", "link", "verbs", "wire"},
     "sync": FRONT_END | {"dialing", "hosting", "link", "verbs", "wire"},
+    # Servers, pairs in memory and a clock, for the tests of programs.
+    "testing": {"asyncio", "errors", "opening"},
     # One more front door, for servers of others.
     "asgi": VALUES | {"asyncio", "http", "opening", "options", "session"},
     # Public names of longwire, at the moment they are needed: no front end by its name.

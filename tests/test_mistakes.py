@@ -227,6 +227,26 @@ MISTAKES: dict[str, tuple[Program, type[BaseException], str]] = {
     "a dict": (sending({"a": 1}), TypeError, "send json.dumps(message)"),
     "a number": (sending(1), TypeError, "for JSON, send json.dumps(message)"),
     "None": (sending(None), TypeError, "for JSON, send json.dumps(message)"),
+    "a port as text": (
+        calling(lambda: serve(echo, "localhost", "8765")),  # type: ignore[arg-type]
+        TypeError,
+        "port is the text '8765'; a number is allowed: write 8765",
+    ),
+    "the host first": (
+        calling(lambda: serve("localhost", 8765, echo)),  # type: ignore[arg-type, call-overload]
+        TypeError,
+        "the handler comes first: write serve(handler, 'localhost', 8765)",
+    ),
+    "a handler that was called": (
+        calling(lambda: serve(echo(None), "localhost", 0)),  # type: ignore[arg-type]
+        TypeError,
+        "pass the function, do not call it",
+    ),
+    "True for a context": (
+        calling(lambda: serve(echo, "localhost", 0, ssl=True)),
+        TypeError,
+        "write ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)",
+    ),
     "a list of dicts": (
         sending([{"a": 1}]),
         TypeError,
@@ -362,11 +382,11 @@ async def test_a_handler_that_goes_on_is_named_with_its_place(
 async def test_a_server_that_ends_in_time_says_nothing_of_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("longwire.asyncio.server.PATIENCE", 0.05)
+    monkeypatch.setattr("longwire.asyncio.server.PATIENCE", 60)
     async with serve(echo, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         await connect(f"ws://127.0.0.1:{port}/")
-    await asyncio.sleep(0.1)
+    assert server._telling is None or server._telling.cancelled()
     assert "waits for handlers" not in caplog.text
 
 

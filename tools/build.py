@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,13 +82,30 @@ def build() -> None:
     jobs = str(os.cpu_count() or 1)
     command = [sys.executable, "setup.py", "-q", "build_ext", "--parallel", jobs]
     command += ["--build-lib", str(LIBRARY), "--build-temp", f"build/temp-{TAG}"]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as running:
+        _show_progress(running)
+    if running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, command)
     wanted = {extension_of(source) for source in compiled_sources()}
     for target in sorted(wanted):
         _put(LIBRARY / target.relative_to(ROOT / "src"), target)
     for left in set(PACKAGE.rglob(f"*{SUFFIX}")) - wanted:
         left.unlink()
     RECORD.write_text(json.dumps(before, indent=1))
+
+
+def _show_progress(running: subprocess.Popen[bytes]) -> None:
+    """Say which modules are done while the compiler works: it takes a minute."""
+    began = time.time()
+    total = len(compiled_sources())
+    done: set[str] = set()
+    while running.poll() is None:
+        for file in sorted(LIBRARY.rglob("*.so")):
+            name = ".".join(file.relative_to(LIBRARY).parts).partition(".cpython")[0]
+            if name not in done and file.stat().st_mtime >= began:
+                done.add(name)
+                print(f"  {len(done):2} of {total}: {name}", flush=True)
+        time.sleep(0.2)
 
 
 def _times_would_mislead() -> bool:

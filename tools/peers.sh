@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what the tests talk to beyond Python: headless Chromium, Node's `ws`, what js/
-# needs of npm, nginx, Redis.
+# needs of npm, nginx, HAProxy, Redis.
 # Never fails: a test that misses its peer is left out, and the run says so.
 set -u
 cd "$(dirname "$0")/.."
@@ -66,5 +66,24 @@ if ! command -v redis-server >/dev/null && [ ! -x .tools/redis/redis-server ]; t
     (command -v apt-get && unpack_redis) >/dev/null 2>&1
     [ -x .tools/redis/redis-server ] ||
         echo "peers: install redis-server to test the example with Django and Redis"
+fi
+
+unpack_haproxy() {
+    rm -rf .tools/haproxy && mkdir -p .tools/haproxy && cd .tools/haproxy || return
+    local packages=(haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1)
+    apt-get download --quiet "${packages[@]}" ||
+        { apt-get update && apt-get download "${packages[@]}"; } || return
+    for package in *.deb; do dpkg -x "$package" . && rm "$package"; done
+    printf '%s\n' '#!/bin/sh' 'here=$(dirname "$0")' \
+        'export LD_LIBRARY_PATH=$(echo "$here"/usr/lib/*-linux-*)' \
+        'exec "$here/usr/sbin/haproxy" "$@"' >haproxy
+    chmod +x haproxy
+    ./haproxy -v || rm haproxy
+}
+# Unpacked, for the same reason.
+if ! command -v haproxy >/dev/null && [ ! -x .tools/haproxy/haproxy ]; then
+    (command -v apt-get && unpack_haproxy) >/dev/null 2>&1
+    [ -x .tools/haproxy/haproxy ] ||
+        echo "peers: install haproxy to test the page on deployment"
 fi
 exit 0

@@ -7,6 +7,8 @@ around for the whole process. Imports nothing of longwire, so it can come first.
 
 from __future__ import annotations
 
+import os
+import platform
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -75,6 +77,25 @@ def use_pure() -> None:
 def _current_build() -> str:
     spec = find_spec(f"{PACKAGE}.core.frames")
     return "compiled" if spec is not None and is_extension(spec) else "pure"
+
+
+def why_pure() -> str:
+    """Return why the pure build runs, "" where the compiled one does."""
+    if _current_build() == "compiled":
+        return ""
+    if os.environ.get("LONGWIRE_PURE", "0") not in ("", "0"):
+        return "LONGWIRE_PURE is set"
+    if platform.python_implementation() != "CPython":
+        return f"{platform.python_implementation()} compiles it by itself"
+    core = Path(__file__).with_name("core")
+    others = sorted(file.name for file in core.glob("frames.*.so"))
+    if others:
+        tag = others[0].split(".")[1]
+        return f"it was compiled for {tag}: install it again for this Python"
+    return (
+        "nothing was compiled when it was installed: install a C compiler and Python's "
+        "headers, then longwire again; pip's -v shows what failed"
+    )
 
 
 if not TYPE_CHECKING:  # an attribute for readers; a question underneath

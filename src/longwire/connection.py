@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import uuid
 import weakref
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
 from .errors import ProtocolError
+from .escaping import excerpt
 from .hints import give_hints, not_sendable, without_hints
 from .http.heads import Request, Response
 from .messages import CloseReport, Opcode, State
@@ -27,8 +28,11 @@ __all__ = [
     "Connection",
     "ConnectionLogger",
     "Data",
+    "Fragments",
+    "Message",
     "Pieces",
     "as_wanted",
+    "client_named",
     "control_payload",
     "opcode_for",
 ]
@@ -37,6 +41,10 @@ Data = str | bytes
 """What ``recv()`` returns: text as str, binary as bytes."""
 
 BytesLike = bytes, bytearray, memoryview
+
+Message = str | bytes | bytearray | memoryview
+Fragments = Sequence[Message] | Iterator[Message]
+"""A message in pieces. No Iterable, which would let a dict pass to type checkers."""
 
 
 class ConnectionLogger(logging.LoggerAdapter[Any]):
@@ -72,6 +80,8 @@ class Connection:
     """The opening handshake's response; None until it is known."""
     subprotocol: str | None = None
     """The subprotocol agreed on, None if there is none."""
+    data: Any = None
+    """Yours: what a program knows of its connection. longwire does not look at it."""
 
     # What most connections never set costs them nothing here. CPython keeps instances
     # small as long as they have no more than 30 attributes: one more cost 1.7 KiB.
@@ -197,6 +207,23 @@ class Connection:
         text = "connection closed%s: %s"
         self._note(text, self._named(), report, close_report=report)
 
+    # Whether a list for a message is asked about; longwire.websockets documents lists.
+    _asks_about_lists = True
+
+    def _ask_about_list(self, message: object) -> None:
+        """Say once what a list means, whose author may have meant JSON."""
+        if not (isinstance(message, (list, tuple)) and len(message) > 1):
+            return
+        if self._asks_about_lists:
+            self._asks_about_lists = False
+            self.logger.warning(
+                "send() was given a %s, and sends it as one message in %d fragments; "
+                "for JSON, send json.dumps(message); an iterator is sent without this "
+                "line",
+                type(message).__name__,
+                len(message),
+            )
+
     def _named(self) -> str:
         """Return who and where, for the log."""
         if not self._is_named:
@@ -220,6 +247,20 @@ class Connection:
 # Not by __getattr__(): one method of that name makes each look at an attribute, and so
 # each recv() and send(), cost about 130 instructions more.
 give_hints(Connection)
+
+
+def client_named(peer: Any, request: Request | None) -> str:
+    """Return a client's address and the path that it asked for, for the log.
+
+    Without the query: it may have a token, which belongs in no log.
+    """
+    where = "a Unix socket"
+    if isinstance(peer, tuple) and len(peer) > 1:
+        host = f"[{peer[0]}]" if ":" in str(peer[0]) else peer[0]
+        where = f"{host}:{peer[1]}"
+    if request is None:
+        return f"from {where}"
+    return f"from {where}, {excerpt(request.path.partition('?')[0])}"
 
 
 def opcode_for(message: object, text: bool | None) -> Opcode:

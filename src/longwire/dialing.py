@@ -49,6 +49,10 @@ class Dialed(Link):
 class Dialer(Generic[C]):
     """What knows how to connect to one server."""
 
+    # Whether an error says what came of the attempt; longwire.websockets has texts of
+    # its own.
+    _explains = True
+
     _connection_class: type[C]
     _tcp: ClassVar[frozenset[str]]  # keywords for reaching the server
     _unix: ClassVar[frozenset[str]] = frozenset({"path", "unix"})
@@ -115,7 +119,10 @@ class Dialer(Generic[C]):
     def _retries(self) -> retrying.Retries:
         """Return what decides when to try again."""
         return retrying.Retries(
-            self._process_exception, self._reconnect_delays, self._settings.logger
+            self._process_exception,
+            self._reconnect_delays,
+            self._settings.logger,
+            self._settings.uri.shown,
         )
 
     def _too_late(self, doing: str) -> TimeoutError:

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 __all__ = [
+    "Blocking",
     "give_hints",
     "keyword_hint",
     "missing",
     "no_answer",
     "not_awaited",
     "not_sendable",
+    "numbered",
     "use_async",
     "what_is_wrong_with",
     "without_hints",
@@ -126,6 +128,7 @@ def missing(owner: object, name: str, awaits: bool = True) -> AttributeError:
         )
     if hint is not None and not awaits:
         hint = hint.replace("await ", "").replace("async ", "")
+        hint = hint.replace("in connect()", "in reconnect()")
     return _error(text, hint, name, owner)
 
 
@@ -187,6 +190,38 @@ def use_async(what: str, keyword: str) -> TypeError:
     return TypeError(f"{what} is asynchronous: write 'async {keyword}'")
 
 
+class Blocking:
+    """What objects of the threads front end answer to ``await`` and ``async``.
+
+    A mixin: ``_plain`` is what to write in their place.
+    """
+
+    __slots__ = ()
+    _plain = "with connect(...) as websocket"
+
+    def __await__(self) -> NoReturn:
+        """Raise TypeError: who waits here is a thread."""
+        raise self._is_for_threads()
+
+    def __aenter__(self) -> NoReturn:
+        """Raise TypeError: who waits here is a thread."""
+        raise self._is_for_threads()
+
+    def __aexit__(self, *exc_info: object) -> None:
+        """Do nothing: no block is entered."""
+
+    def __aiter__(self) -> NoReturn:
+        """Raise TypeError: who waits here is a thread."""
+        raise self._is_for_threads()
+
+    def _is_for_threads(self) -> TypeError:
+        name = type(self).__name__
+        return TypeError(
+            f"{name} is of longwire.sync, which is for threads, without 'async' and "
+            f"'await': write '{self._plain}', or import from longwire for asyncio"
+        )
+
+
 def not_sendable(message: object) -> str:
     """Return how the text of the error goes on for what cannot be sent."""
     if isinstance(message, (dict, list, tuple, set, int, float)) or message is None:
@@ -196,15 +231,22 @@ def not_sendable(message: object) -> str:
     return ""
 
 
-def what_is_wrong_with(handler: Callable[..., Any]) -> str:
-    """Return why ``handler`` can never work, "" if it may."""
+def what_is_wrong_with(handler: Callable[..., Any], awaits: bool = True) -> str:
+    """Return why ``handler`` can never work, "" if it may.
+
+    ``awaits`` says whether what it returns is awaited.
+    """
     function: Any = inspect.unwrap(handler)
     if inspect.ismethod(function):
         function = function.__func__
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        if function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        if function.__code__.co_flags & inspect.CO_ITERABLE_COROUTINE and awaits:
             return ""
-        return "has 'yield': write 'await websocket.send(...)'"
+        return f"has 'yield': write '{'await ' * awaits}websocket.send(...)'"
+    if not awaits:
+        if inspect.iscoroutinefunction(function):
+            return "has 'async': write 'def', or take longwire.serve for asyncio"
+        return ""
     if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):
         return ""
     if _returns_nothing(function):
@@ -245,3 +287,13 @@ def no_answer(secure: bool, exc: BaseException) -> str:
     if not secure and isinstance(exc.__cause__, EOFError):
         return "the server hung up without an answer; where it speaks TLS, write wss://"
     return ""
+
+
+def numbered(places: Iterable[str], most: int = 5) -> str:
+    """Return ``places`` in one line, equal ones once with their number."""
+    counts: dict[str, int] = {}
+    for place in places:
+        counts[place] = counts.get(place, 0) + 1
+    listed = [f"{place} ({count})" for place, count in counts.items()]
+    more = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {more} more" if more > 0 else "")

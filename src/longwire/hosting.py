@@ -16,15 +16,16 @@ import ssl as ssl_module
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from .admission import Admission
 from .budget import LATEST, Budget
+from .connection import client_named
 from .errors import LimitExceeded
 from .escaping import excerpt, one_line
 from .http import handshake
 from .http.headers import HeadersLike
-from .http.heads import Response
+from .http.heads import Request, Response
 from .link import Link
 from .opening.server_plan import CLOSING, CROWDED, Acceptor, Refused, ServerSettings
 from .options import LoggerLike
@@ -60,6 +61,8 @@ class Hosted(Link):
     _client = False
     _logger_name = "longwire.server"
 
+    request: Request = cast(Request, None)
+    """The opening handshake's request, which a handler always has."""
     username: str | None = None
     on_drain: Callable[[int, str], None] | None = None
     """Called with code and reason in place of closing, when the server is drained."""
@@ -139,18 +142,8 @@ class Hosted(Link):
     # --- log ---------------------------------------------------------------------
 
     def _who(self) -> str:
-        """Return the client's address and the path that it asked for.
-
-        Without the query: it may have a token, which belongs in no log.
-        """
-        peer = self.remote_address
-        where = "a Unix socket"
-        if isinstance(peer, tuple) and len(peer) > 1:
-            host = f"[{peer[0]}]" if ":" in str(peer[0]) else peer[0]
-            where = f"{host}:{peer[1]}"
-        if self.request is None:
-            return f"from {where}"
-        return f"from {where}, {excerpt(self.request.path.partition('?')[0])}"
+        """Return the client's address and the path that it asked for."""
+        return client_named(self.remote_address, self.request)
 
     def _log_refusal(self, refused: Refused) -> None:
         response, exc = refused.response, refused.exc

@@ -205,7 +205,7 @@ class Compression:
     min_size: int = 0
     """Messages shorter than this go uncompressed."""
     backend: str = "auto"
-    """The library that does it: ``"zlib"``; ``"zlib-ng"``, which ``longwire[zlib-ng]``
+    """The library that does it: ``"zlib"``; ``"zlib-ng"``, which the extra ``zlib-ng``
     installs; ``"auto"`` takes zlib-ng, where it is installed, for what it does at no
     great cost in memory: all inflating, and deflating at level 1."""
 
@@ -226,7 +226,9 @@ class Compression:
                 f"backend is {self.backend!r}; 'auto', 'zlib', 'zlib-ng' are allowed"
             )
         if self.backend == "zlib-ng" and importlib.util.find_spec("zlib_ng") is None:
-            raise ValueError("zlib-ng is not installed: pip install longwire[zlib-ng]")
+            raise ValueError(
+                "zlib-ng is not installed; in a checkout: pip install '.[zlib-ng]'"
+            )
 
 
 PROFILES: Mapping[str, Compression] = {

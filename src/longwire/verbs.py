@@ -71,7 +71,9 @@ def fragments_of(
     fragments, and for a mapping: its keys are hardly what somebody wanted to send.
     """
     if isinstance(message, Mapping):
-        raise TypeError("a message cannot be a mapping: send its JSON, or its keys")
+        raise TypeError(
+            "a message cannot be a mapping: send json.dumps(message) for its JSON"
+        )
     if isinstance(message, AsyncIterable):
         return aiter(message), False
     if isinstance(message, Iterable):

@@ -257,7 +257,7 @@ async def test_socks_without_python_socks_names_the_extra(monkeypatch):
     def plan():
         yield OpenSocks(parse_proxy("socks5://127.0.0.1:1080"), "example.com", 80)
 
-    with pytest.raises(ImportError, match=r"install longwire\[socks\]"):
+    with pytest.raises(ImportError, match=r"install '\.\[socks\]'"):
         await run(plan(), new_stream())
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import signal
+import struct
 
 import pytest
 
 from tests.support.browser import Browser, Tab
 from tests.support.commands import Running, running
-from tests.support.needs import needs
+from tests.support.needs import ROOT, needs
 from tests.support.ports import free_port
 
 needs("msgspec")  # RPC's, which is not there on every Python
@@ -127,6 +130,16 @@ async def test_latency_is_plotted_as_it_comes_and_goes_on_after_a_restart(chromi
         assert await tab.evaluate(gaps) == 2
 
 
+async def test_the_page_says_what_it_is(chromium):
+    with running("demo", "--port", "0") as demo:
+        async with Browser(chromium) as browser:
+            tab = await open_demo(browser, demo)
+
+            assert "longwire.rpc" in await tab.text("#about")
+            link = "document.querySelector('#about a').getAttribute('href')"
+            assert await tab.evaluate(link) == "page.js"
+
+
 async def test_what_is_said_wrongly_is_shown_and_given_back(chromium):
     with running("demo", "--port", "0") as demo:
         async with Browser(chromium) as browser:
@@ -174,10 +187,12 @@ async def test_the_page_comes_back_by_itself_after_a_restart(chromium, how):
             status = demo.stop(how)
         await tab.until(shows("#connection", "reconnecting"))
         assert await tab.evaluate("document.querySelector('#plus').disabled")
+        assert "Next try in" in await tab.text("#why")
 
         with running("demo", "--port", port) as demo:
             demo.url()
             await tab.until(CONNECTED, 30)
+            await tab.until(shows("#why", ""))
             await tab.until(shows("#value", "0"))
             await tab.click("#plus")
             await tab.until(shows("#value", "1"))
@@ -251,3 +266,41 @@ async def test_a_page_of_another_site_is_not_let_in(chromium):
             )
 
             assert outcome == "refused"
+
+
+@pytest.mark.long
+async def test_the_picture_in_the_readme_is_of_this_page(chromium, tmp_path):
+    """LONGWIRE_PICTURES=1 keeps it in docs/_static; it is looked at in a review."""
+    kept = ROOT / "docs" / "_static" / "demo.png"
+    with running("demo", "--port", "0") as demo:
+        async with Browser(chromium) as browser:
+            tab = await open_demo(browser, demo)
+            await tab.call(
+                "Emulation.setDeviceMetricsOverride",
+                width=760,
+                height=920,
+                deviceScaleFactor=1,
+                mobile=False,
+            )
+            await tab.evaluate("document.querySelector('#name').value = 'ann'")
+            chat = ("hello from this tab", "and the counter is shared, too")
+            for said in chat:
+                await tab.evaluate(f"document.querySelector('#text').value = '{said}'")
+                await tab.click("#send")
+            await tab.until(
+                says("hello from this tab", "and the counter is shared, too")
+            )
+            await tab.click("#plus")
+            await tab.until(shows("#value", "1"))
+            lines = "document.querySelector('#curve').getAttribute('d')?.match(/L/g)"
+            await tab.until(f"{lines}?.length > 6")
+            await tab.evaluate("window.scrollTo(0, 0)")
+            shot = await tab.call("Page.captureScreenshot", format="png")
+
+    picture = base64.b64decode(shot["data"])
+    assert picture.startswith(b"\x89PNG")
+    assert struct.unpack(">II", picture[16:24]) == (760, 920)
+    if os.environ.get("LONGWIRE_PICTURES"):
+        kept.write_bytes(picture)
+    assert kept.read_bytes().startswith(b"\x89PNG")
+    assert "docs/_static/demo.png" in (ROOT / "README.md").read_text("utf-8")

@@ -8,12 +8,14 @@ import json
 import os
 import shlex
 import signal
+import ssl
 import subprocess
 import sys
 
 import pytest
 
 import longwire
+from longwire.build import BUILD
 from tests.support.commands import command, environment, run, running
 from tests.support.ports import free_port
 
@@ -364,14 +366,12 @@ def test_a_command_that_is_not_understood_is_status_2(arguments):
     assert b"Traceback" not in result.stderr
 
 
-def test_the_version_is_the_library_s():
+def test_the_version_is_the_library_s_and_names_the_build():
     result = run("--version")
 
-    assert result.stdout.decode().split() == [
-        "longwire,",
-        "version",
-        longwire.__version__,
-    ]
+    found = result.stdout.decode().strip()
+    assert found.startswith(f"longwire, version {longwire.__version__} ({BUILD} build")
+    assert (BUILD == "pure") == (": " in found)  # says why
 
 
 @pytest.mark.parametrize("missing", ["click", "rich", "prompt_toolkit"])
@@ -388,7 +388,7 @@ def test_a_missing_library_names_the_extra_to_install(missing):
     assert result.returncode == 1
     assert result.stderr.decode().splitlines() == [
         f"longwire: the command line needs {missing}, which is not installed; "
-        "install it with: pip install 'longwire[cli]'"
+        "in a checkout of longwire: pip install '.[cli]'"
     ]
 
 
@@ -403,3 +403,111 @@ def test_the_library_does_not_need_the_command_line_s_libraries():
     )
 
     assert result.stdout == b"set()\n"
+
+
+# --- beside websocat and wscat ---------------------------------------------------
+
+
+async def test_messages_may_be_arguments_and_a_port_is_address_enough():
+    async with serve(echo) as server:
+        port = server.sockets[0].getsockname()[1]
+        result = await asyncio.to_thread(
+            run,
+            "connect",
+            f"localhost:{port}",
+            "-x",
+            "one",
+            "-x",
+            "two",
+            "--wait",
+            "0.5",
+        )
+
+    assert result.stdout == b"one\ntwo\n"
+    assert result.returncode == 0
+
+
+async def test_listening_goes_on_after_the_end_of_the_input():
+    async def say(ws):
+        await asyncio.sleep(0.5)
+        await ws.send("later")
+
+    async with serve(say) as server:
+        result = await connect(server, "--listen", "--wait", "0", stdin=b"not sent\n")
+
+    assert result.stdout == b"later\n"
+    assert result.returncode == 0
+
+
+async def test_lines_with_a_slash_are_commands_where_that_is_asked_for():
+    async with serve(echo) as server:
+        result = await connect(
+            server, "--slash", stdin=b"/foo\n//x\n/ping a\n/close 4000 bye\n"
+        )
+
+    assert result.stdout == b"/x\n"
+    assert b"/foo is none of /ping, /pong, /close" in result.stderr
+    assert b"4000 (private use) bye" in result.stderr
+
+
+async def test_verbose_shows_the_opening_handshake_and_timestamps_the_time():
+    async with serve(echo) as server:
+        result = await connect(server, "-v", "-t", "-x", "a", "--wait", "0.5")
+
+    lines = result.stderr.decode().splitlines()
+    assert lines[0] == "> GET / HTTP/1.1"
+    assert "< HTTP/1.1 101 Switching Protocols" in lines
+    time, _, text = result.stdout.decode().strip().partition(" ")
+    assert text == "a"
+    assert len(time.split(":")) == 3
+
+
+async def test_a_certificate_may_be_trusted_and_shown(certificates):
+    context = ssl.create_default_context(
+        ssl.Purpose.CLIENT_AUTH, cafile=certificates.ca_file
+    )
+    context.load_cert_chain(certificates.cert_file, certificates.key_file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    ours = ("--cert", str(certificates.cert_file), "--key", str(certificates.key_file))
+    async with serve(echo, ssl=context) as server:
+        given = ("--ca", str(certificates.ca_file), *ours, "-x", "a", "--wait", "0.5")
+        result = await connect(server, *given, scheme="wss")
+
+    assert result.stdout == b"a\n", result.stderr
+
+
+async def test_a_proxy_that_does_not_answer_is_named():
+    async with serve(echo) as server:
+        proxy = f"http://localhost:{free_port()}"
+        result = await connect(server, "--proxy", proxy, "-x", "a")
+
+    assert_one_line_of_error(result)
+
+
+@pytest.mark.parametrize("options", [["--ca", __file__], ["--key", __file__]])
+def test_options_of_tls_without_tls_are_refused(options):
+    result = run("connect", "ws://localhost:1/", *options)
+
+    assert result.returncode == 2
+
+
+async def test_the_client_of_the_documented_names_needs_no_extras():
+    script = (
+        "import sys; sys.modules['rich'] = sys.modules['prompt_toolkit'] = None; "
+        "from longwire.websockets.cli import main; main(sys.argv[1:])"
+    )
+    async with serve(echo) as server:
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", script, address(server)],
+            input=b"hello\n",
+            capture_output=True,
+            env=environment(),
+        )
+        where = address(server)
+
+    assert done.stdout.decode().splitlines() == [
+        f"Connected to {where}.",
+        "< hello",
+        "Connection closed: 1000 (OK).",
+    ]

@@ -427,4 +427,6 @@ def test_without_msgspec_it_says_what_to_install(tmp_path):
     done = run("demo", PYTHONPATH=f"{tmp_path}{os.pathsep}{SOURCES}")
 
     assert done.returncode == 1
-    assert done.stderr == b"Error: longwire.rpc needs msgspec: install longwire[rpc]\n"
+    assert done.stderr == (
+        b"Error: longwire.rpc needs msgspec; in a checkout: pip install '.[rpc]'\n"
+    )

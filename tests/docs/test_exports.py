@@ -119,3 +119,69 @@ def test_type_checkers_refuse_a_name_that_is_not_there(tmp_path):
 
 def test_type_checkers_accept_the_examples():
     assert check_types(*EXAMPLES.glob("*.py")).startswith("Success")
+
+
+PROGRAM = """
+from longwire import ServerConnection, connect, serve, sync
+
+async def handler(websocket: ServerConnection) -> None:
+    print(websocket.request.path, websocket.request.headers)
+    websocket.data = {"user": 1}
+    await websocket.send("text")
+    await websocket.send(b"bytes")
+    await websocket.send(["a", "b"])
+    await websocket.send(piece for piece in "ab")
+
+def threads(websocket: sync.ServerConnection) -> None:
+    print(websocket.request.path)
+    websocket.send(iter(["a", "b"]))
+
+serve(handler, "localhost", 8765, reuse_port=True, ssl=None, backlog=9)
+connect("ws://localhost", host="127.0.0.1", server_hostname=None)
+"""
+WRONG = {
+    "await websocket.send({'a': 1})": "arg-type",
+    "await websocket.send(1)": "arg-type",
+    "await websocket.send([{'a': 1}])": "list-item",
+    "websocket.usr": "attr-defined",
+    "serve(handler, 'localhost', 8765, max_connections=9)": "call-arg",
+    "serve(handler, 'localhost', 8765, ping_intervall=9)": "call-arg",
+    "connect('ws://localhost', reuse_port=True)": "call-arg",
+    "connect('ws://localhost', ssl=True)": "arg-type",
+}
+
+
+def test_type_checkers_accept_what_handlers_do(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+
+    assert check_types(program).startswith("Success")
+
+
+def test_type_checkers_refuse_mistakes(tmp_path):
+    program = tmp_path / "program.py"
+    lines = "".join(f"    {wrong}\n" for wrong in WRONG)
+    head = "from longwire import ServerConnection, connect, serve\n"
+    program.write_text(
+        f"{head}async def handler(websocket: ServerConnection) -> None:\n{lines}"
+    )
+
+    said = check_types(program)
+
+    for number, (wrong, code) in enumerate(WRONG.items(), 3):
+        found = [
+            line for line in said.splitlines() if f"program.py:{number}: error" in line
+        ]
+        assert any(f"[{code}]" in line for line in found), (wrong, said)
+
+
+def test_the_keywords_for_type_checkers_are_those_that_are_accepted():
+    import asyncio
+    import inspect
+
+    from longwire.asyncio import client, keywords
+
+    listen = inspect.signature(asyncio.AbstractEventLoop.create_server).parameters
+    assert keywords.ListenOptions.__annotations__.keys() <= listen.keys()
+    reach = keywords.ReachOptions.__annotations__.keys() - {"all_errors"}
+    assert reach <= client._TCP

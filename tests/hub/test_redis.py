@@ -466,5 +466,5 @@ def test_without_hiredis_it_says_what_to_install(monkeypatch):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "hiredis", None)
 
-    with pytest.raises(ImportError, match=r"install longwire\[redis\]"):
+    with pytest.raises(ImportError, match=r"install '\.\[redis\]'"):
         Hub("redis://localhost")

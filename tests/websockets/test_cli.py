@@ -91,10 +91,3 @@ def test_the_version_is_ours(capsys):
 
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"longwire.websockets {longwire.__version__}\n"
-
-
-def test_what_is_not_installed_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "prompt_toolkit.patch_stdout", None)
-
-    with pytest.raises(SystemExit, match=r"needs prompt_toolkit.*longwire\[cli\]"):
-        cli.main(["ws://localhost"])

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import ssl
 import sys
 import time
 import warnings
@@ -23,24 +21,22 @@ from collections.abc import (
     Sequence,
 )
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast
 
 from ..errors import (
     ConcurrencyError,
     InvalidHandshake,
-    InvalidMessage,
     InvalidStatus,
     LimitExceeded,
 )
-from ..escaping import excerpt
-from ..hints import no_answer, not_awaited, use_async
+from ..hints import not_awaited, use_async
 from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
 from ..observer import Observer
 from ..opening import client_plan as connecting
 from ..opening import retry as retrying
 from ..opening.client_settings import ClientSettings, client_settings
-from ..opening.refusals import explanation_of
+from ..opening.refusals import explain
 from ..opening.settings import (
     CLOSE_TIMEOUT,
     KEEPALIVE,
@@ -58,6 +54,7 @@ from ..opening.steps import Opened, Plan
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from .connection import Connection
 from .driver import Stream, run
+from .keywords import ReachOptions
 from .native import adopt
 from .transport import Wire
 
@@ -192,12 +189,13 @@ class connect:
         timeouts: Timeouts | None = None,
         logger: LoggerLike | str | None = None,
         create_connection: Callable[..., ClientConnection] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ReachOptions],
     ) -> None:
+        options = cast(dict[str, Any], kwargs)  # unix_connect()'s among them
         check_keywords(
-            "unix_connect" if kwargs.get("unix") else "connect",
-            kwargs,
-            {*(_UNIX if kwargs.get("unix") else _TCP), *documented_keywords()},
+            "unix_connect" if options.get("unix") else "connect",
+            options,
+            {*(_UNIX if options.get("unix") else _TCP), *documented_keywords()},
         )
         self._settings = client_settings(
             uri,
@@ -219,7 +217,7 @@ class connect:
             user_agent_header=user_agent_header,
             proxy=proxy,
             logger=logger,
-            network=kwargs,
+            network=options,
         )
         _check_callable("process_exception", process_exception)
         _check_callable("reconnect_delays", reconnect_delays)
@@ -279,7 +277,7 @@ class connect:
     async def _connect(self) -> ClientConnection:
         settings, observer = self._settings, self.observer
         connection = self._create_connection(settings, **self._keywords)
-        stream = Stream(make_wire=lambda: Wire(connection))
+        stream = self._stream(connection)
         begun = time.monotonic()
         try:
             opened = await _within(settings, self._plan(connection, stream), stream)
@@ -295,11 +293,15 @@ class connect:
             # Whatever it is, a cancellation too: nobody else knows of the socket.
             stream.abort()
             if self._explains:
-                _explain(exc, settings)
+                explain(exc, settings.uri)
             raise
         if observer is not None:
             observer.opened(connection, time.monotonic() - begun)
         return connection
+
+    def _stream(self, connection: ClientConnection) -> Stream:
+        """Return what the plan's steps happen on; longwire.testing has its own."""
+        return Stream(make_wire=lambda: Wire(connection))
 
     def _plan(self, connection: ClientConnection, stream: Stream) -> Plan[Opened]:
         """Return how to open ``connection``; longwire.websockets asks its methods."""
@@ -404,24 +406,6 @@ async def _within(
         ) from exc
 
 
-def _explain(exc: BaseException, settings: ClientSettings) -> None:
-    """Add to the text of ``exc`` what may be wrong, and what to write."""
-    if isinstance(exc, InvalidStatus):
-        exc.explanation = explanation_of(exc.response)
-        return
-    uri = settings.uri
-    if isinstance(exc, socket.gaierror):
-        exc.strerror = f"{exc.strerror}: host {excerpt(uri.host)} of {uri.shown}"
-        return
-    hint = no_answer(uri.secure, exc)
-    if not hint:
-        return
-    if isinstance(exc, InvalidMessage):
-        exc.args = (f"{exc}; {hint}", *exc.args[1:])
-    elif isinstance(exc, ssl.SSLError):
-        exc.strerror = f"{exc.strerror}; {hint}"
-
-
 def unix_connect(
     path: str | os.PathLike[str] | None = None,
     uri: str | None = None,
@@ -436,7 +420,8 @@ def unix_connect(
         uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
     if path is not None:
         path = os.fspath(path)
-    return connect(uri, unix=True, path=path, **kwargs)
+    options: dict[str, Any] = {"unix": True, "path": path, **kwargs}
+    return connect(uri, **options)
 
 
 def _check_callable(name: str, value: object) -> None:

@@ -26,6 +26,8 @@ from ..broadcasting import encode
 from ..connection import (
     BytesLike,
     Data,
+    Fragments,
+    Message,
     Pieces,
     control_payload,
     opcode_for,
@@ -42,7 +44,6 @@ from .usage import UNBROKEN, busy, check_loop, elsewhere, is_from_outside
 
 __all__ = ["Connection", "elsewhere"]
 
-Message = str | bytes | bytearray | memoryview
 """One whole message, or one fragment of it, for ``send()``."""
 
 
@@ -153,8 +154,7 @@ class Connection(Link):
             raise TypeError(
                 "a message cannot be a mapping: send json.dumps(message) for its JSON"
             )
-        if isinstance(message, (list, tuple)) and len(message) > 1:
-            self._warn_of_list(message)
+        self._ask_about_list(message)
         opcode: Opcode | None = None
         held: Message | None = None
         # What comes asynchronously leaves as it comes, and an empty fragment ends it.
@@ -194,21 +194,6 @@ class Connection(Link):
 
     def _fail_fragmented(self, exc: BaseException) -> None:
         self._start_close(1011, "error in fragmented message", exc)
-
-    # Whether a list for a message is asked about; longwire.websockets documents lists.
-    _asks_about_lists = True
-
-    def _warn_of_list(self, message: Any) -> None:
-        """Say once what a list means, whose author may have meant JSON."""
-        if self._asks_about_lists:
-            self._asks_about_lists = False
-            self.logger.warning(
-                "send() was given a %s, and sends it as one message in %d fragments; "
-                "for JSON, send json.dumps(message); an iterator is sent without this "
-                "line",
-                type(message).__name__,
-                len(message),
-            )
 
     async def _fragment(
         self,
@@ -281,7 +266,7 @@ class Connection(Link):
 
     def send_threadsafe(
         self,
-        message: Message | Iterable[Message],
+        message: Message | Fragments,
         text: bool | None = None,
         *,
         compress: bool = True,

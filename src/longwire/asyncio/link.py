@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -38,22 +37,13 @@ from ..session.session import (
     STATE,
     Session,
 )
+from .clocks import clock_of
 from .messaging import Messaging
 from .timers import Timers
 from .turns import Turns
 from .wire import Wire
 
 __all__ = ["Link"]
-
-
-def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """Return the clock to read between two timers of ``loop``, in its own seconds.
-
-    The clock of uvloop stands still within a turn, so that a pong seems to come as
-    the ping leaves. It counts the same seconds as ``time.monotonic``, as most do.
-    """
-    same = abs(loop.time() - time.monotonic()) < 1.0
-    return time.monotonic if same else loop.time
 
 
 class Link(Messaging, connection.Connection):

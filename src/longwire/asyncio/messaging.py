@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import _get_running_loop
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
-from ..connection import BytesLike, Data, as_wanted
+from ..connection import BytesLike, Data, Fragments, Message, as_wanted
 from ..errors import ConnectionClosedOK, InvalidState
 from ..messages import Opcode
 from ..session.session import MESSAGE, OUTPUT, Session
@@ -191,7 +191,11 @@ class Messaging:
     # --- sending -----------------------------------------------------------------
 
     async def send(
-        self, message: Any, text: bool | None = None, *, compress: bool = True
+        self,
+        message: Message | Fragments | AsyncIterable[Message],
+        text: bool | None = None,
+        *,
+        compress: bool = True,
     ) -> None:
         """Send a message: str as Text, bytes-like as Binary.
 

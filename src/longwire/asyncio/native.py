@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..once import MAKING
 from . import transport, wire
+from .clocks import has_own_time
 from .network import wanted_engine
 from .usage import check_thread
 from .wire import Owner
@@ -72,8 +73,8 @@ def is_available(loop: asyncio.AbstractEventLoop) -> bool:
 
     Raises ValueError where the environment asks for an engine that does not exist.
     """
-    if wanted_engine() != "native" or not found:
-        return False
+    if wanted_engine() != "native" or not found or has_own_time(loop):
+        return False  # the reactor reads time.monotonic
     return can_watch(loop)
 
 

@@ -1,6 +1,6 @@
 """Network: who makes connections with TLS, asyncio itself or aiofastnet.
 
-aiofastnet, where it is installed (``pip install longwire[tls]``), has functions like
+aiofastnet, where it is installed (``pip install '.[tls]'``), has functions like
 the loop's own that need a third less CPU for TLS: see ``docs/explain/engine.md``.
 Connections without TLS are made by the loop, and then given to the reactor.
 """
@@ -13,6 +13,8 @@ import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
+
+from ..opening.arguments import check_context
 
 __all__ = ["ENGINES", "Tls", "beneath", "method_of", "take_tls", "wanted_engine"]
 
@@ -38,14 +40,7 @@ def take_tls(kwargs: dict[str, Any]) -> Tls | None:
     context = kwargs.pop("ssl", None)
     if context is None:
         return None  # the loop itself refuses TLS options without a context
-    if not isinstance(context, ssl.SSLContext):
-        kind = type(context).__name__
-        raise TypeError(f"ssl must be an ssl.SSLContext or None, not {kind}")
-    if context.protocol is ssl.PROTOCOL_TLS_CLIENT:
-        raise ValueError(
-            "ssl is a client's context; a server needs one with a certificate: write "
-            "ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) and load_cert_chain()"
-        )
+    check_context(context)
     names = ("ssl_handshake_timeout", "ssl_shutdown_timeout")
     return Tls(context, {name: kwargs.pop(name) for name in names if name in kwargs})
 

@@ -22,13 +22,14 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import Any, NoReturn, Self, TypeVar, cast
+from typing import Any, NoReturn, Self, TypeVar, Unpack, cast
 
 from ..admission import Admission
 from ..hints import use_async
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
 from ..observer import Observer
+from ..opening.arguments import check_handler, check_host, check_port
 from ..opening.server_plan import (
     CLOSING,
     Health,
@@ -51,7 +52,8 @@ from ..opening.settings import (
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from ..session.session import check_close
 from . import native, transport
-from .checking import check_handler, check_host, check_network
+from .checking import check_network
+from .keywords import ListenOptions
 from .listening import Listening, listen
 from .network import Tls, take_tls
 from .server_connection import ServerConnection
@@ -556,7 +558,7 @@ def serve(
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
     health: str | Mapping[str, Health] | None = None,
-    **kwargs: Any,
+    **kwargs: Unpack[ListenOptions],
 ) -> Server:
     """Return a WebSocket server for ``host`` and ``port``, not started yet.
 
@@ -608,6 +610,7 @@ def serve(
     :meth:`asyncio.loop.create_server`: ``ssl``, ``sock``, ``reuse_port``,
     ``start_serving``, … Mistakes raise TypeError or ValueError here.
     """
+    options = cast(dict[str, Any], kwargs)  # ours for other front doors among them
     check_handler(handler)
     settings = server_settings(
         limits=limits_from(
@@ -632,20 +635,19 @@ def serve(
         kind = type(create_connection).__name__
         raise TypeError(f"create_connection must be a class or factory, not {kind}")
     check_host(host)
-    if isinstance(port, int) and not 0 <= port <= 65535:
-        raise ValueError(f"port is {port}; 0 to 65535 are allowed")
-    unix = kwargs.pop("unix", False)
+    check_port(port)
+    unix = options.pop("unix", False)
     # For longwire.websockets, whose servers have names of former editions too.
-    make_server: Callable[..., Server] = kwargs.pop("make_server", Server)
-    check_network(unix, kwargs, _own_keywords())
-    tls = take_tls(kwargs)
+    make_server: Callable[..., Server] = options.pop("make_server", Server)
+    check_network(unix, options, _own_keywords())
+    tls = take_tls(options)
     if not unix:
-        kwargs.update(host=host, port=port)
+        options.update(host=host, port=port)
 
-    start = kwargs.pop("start_serving", True)
+    start = options.pop("start_serving", True)
 
     async def create(server: Server) -> Listening:
-        return await listen(server, unix, kwargs, start)
+        return await listen(server, unix, options, start)
 
     server = make_server(
         create,
@@ -675,4 +677,5 @@ def unix_serve(
     :meth:`asyncio.loop.create_unix_server`, to which further keywords go.
     """
     check_network(True, kwargs, _own_keywords())
-    return serve(handler, unix=True, path=path, **kwargs)
+    options: dict[str, Any] = {"unix": True, "path": path, **kwargs}
+    return serve(handler, **options)

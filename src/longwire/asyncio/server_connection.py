@@ -14,12 +14,13 @@ import ssl as ssl_module
 import time
 from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from ..connection import client_named
 from ..escaping import excerpt, one_line
 from ..http import handshake
 from ..http.headers import HeadersLike
-from ..http.heads import Response
+from ..http.heads import Request, Response
 from ..opening.server_plan import (
     CLOSING,
     CROWDED,
@@ -69,6 +70,8 @@ class ServerConnection(Connection):
     _client = False
     _logger_name = "longwire.server"
 
+    request: Request = cast(Request, None)
+    """The opening handshake's request, which a handler always has."""
     username: str | None = None
 
     on_drain: Callable[[int, str], None] | None = None
@@ -274,18 +277,7 @@ class ServerConnection(Connection):
         await wire.start_tls(tls.context, server_side=True, **tls.options)
 
     def _who(self) -> str:
-        """Return the client's address and the path that it asked for.
-
-        Without the query: it may have a token, which belongs in no log.
-        """
-        peer = self.remote_address
-        where = "a Unix socket"
-        if isinstance(peer, tuple) and len(peer) > 1:
-            host = f"[{peer[0]}]" if ":" in str(peer[0]) else peer[0]
-            where = f"{host}:{peer[1]}"
-        if self.request is None:
-            return f"from {where}"
-        return f"from {where}, {excerpt(self.request.path.partition('?')[0])}"
+        return client_named(self.remote_address, self.request)
 
     def _log_refusal(self, refused: Refused) -> None:
         if refused.quiet:

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from ..hints import numbered
+
 if TYPE_CHECKING:
     from .server import Server
 
@@ -14,7 +16,6 @@ __all__ = ["PATIENCE", "tell_of_stuck", "where_it_waits"]
 
 PATIENCE = 2.0
 """Seconds that handlers may take to return when their server closes, unmentioned."""
-_NAMED = 5
 _PACKAGE = str(Path(__file__).parents[1])
 
 
@@ -27,13 +28,9 @@ def tell_of_stuck(server: Server) -> None:
     ]
     if not left:
         return
-    places: dict[str, int] = {}
-    for ws, task in left:
-        where = f"{ws._name_handler()} {where_it_waits(task)}".rstrip()
-        places[where] = places.get(where, 0) + 1
-    listed = [f"{where} ({count})" for where, count in places.items()]
-    more = len(listed) - _NAMED
-    text = ", ".join(listed[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    text = numbered(
+        f"{ws._name_handler()} {where_it_waits(task)}".rstrip() for ws, task in left
+    )
     server.logger.warning(
         "server waits for handlers whose connections are closed already: %s; they "
         "learn of it in recv() or wait_closed(); under asyncio.run(), a second Ctrl-C "

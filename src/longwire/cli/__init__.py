@@ -31,7 +31,7 @@ def main() -> int:
             raise
         print(
             f"longwire: the command line needs {missing}, which is not installed; "
-            "install it with: pip install 'longwire[cli]'",
+            "in a checkout of longwire: pip install '.[cli]'",
             file=sys.stderr,
         )
         return 1

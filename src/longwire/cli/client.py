@@ -7,9 +7,18 @@ no answer has come for a while, when the peer closes, or on a signal.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 
-from .. import ClientConnection, ConnectionClosed, ConnectionClosedOK, connect
+from .. import (
+    ClientConnection,
+    ConnectionClosed,
+    ConnectionClosedOK,
+    ProtocolError,
+    UsageError,
+    connect,
+)
+from ..escaping import one_line
 from .output import Output
 from .signals import stopping
 
@@ -28,19 +37,21 @@ async def converse(
     *,
     binary: bool = False,
     wait: float = 0.0,
+    slash: bool = False,
 ) -> bool:
     """Run a connection to its end; return whether it was closed properly.
 
     ``lines`` are sent as text, or as binary messages. Closes once they have ended and
     nothing was sent or received for ``wait`` seconds. Raises what ``connect`` raises
-    when there is no connection, InputError for a line that is not UTF-8.
+    when there is no connection, InputError for a line that is not UTF-8. With ``slash``
+    lines that begin with / are commands: /ping, /pong, /close.
     """
     ws = await opening
     conversation = _Conversation(ws, output)
     output.opened(uri, ws)
     with stopping() as stop:
         receiving = asyncio.create_task(conversation.receive())
-        sending = asyncio.create_task(conversation.send(lines, binary, wait))
+        sending = asyncio.create_task(conversation.send(lines, binary, wait, slash))
         stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait(
@@ -81,19 +92,42 @@ class _Conversation:
             return closed
 
     async def send(
-        self, lines: AsyncIterator[bytes], binary: bool, wait: float
+        self, lines: AsyncIterator[bytes], binary: bool, wait: float, slash: bool
     ) -> None:
         """Send each line; return when they have ended and all has been quiet."""
         number = 0
         try:
             async for line in lines:
                 number += 1
-                await self._ws.send(line if binary else _text(line, number))
+                if slash and line.startswith(b"/"):
+                    await self._obey(_text(line, number))
+                else:
+                    await self._ws.send(line if binary else _text(line, number))
                 self._last = self._loop.time()
         except ConnectionClosed:
             return  # receive() knows how
         while (left := self._last + wait - self._loop.time()) > 0:
             await asyncio.sleep(min(left, 3600))  # wait may be infinite
+
+    async def _obey(self, line: str) -> None:
+        """Do what a line says that begins with a slash; say what is wrong with it."""
+        name, _, rest = line[1:].partition(" ")
+        if line.startswith("//"):
+            await self._ws.send(line[1:])
+            return
+        try:
+            if name == "ping":
+                await self._ws.ping(rest)
+            elif name == "pong":
+                await self._ws.pong(rest)
+            elif name == "close":
+                code, _, reason = rest.partition(" ")
+                await self._ws.close(int(code or 1000), reason)
+            else:
+                raise ValueError(f"/{name} is none of /ping, /pong, /close")
+        except (UsageError, ProtocolError, ValueError) as exc:
+            hint = "// begins a message that begins with /"
+            print(f"{one_line(exc)}; {hint}", file=sys.stderr)
 
 
 def _text(line: bytes, number: int) -> str:

@@ -16,12 +16,20 @@ from prompt_toolkit.patch_stdout import patch_stdout
 from rich.console import Console
 from rich.text import Text
 
-from .. import Server, ServerConnection, WebSocketException, __version__, connect, serve
+from .. import (
+    Server,
+    ServerConnection,
+    WebSocketException,
+    __version__,
+    build,
+    connect,
+    serve,
+)
 from ..escaping import escape, one_line
 from ..options import PROFILES
 from ..workers.logs import EscapingFormatter
 from .client import InputError, converse
-from .input import prompt_lines, stdin_lines
+from .input import given_lines, prompt_lines, stdin_lines
 from .output import JsonOutput, LineOutput, Output, TerminalOutput
 from .serving import CannotListen, serve_until_stopped, url
 
@@ -66,8 +74,13 @@ def header(value: str | tuple[str, str]) -> tuple[str, str]:
     return name.strip(), content.strip()
 
 
+def _build() -> str:
+    why = build.why_pure()
+    return f"{build.BUILD} build{': ' * bool(why)}{why}"
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="longwire")
+@click.version_option(f"{__version__} ({_build()})", prog_name="longwire")
 def longwire() -> None:
     """WebSocket tools: an interactive client, an echo server, a demo."""
     for stream in (sys.stdout, sys.stderr):
@@ -79,8 +92,38 @@ def longwire() -> None:
 # --- connect ---------------------------------------------------------------------
 
 
+_FILE = click.Path(exists=True, dir_okay=False)
+
+
 @longwire.command("connect")
 @click.argument("uri")
+@click.option(
+    "-x",
+    "--execute",
+    "messages",
+    metavar="MESSAGE",
+    multiple=True,
+    help="Send this and no input, print what comes, and close; may be repeated.",
+)
+@click.option(
+    "-l",
+    "--listen",
+    is_flag=True,
+    help="Read no input: print what comes until the connection ends.",
+)
+@click.option(
+    "--slash",
+    is_flag=True,
+    help="Take lines that begin with / for commands: /ping [DATA], /pong [DATA], "
+    "/close [CODE [REASON]]; // begins a message with /.",
+)
+@click.option("-t", "--timestamps", is_flag=True, help="Show when messages come.")
+@click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    help="Show the opening handshake; twice: every frame, too, on stderr.",
+)
 @click.option(
     "-H",
     "--header",
@@ -99,6 +142,15 @@ def longwire() -> None:
 )
 @click.option("--origin", help="Send this Origin header.")
 @click.option("-k", "--insecure", is_flag=True, help="Trust any TLS certificate.")
+@click.option("--ca", type=_FILE, help="PEM file of the authorities to trust.")
+@click.option("--cert", type=_FILE, help="PEM file with our own certificate.")
+@click.option("--key", type=_FILE, help="PEM file with its key, if it has none.")
+@click.option(
+    "--proxy",
+    metavar="URL",
+    help="Connect through this proxy, or with 'none' directly; else as the environment "
+    "says.",
+)
 @click.option(
     "--compression",
     type=click.Choice([*PROFILES, "none"]),
@@ -135,32 +187,64 @@ def longwire() -> None:
     help="Close when the input has ended and this many seconds were quiet.",
 )
 def connect_command(
-    uri: str, binary: bool, as_json: bool, wait: float, **options: Any
+    uri: str,
+    binary: bool,
+    as_json: bool,
+    wait: float,
+    messages: Sequence[str],
+    listen: bool,
+    slash: bool,
+    timestamps: bool,
+    verbose: int,
+    **options: Any,
 ) -> None:
     """Connect to URI: send each line of the input, print each message.
 
-    In a terminal, lines are typed at a prompt with history; Ctrl-D closes. In a pipe,
-    stdin is sent line by line, messages go to stdout, everything else to stderr.
-    Control characters in what is received are shown as escapes. Exit status 0 means
-    that the connection was closed properly, 1 that it was not, or never opened.
+    URI may go without its scheme: localhost:8765/path is ws://localhost:8765/path. In a
+    terminal, lines are typed at a prompt with history; Ctrl-D closes. In a pipe, stdin
+    is sent line by line, messages go to stdout, everything else to stderr. Control
+    characters in what is received are shown as escapes. Exit status 0 means that the
+    connection was closed properly, 1 that it was not, or never opened.
     """
-    interactive = not as_json and _is_terminal(sys.stdin) and _is_terminal(sys.stdout)
+    uri = _with_scheme(uri)
+    if listen:
+        messages, wait = (), math.inf
+    reads = not (messages or listen)
+    terminal = _is_terminal(sys.stdout) and not as_json
+    interactive = reads and terminal and _is_terminal(sys.stdin)
     with one_line_for_failures(f"cannot connect to {escape(uri)}"):
         opening = _opening(uri, **options)
+    if verbose > 1:
+        _log(0)
+        logging.getLogger("longwire").setLevel(logging.DEBUG)
 
     async def run() -> bool:
+        shown = {"heads": verbose == 1, "times": timestamps}
         if interactive:
             with patch_stdout(raw=True):
-                terminal = TerminalOutput()
+                output: Output = TerminalOutput(**shown)
                 lines = prompt_lines()
-                return await converse(uri, opening, lines, terminal, binary=binary)
-        output: Output = JsonOutput() if as_json else LineOutput()
-        lines = stdin_lines()
-        return await converse(uri, opening, lines, output, binary=binary, wait=wait)
+                return await converse(
+                    uri, opening, lines, output, binary=binary, slash=slash
+                )
+        output = JsonOutput(times=timestamps) if as_json else LineOutput(**shown)
+        lines = stdin_lines() if reads else given_lines(messages)
+        return await converse(
+            uri, opening, lines, output, binary=binary, wait=wait, slash=slash
+        )
 
     with one_line_for_failures(f"cannot connect to {escape(uri)}"):
         if not asyncio.run(run()):
             sys.exit(1)
+
+
+def _with_scheme(uri: str) -> str:
+    """Return ``uri``; a host and port alone get ws://, as people type them."""
+    host = uri.partition("/")[0]
+    port = host.rpartition(":")[2].partition("?")[0]
+    if "://" in uri or not (port.isdecimal() or host == "localhost"):
+        return uri
+    return f"ws://{'localhost' if host.startswith(':') else ''}{uri}"
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -178,11 +262,22 @@ def _opening(
     compression: str,
     ping_interval: float,
     max_size: int,
+    ca: str | None = None,
+    cert: str | None = None,
+    key: str | None = None,
+    proxy: str | None = None,
 ) -> connect:
     """Return the connection that the options ask for, not opened yet."""
     network: dict[str, Any] = {}
-    if insecure and uri.lower().startswith("wss:"):
-        network["ssl"] = insecure_context()
+    if uri.lower().startswith("wss:"):
+        if insecure or ca or cert:
+            network["ssl"] = _client_context(insecure, ca, cert, key)
+    elif ca or cert:
+        raise click.UsageError("--ca and --cert are for wss://.")
+    if key and not cert:
+        raise click.UsageError("--key needs --cert.")
+    if proxy is not None:
+        network["proxy"] = None if proxy == "none" else proxy
     return connect(
         uri,
         additional_headers=list(headers),
@@ -193,6 +288,15 @@ def _opening(
         max_size=max_size,
         **network,
     )
+
+
+def _client_context(
+    insecure: bool, ca: str | None, cert: str | None, key: str | None
+) -> ssl.SSLContext:
+    context = insecure_context() if insecure else ssl.create_default_context(cafile=ca)
+    if cert is not None:
+        context.load_cert_chain(cert, key)
+    return context
 
 
 def insecure_context() -> ssl.SSLContext:

@@ -10,12 +10,14 @@ import os
 import pathlib
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from typing import TYPE_CHECKING
 
-from prompt_toolkit import PromptSession
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+if TYPE_CHECKING:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import History
 
-__all__ = ["prompt_lines", "stdin_lines"]
+__all__ = ["given_lines", "prompt_lines", "stdin_lines"]
 
 _CHUNK = 65536
 _CHUNKS_AHEAD = 16
@@ -63,8 +65,16 @@ async def stdin_lines(descriptor: int = 0) -> AsyncIterator[bytes]:
         yield b"".join(begun)
 
 
+async def given_lines(lines: Iterable[str]) -> AsyncIterator[bytes]:
+    """Yield the lines of a command's arguments."""
+    for line in lines:
+        yield line.encode("utf-8", "surrogateescape")
+
+
 async def prompt_lines() -> AsyncIterator[bytes]:
     """Yield lines typed at a prompt with history, until Ctrl-D or Ctrl-C."""
+    from prompt_toolkit import PromptSession
+
     session: PromptSession[str] = PromptSession("> ", history=_history())
     while True:
         try:
@@ -77,6 +87,8 @@ async def prompt_lines() -> AsyncIterator[bytes]:
 
 def _history() -> History:
     """Return the history of former sessions, or one for this session alone."""
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+
     path = history_path()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -7,12 +7,10 @@ connection ended. None of them decides anything.
 from __future__ import annotations
 
 import base64
+import datetime
 import json
 import sys
-from typing import Any, Protocol
-
-from rich.console import Console
-from rich.text import Text
+from typing import Any, Protocol, TextIO
 
 from .. import ClientConnection, Close, ConnectionClosed
 from ..escaping import escape
@@ -33,47 +31,79 @@ class Output(Protocol):
         """The connection has ended; nothing comes after this."""
 
 
-class LineOutput:
-    """Messages on stdout, one in each line; everything else on stderr."""
+class _Console:
+    """A stream that shows styles where rich is installed and somebody looks."""
 
-    def __init__(self) -> None:
-        self._status = Console(stderr=True, highlight=False, soft_wrap=True)
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._rich: Any = None
+        try:
+            from rich.console import Console
+        except ModuleNotFoundError:
+            return  # python -m longwire.websockets does without
+        self._rich = Console(file=stream, highlight=False, soft_wrap=True)
+
+    def print(self, *parts: tuple[str, str]) -> None:
+        """Print one line of texts, each with its style."""
+        if self._rich is None:
+            print("".join(text for text, _ in parts), file=self._stream, flush=True)
+            return
+        from rich.text import Text
+
+        self._rich.print(Text.assemble(*parts))
+
+
+class LineOutput:
+    """Messages on stdout, one in each line; everything else on stderr.
+
+    ``heads`` shows the opening handshake, ``times`` when each message came.
+    """
+
+    def __init__(self, *, heads: bool = False, times: bool = False) -> None:
+        self._status = _Console(sys.stderr)
+        self._heads = heads
+        self._times = times
 
     def opened(self, uri: str, ws: ClientConnection) -> None:
         """Say so."""
-        self._status.print(Text(f"Connected to {escape(uri)}.", "dim"))
+        for line in _heads(ws) if self._heads else ():
+            self._status.print((line, "dim"))
+        self._status.print((f"Connected to {escape(uri)}.", "dim"))
 
     def message(self, message: str | bytes) -> None:
         """Print it at once: whoever reads the pipe may be waiting."""
-        print(readable(message), flush=True)
+        print(_now() * self._times + readable(message), flush=True)
 
     def closed(self, closed: ConnectionClosed, normal: bool) -> None:
         """Say how it ended."""
-        self._status.print(Text(describe_end(closed), "dim" if normal else "red"))
+        self._status.print((describe_end(closed), "dim" if normal else "red"))
 
 
 class TerminalOutput:
-    """Everything in a terminal, above the prompt."""
+    """Everything in a terminal, above the prompt; the keywords are LineOutput's."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, heads: bool = False, times: bool = False) -> None:
         # sys.stdout is prompt_toolkit's while the prompt is shown.
-        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._console = _Console(sys.stdout)
+        self._heads = heads
+        self._times = times
 
     def opened(self, uri: str, ws: ClientConnection) -> None:
         """Say so, and what was agreed on."""
-        self._console.print(Text(f"Connected to {escape(uri)}.", "green"))
+        for line in _heads(ws) if self._heads else ():
+            self._console.print((line, "dim"))
+        self._console.print((f"Connected to {escape(uri)}.", "green"))
         if ws.subprotocol is not None:
-            self._console.print(Text(f"Subprotocol: {escape(ws.subprotocol)}", "dim"))
+            self._console.print((f"Subprotocol: {escape(ws.subprotocol)}", "dim"))
 
     def message(self, message: str | bytes) -> None:
         """Print it behind a mark that tells it from what was typed."""
-        mark = Text("< ", "cyan")
-        self._console.print(mark.append(readable(message), "default"))
+        time = _now() * self._times
+        self._console.print((time, "dim"), ("< ", "cyan"), (readable(message), ""))
 
     def closed(self, closed: ConnectionClosed, normal: bool) -> None:
         """Say how it ended."""
-        colour = "green" if normal else "red"
-        self._console.print(Text(describe_end(closed), colour))
+        self._console.print((describe_end(closed), "green" if normal else "red"))
 
 
 class JsonOutput:
@@ -81,8 +111,11 @@ class JsonOutput:
 
     ``open`` has ``uri``, ``subprotocol``, ``status`` and ``headers``; ``message`` has
     ``text`` or ``base64``; ``close`` has ``code``, ``reason``, ``normal`` and what the
-    close report counted.
+    close report counted. ``times`` adds ``time`` to each, in UTC.
     """
+
+    def __init__(self, *, times: bool = False) -> None:
+        self._times = times
 
     def opened(self, uri: str, ws: ClientConnection) -> None:
         """Print ``open``."""
@@ -115,8 +148,25 @@ class JsonOutput:
         )
 
     def _print(self, **event: Any) -> None:
+        if self._times:
+            event["time"] = datetime.datetime.now(datetime.UTC).isoformat()
         # ASCII only, so no control character gets through.
         print(json.dumps(event), flush=True)
+
+
+def _now() -> str:
+    """Return the time of day to the millisecond, and a blank."""
+    return f"{datetime.datetime.now().time().isoformat('milliseconds')} "
+
+
+def _heads(ws: ClientConnection) -> list[str]:
+    """Return the lines of the opening handshake, as they went over the wire."""
+    lines = []
+    for mark, head in ((">", ws.request), ("<", ws.response)):
+        if head is not None:
+            text = head.serialize().partition(b"\r\n\r\n")[0].decode("latin-1")
+            lines += [f"{mark} {escape(line)}" for line in text.split("\r\n")]
+    return lines
 
 
 def _counted(closed: ConnectionClosed) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 ``Hub`` is where to begin, ``HubClient`` its other end. A subscriber that comes back
 gets what it missed, in order and once, or is told that it cannot. Needs msgspec:
-``pip install longwire[rpc]``; for Redis ``pip install longwire[redis]``.
+``pip install '.[rpc]'``; for Redis ``pip install '.[redis]'``.
 """
 
 from __future__ import annotations

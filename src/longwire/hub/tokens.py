@@ -212,7 +212,7 @@ def _ed25519(key: object) -> Verify:
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
     except ImportError as exc:
         raise ImportError(
-            "tokens with EdDSA need cryptography: install longwire[eddsa]"
+            "tokens with EdDSA need cryptography; in a checkout: pip install '.[eddsa]'"
         ) from exc
     data = key.encode() if isinstance(key, str) else key
     if not isinstance(data, bytes):

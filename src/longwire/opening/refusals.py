@@ -1,12 +1,35 @@
-"""What the answer of a server that refused a client says of the reason."""
+"""What an attempt to connect that failed says of the reason, and what to write."""
 
 from __future__ import annotations
 
+import socket
+import ssl
+
+from ..errors import InvalidMessage, InvalidStatus
 from ..escaping import excerpt
+from ..hints import no_answer
 from ..http.fields import lower
 from ..http.heads import Response
+from ..http.uri import WebSocketURI
 
-__all__ = ["explanation_of"]
+__all__ = ["explain", "explanation_of"]
+
+
+def explain(exc: BaseException, uri: WebSocketURI) -> None:
+    """Add to the text of ``exc`` what may be wrong, and what to write."""
+    if isinstance(exc, InvalidStatus):
+        exc.explanation = explanation_of(exc.response)
+        return
+    if isinstance(exc, socket.gaierror):
+        exc.strerror = f"{exc.strerror}: host {excerpt(uri.host)} of {uri.shown}"
+        return
+    hint = no_answer(uri.secure, exc)
+    if not hint:
+        return
+    if isinstance(exc, InvalidMessage):
+        exc.args = (f"{exc}; {hint}", *exc.args[1:])
+    elif isinstance(exc, ssl.SSLError):
+        exc.strerror = f"{exc.strerror}; {hint}"
 
 
 def explanation_of(response: Response) -> str:

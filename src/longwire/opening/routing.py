@@ -122,5 +122,6 @@ def _import_werkzeug() -> None:
         import werkzeug.routing  # noqa: F401
     except ImportError as exc:
         raise ImportError(
-            "route() and unix_route() need werkzeug: install longwire[router]"
+            "route() and unix_route() need werkzeug; in a checkout: "
+            "pip install '.[router]'"
         ) from exc

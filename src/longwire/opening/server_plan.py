@@ -55,7 +55,7 @@ LEFT = "The client has gone"
 class Accepting(Protocol):
     """What the plan writes on the connection that it accepts, as soon as known."""
 
-    request: Request | None
+    request: Any  # a Request; None until it is known
     response: Response | None
 
 

@@ -3,7 +3,7 @@
 ``Server`` is where to begin, ``Client`` is its other end, ``Peer`` either of them on
 any connection. Functions and classes are called by name, arguments are checked against
 their annotations, async generators are streams, exceptions cross the wire. Needs
-msgspec: ``pip install longwire[rpc]``.
+msgspec: ``pip install '.[rpc]'``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from pathlib import Path
 try:
     import msgspec as _msgspec  # noqa: F401
 except ImportError as exc:
-    raise ImportError("longwire.rpc needs msgspec: install longwire[rpc]") from exc
+    raise ImportError(
+        "longwire.rpc needs msgspec; in a checkout: pip install '.[rpc]'"
+    ) from exc
 
 from .calling import Calling, Proxy
 from .client import Client

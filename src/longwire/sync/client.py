@@ -17,9 +17,11 @@ from typing import Any, Literal
 
 from ..dialing import Dialed, Dialer, path_of, unix_uri
 from ..errors import ConcurrencyError
+from ..hints import Blocking
 from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
 from ..opening import retry as retrying
+from ..opening.refusals import explain
 from ..opening.settings import (
     CLOSE_TIMEOUT,
     KEEPALIVE,
@@ -50,7 +52,7 @@ class ClientConnection(Connection, Dialed):
     """
 
 
-class reconnect(Dialer[ClientConnection]):
+class reconnect(Blocking, Dialer[ClientConnection]):
     """A way to keep a connection to the WebSocket server at ``uri``.
 
     ::
@@ -120,6 +122,8 @@ class reconnect(Dialer[ClientConnection]):
         self._set_up(uri, given, kwargs)
         self._connection: ClientConnection | None = None
 
+    _plain = "for websocket in reconnect(...)"
+
     def connect(self) -> ClientConnection:
         """Return a new connection, open.
 
@@ -131,9 +135,11 @@ class reconnect(Dialer[ClientConnection]):
             opened = self._open(stream)
             connection = self._make(stream.wire)
             connection.opened(opened)
-        except BaseException:
+        except BaseException as exc:
             # Whatever it is, an interrupt too: nobody else knows of the socket.
             stream.abort()
+            if self._explains:
+                explain(exc, self._settings.uri)
             raise
         return connection
 

@@ -7,20 +7,27 @@ How bytes come to the session and leave it is in ``link.py``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
-from ..connection import BytesLike, Data, as_wanted, control_payload, opcode_for
+from ..connection import (
+    BytesLike,
+    Data,
+    Fragments,
+    Message,
+    as_wanted,
+    control_payload,
+    opcode_for,
+)
 from ..errors import ConnectionClosedOK
+from ..hints import Blocking
 from ..session.leaving import Outcome, outcome_of
 from ..session.session import OUTPUT
 from ..verbs import fragments_of
 from .link import Link
 
 __all__ = ["Connection", "Pong"]
-
-Message = str | bytes | bytearray | memoryview
 
 
 class Pong(threading.Event):
@@ -54,7 +61,7 @@ class Pong(threading.Event):
 P = TypeVar("P", bound=Pong)
 
 
-class Connection(Link):
+class Connection(Blocking, Link):
     """A WebSocket connection for threads; any method may be called from any thread.
 
     ``sock`` is a connected socket, ``protocol`` holds the settings of the side that
@@ -63,6 +70,7 @@ class Connection(Link):
     """
 
     _awaits = False
+    _plain = "with connect(...) as websocket"
 
     # --- receiving ---------------------------------------------------------------
 
@@ -139,7 +147,7 @@ class Connection(Link):
 
     def send(
         self,
-        message: Message | Iterable[Message],
+        message: Message | Fragments,
         text: bool | None = None,
         *,
         compress: bool = True,
@@ -156,6 +164,7 @@ class Connection(Link):
             fragments = fragments_of(message, blocking=True)
             if not isinstance(fragments[0], Iterator):
                 opcode_for(message, text)  # raises TypeError
+            self._ask_about_list(message)
             self._drive(verbs.send_fragments(fragments, text, compress))
             return
         session = self._live

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from ..budget import LATEST
+from ..hints import Blocking
 from ..hosting import (
     ACCEPT_PAUSE,
     LINGER,
@@ -28,6 +29,12 @@ from ..hosting import (
 )
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
+from ..opening.arguments import (
+    check_context,
+    check_handler,
+    check_host,
+    check_port,
+)
 from ..opening.server_plan import (
     Health,
     Origins,
@@ -49,6 +56,7 @@ from ..opening.settings import (
 )
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from ..session.session import check_close
+from . import stuck
 from .server_connection import ServerConnection
 from .wire import Wire
 
@@ -64,7 +72,7 @@ _NETWORK = frozenset({"backlog", "dualstack_ipv6", "family", "reuse_port"})
 _UNIX = frozenset({"backlog", "path", "unix"})
 
 
-class Server(Host[ServerConnection]):
+class Server(Blocking, Host[ServerConnection]):
     """A WebSocket server that listens, made by :func:`serve`.
 
     ``serve_forever()`` accepts connections in the calling thread until ``shutdown()``
@@ -72,6 +80,7 @@ class Server(Host[ServerConnection]):
     """
 
     _connection_class = ServerConnection
+    _plain = "with serve(...) as server"
 
     def __init__(
         self,
@@ -199,8 +208,21 @@ class Server(Host[ServerConnection]):
         check_close(code, reason)
         self._stop_listening()
         self._close_all(close_connections, code, reason)
-        self._wait_for_handlers(None)
+        if not self._wait_for_handlers(time.monotonic() + stuck.PATIENCE):
+            self._tell_of_stuck()
+            self._wait_for_handlers(None)
         self.logger.info("server closed")
+
+    def _tell_of_stuck(self) -> None:
+        with self._lock:
+            running = list(self._runs.items())
+        text = stuck.describe(running)
+        if text:
+            self.logger.warning(
+                "server waits for handlers whose connections are closed already: %s; "
+                "they learn of it in recv() or wait_closed()",
+                text,
+            )
 
     def _stop_listening(self) -> None:
         with self._lock:
@@ -327,8 +349,7 @@ def serve(
     ``host`` and ``port``; all others are those of :func:`socket.create_server`.
     Mistakes raise TypeError or ValueError here.
     """
-    if not callable(handler):
-        raise TypeError(f"handler must be a function, not {type(handler).__name__}")
+    check_handler(handler, awaits=False)
     settings = server_settings(
         limits=limits_from(
             limits, max_size=max_size, max_queue=max_queue, write_limit=write_limit
@@ -356,9 +377,10 @@ def serve(
     unix = kwargs.get("unix", False)
     known = {*(_UNIX if unix else _NETWORK), *serve.__annotations__} - {"kwargs"}
     check_keywords("unix_serve" if unix else "serve", kwargs, known)
-    if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
-        kind = type(ssl).__name__
-        raise TypeError(f"ssl must be an ssl.SSLContext or None, not {kind}")
+    if ssl is not None:
+        check_context(ssl)
+    check_host(host)
+    check_port(port)
     return make_server(
         _listen(host, port, sock=sock, **kwargs),
         handler,

@@ -21,6 +21,7 @@ from ..errors import ConcurrencyError
 from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
 from ..opening import retry as retrying
+from ..opening.refusals import explain
 from ..opening.settings import (
     CLOSE_TIMEOUT,
     MAX_QUEUE,
@@ -131,9 +132,11 @@ class connect(Dialer[ClientConnection]):
                 raise self._too_late(stream.doing)
             connection = self._make(nursery, stream.wire)
             connection.opened(opened)
-        except BaseException:
+        except BaseException as exc:
             # Whatever it is, a cancellation too: nobody else knows of the socket.
             await stream.abort()
+            if self._explains:
+                explain(exc, self._settings.uri)
             raise
         return connection
 

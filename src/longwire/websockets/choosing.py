@@ -148,7 +148,8 @@ def unix_connect(
         uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
     if path is not None:
         kwargs["path"] = os.fspath(path)
-    return connect(uri, unix=True, **kwargs)
+    kwargs["unix"] = True
+    return connect(uri, **kwargs)
 
 
 def broadcast(

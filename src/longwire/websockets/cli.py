@@ -2,7 +2,7 @@
 
 Prints ``Connected to …``, each message behind ``< ``, and how the connection ended;
 what is typed at the prompt ``> `` is sent. ``longwire connect`` has more options; its
-modules do the work, and need what the extra ``cli`` brings.
+modules do the work. Without the extra ``cli`` the prompt has no history and no colours.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from .asyncio.client import connect
 
 __all__ = ["main"]
 
-NEEDED = ("rich", "prompt_toolkit")
 WAIT = 1.0
 """Seconds without a message after which the end of piped input closes."""
 
@@ -39,16 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.uri is None:
         parser.print_usage()
         sys.exit(2)
-    try:
-        proper = _run(arguments.uri, arguments.insecure)
-    except ModuleNotFoundError as exc:
-        missing = (exc.name or "").partition(".")[0]
-        if missing not in NEEDED:
-            raise
-        sys.exit(
-            f"the interactive client needs {missing}, which is not installed; "
-            "install it with: pip install 'longwire[cli]'"
-        )
+    proper = _run(arguments.uri, arguments.insecure)
     sys.exit(0 if proper else 1)
 
 
@@ -78,8 +68,6 @@ def _run(uri: str, insecure: bool) -> bool:
 
 
 async def _talk(uri: str, insecure: bool) -> bool:
-    from prompt_toolkit.patch_stdout import patch_stdout
-
     from ..cli.client import converse
     from ..cli.input import prompt_lines, stdin_lines
     from ..cli.output import TerminalOutput
@@ -92,6 +80,10 @@ async def _talk(uri: str, insecure: bool) -> bool:
     opening = connect(uri, **network)
     if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)):
         return await converse(uri, opening, stdin_lines(), TerminalOutput(), wait=WAIT)
+    try:
+        from prompt_toolkit.patch_stdout import patch_stdout
+    except ModuleNotFoundError:
+        return await converse(uri, opening, stdin_lines(), TerminalOutput())
     with patch_stdout(raw=True):
         return await converse(uri, opening, prompt_lines(), TerminalOutput())
 

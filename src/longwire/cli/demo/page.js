@@ -12,6 +12,8 @@ const rpc = new Rpc("/ws", {
   heartbeat: { interval: 5000, timeout: 10000 },
 });
 
+let counting;                 // down to the next attempt
+
 // What the server calls.
 rpc.addRoute("counter", ({ value }) => { $("value").textContent = value; });
 rpc.addRoute("users", ({ count }) => { $("users").textContent = count; });
@@ -29,12 +31,29 @@ rpc.on("connect", async () => {
     complain(error);
   }
 });
-rpc.on("close", () => show("reconnecting"));
+rpc.on("close", ({ cause, code, reason, retryAfter }) => {
+  show("reconnecting");
+  const from = Date.now();
+  const why = [cause, code, reason].filter(Boolean).join(" ");
+  const count = () => {
+    const left = Math.max(0, Math.ceil((retryAfter - (Date.now() - from)) / 1000));
+    $("why").textContent = retryAfter === null
+      ? `The connection ended (${why}). Load the page again.`
+      : `The server does not answer, or has gone (${why}). Next try in ${left} s: is "longwire demo" running?`;
+  };
+  count();
+  clearInterval(counting);
+  counting = setInterval(count, 500);
+});
 
 function show(state) {
   const connected = state === "connected";
   $("connection").textContent = state;
   $("connection").className = state;
+  if (connected) {
+    clearInterval(counting);
+    $("why").textContent = "";
+  }
   for (const id of ["plus", "minus", "send"]) $(id).disabled = !connected;
   if (!connected) for (const id of ["users", "latency"]) $(id).textContent = "–";
 }
@@ -69,16 +88,20 @@ async function plot() {
   }
 }
 
+// The scale is that of most points: after a spike, which is cut, the rest is not a flat line.
 function draw(points) {
-  const top = Math.max(...points, 0.001);
+  const known = points.filter((ms) => ms !== null).sort((a, b) => a - b);
+  const most = known[known.length - 1] ?? 0;
+  const top = Math.max(1.25 * (known[Math.floor(known.length * 0.9)] ?? 0), 0.001);
   let pen = "M";
   const curve = points.map((ms, x) => {
-    const piece = ms === null ? "" : `${pen}${x} ${(100 - 95 * (ms / top)).toFixed(1)}`;
+    const height = 95 * Math.min(ms / top, 1);
+    const piece = ms === null ? "" : `${pen}${x} ${(100 - height).toFixed(1)}`;
     pen = ms === null ? "M" : "L";
     return piece;
   });
   $("curve").setAttribute("d", curve.join(""));
-  $("plot-range").textContent = `at most ${milliseconds(top)}`;
+  $("plot-range").textContent = `at most ${milliseconds(most)}; top of the plot: ${milliseconds(top)}`;
 }
 
 function milliseconds(ms) {

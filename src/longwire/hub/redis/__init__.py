@@ -9,7 +9,7 @@ try:
     import hiredis as _hiredis  # noqa: F401
 except ImportError as exc:
     raise ImportError(
-        "the hub on Redis needs hiredis: install longwire[redis]"
+        "the hub on Redis needs hiredis; in a checkout: pip install '.[redis]'"
     ) from exc
 
 from .broker import RedisBroker

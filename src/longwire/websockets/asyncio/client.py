@@ -415,7 +415,8 @@ def unix_connect(
         uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
     if path is not None:
         path = os.fspath(path)
-    return connect(uri, unix=True, path=path, **kwargs)
+    options: dict[str, Any] = {"unix": True, "path": path, **kwargs}
+    return connect(uri, **options)
 
 
 give_aliases(globals())

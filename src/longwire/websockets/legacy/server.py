@@ -212,7 +212,7 @@ class serve:
             name: value for name, value in keywords.items() if name in _BEHAVING
         }
         prepared = Prepared.of(ws_handler, behaving)
-        self.ws_server: WebSocketServer = engine.serve(  # type: ignore[assignment]
+        self.ws_server: WebSocketServer = engine.serve(  # type: ignore[assignment, call-arg]
             _handle,
             host,
             port,

@@ -54,6 +54,7 @@ class ClientConnection(LinkedClient, Connection, engine.ClientConnection):
 
 class reconnect(engine.reconnect):
     __doc__ = engine.reconnect.__doc__
+    _explains = False
 
     if not TYPE_CHECKING:  # whose checkers would lose the signature
 

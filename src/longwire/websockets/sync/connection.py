@@ -38,6 +38,7 @@ class _Event(engine.Pong):
 
 class Connection(Linked, engine.Connection):
     __doc__ = engine.Connection.__doc__
+    _asks_about_lists = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -29,6 +29,7 @@ class ClientConnection(LinkedClient, Connection, engine.ClientConnection):
 
 class connect(engine.connect):
     __doc__ = engine.connect.__doc__
+    _explains = False
 
     if not TYPE_CHECKING:  # whose checkers would lose the signature
 
