@@ -1,7 +1,7 @@
 """longwire for trio: the same server and client, in nurseries and cancel scopes.
 
 ``connect`` is used with ``async with`` and ``async for``, ``serve`` is started with
-``nursery.start``. Needs trio (``pip install longwire[trio]``).
+``nursery.start``. Needs trio (``pip install '.[trio]'``).
 """
 
 from __future__ import annotations

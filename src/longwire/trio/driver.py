@@ -160,7 +160,7 @@ class Stream:
         except ImportError as exc:
             raise ImportError(
                 "connecting through a SOCKS proxy needs python-socks: "
-                "install longwire[socks]"
+                "in a checkout: pip install '.[socks]'"
             ) from exc
         self.doing = f"connecting through the SOCKS proxy {step.proxy.host}"
         scheme, kinds = step.proxy.scheme, python_socks.ProxyType

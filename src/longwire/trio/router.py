@@ -1,7 +1,7 @@
 """Routing: one server, a handler for each URL pattern.
 
 Patterns are werkzeug's ``Map`` and ``Rule``; ``opening/routing.py`` decides what they
-mean. Needs werkzeug (``pip install longwire[router]``).
+mean. Needs werkzeug (``pip install '.[router]'``).
 """
 
 from __future__ import annotations

@@ -230,8 +230,7 @@ def _metrics() -> Any:
         from ..metrics import Metrics
     except ModuleNotFoundError as exc:
         raise AppError(
-            f"--metrics needs {exc.name}; install it with: "
-            "pip install 'longwire[metrics]'"
+            f"--metrics needs {exc.name}; install it with: pip install '.[metrics]'"
         ) from exc
     return Metrics()
 
