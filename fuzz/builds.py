@@ -17,6 +17,7 @@ MODULES = {
     "deflate": "core.deflate",
     "protocol": "core.protocol",
     "intake": "session.intake",
+    "closing": "session.closing",
     "session": "session.session",
 }
 
@@ -31,6 +32,7 @@ class Build(NamedTuple):
     deflate: ModuleType
     protocol: ModuleType
     intake: ModuleType
+    closing: ModuleType
     session: ModuleType
 
 

@@ -119,12 +119,12 @@ FAULTS = [
     ("protocol", "protocol", "parse_close", lambda payload: (1000, "")),
     ("deflate", "deflate", "Codec._end_message", _never),
     ("deflate", "deflate", "TAIL", b""),
-    ("session", "session", "Session._decide", _doubled),
+    ("session", "session", "Session._report", _doubled),
     ("session", "intake", "Intake.must_wait", _never),
     ("session", "intake", "Intake.stop", _never),
     ("session", "session", "Session._hang_up", _never),
-    ("session", "session", "cut_reason", str),
-    ("session", "session", "Session._reach_end", _never),
+    ("session", "closing", "cut_reason", str),
+    ("session", "session", "Session.reach_end", _never),
     ("session", "session", "Session.close", "forgetful"),
 ]
 

@@ -117,7 +117,7 @@ async def test_every_metric_is_on_its_page():
 
 async def test_the_program_of_the_page_answers_http():
     text = (ROOT / "docs" / "hub" / "operating.md").read_text("utf-8")
-    (program,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    program = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)[0]
     names = {}
     exec(program.replace('"redis://localhost"', ""), names)
     hub, server = names["hub"], names["server"]

@@ -28,7 +28,9 @@ PAGE = ROOT / "docs" / "explain" / "hooks.md"
 ROW = re.compile(r"^\| `(_\w+)` \|", re.MULTILINE)
 
 # The layers that the drop-in layer is built on, and the part of it that is looked at.
-BELOW = ("asyncio", "connection", "opening", "session", "sync")
+BELOW = ("asyncio", "connection", "opening", "session", "sync", "trio")
+# What the front ends without asyncio have in common.
+BELOW += ("dialing", "hosting", "link", "verbs", "wire")
 ABOVE = "longwire.websockets"
 
 # How the sources of the drop-in layer call objects of the layers below.

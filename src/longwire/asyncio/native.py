@@ -73,9 +73,9 @@ def is_available(loop: asyncio.AbstractEventLoop) -> bool:
 
     Raises ValueError where the environment asks for an engine that does not exist.
     """
-    if wanted_engine() != "native" or not found or has_own_time(loop):
-        return False  # the reactor reads time.monotonic
-    return can_watch(loop)
+    if wanted_engine() != "native" or not found or not can_watch(loop):
+        return False
+    return not has_own_time(loop)  # the reactor reads time.monotonic
 
 
 def can_watch(loop: asyncio.AbstractEventLoop) -> bool:
