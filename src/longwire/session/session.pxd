@@ -16,6 +16,8 @@ cdef int _DRY
 cdef int _FULL
 cdef int _SPENT
 cdef int _ANSWERING
+cdef int _ENDED
+cdef int _UNREAD
 
 
 cdef class Session(Closing):

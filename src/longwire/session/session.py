@@ -34,9 +34,11 @@ from .closing_table import (
     ABORT,
     ANSWERING,
     CLOSE_TCP,
+    ENDED,
     HALF_CLOSE,
     SLOW_CONSUMER,
     STAY,
+    UNREAD,
 )
 from .intake import DRY, FULL, SPENT, or_unlimited, protocol_within
 from .keepalive import NEVER, Heartbeat
@@ -69,7 +71,7 @@ CLOSE = CLOSE_TCP
 _MESSAGE, _OUTPUT, _STATE = MESSAGE, OUTPUT, STATE
 _READING, _CONTINUE = READING, CONTINUE
 _DRY, _FULL, _SPENT = DRY, FULL, SPENT
-_ANSWERING = ANSWERING
+_ANSWERING, _ENDED, _UNREAD = ANSWERING, ENDED, UNREAD
 check_close = serialize_close
 """Raises InvalidClose if a close frame cannot say this (section 7.4)."""
 
@@ -219,7 +221,7 @@ class Session(Closing):
 
     def hold(self) -> None:
         """Read nothing more until ``release()``: the server is short of memory."""
-        if self.is_over or self.intake.leaving or self.intake.held:
+        if self.phase >= _ENDED or self.intake.leaving or self.intake.held:
             return
         self.intake.held = True
         if self.wants_reading:
@@ -272,7 +274,7 @@ class Session(Closing):
 
     def _got_ping(self, payload: bytes, now: float) -> None:
         self.heartbeat.count(now, self.limits.pings_per_second)
-        if self.is_over:
+        if self.phase >= _ENDED:
             return
         # After our own close frame, too: section 5.5.2 asks for it until the peer's.
         if self.writable:
@@ -306,7 +308,7 @@ class Session(Closing):
 
     def _read_on(self) -> None:
         """Parse what waited for the reader, who takes and does not tell the time."""
-        if self.tcp_lost:
+        if self.phase >= _UNREAD:
             self.undate()  # as long as it takes, it is waited for
         if not self.inbox.is_roomy():
             return
@@ -448,7 +450,7 @@ class Session(Closing):
 
     def write_resumed(self, now: float) -> None:
         """The wire takes bytes again."""
-        if self.writable or self.tcp_lost:
+        if self.writable or self.phase >= _UNREAD:
             return
         self.writable = True
         self.progress.stop()
@@ -507,7 +509,7 @@ class Session(Closing):
             # now; what does not fit in the inbox is dropped, and counted.
             self.intake.leaving = True
             self.intake.held = False
-            if self.tcp_lost:
+            if self.phase >= _UNREAD:
                 # What the system still has of it is let go.
                 self.end_input()
             self._pump(now)
