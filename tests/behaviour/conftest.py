@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,8 +11,14 @@ import pytest
 from tests.support.certificates import Certificates
 from tests.support.frontends import FRONT_ENDS, AsyncioFrontEnd, Links
 
+PURE_RUN = os.environ.get("LONGWIRE_PURE", "0") not in ("", "0")
 
-@pytest.fixture(params=list(FRONT_ENDS))
+
+# The other front ends are Python on both builds: `make long` has them on the pure one.
+LONG = {"sync": pytest.mark.long, "trio": pytest.mark.long} if PURE_RUN else {}
+
+
+@pytest.fixture(params=[pytest.param(n, marks=LONG.get(n, ())) for n in FRONT_ENDS])
 def front(request: pytest.FixtureRequest) -> Iterator[AsyncioFrontEnd]:
     """A running front end; fails the test if it leaves something behind."""
     front = FRONT_ENDS[request.param]()

@@ -19,8 +19,8 @@ from tests.support.rawpeer import TEXT, RawPeer, knock
 PATIENCE = 15.0
 
 
-# What takes time on trio is written once for all: there it is tried by `make long`.
-LONG = {"trio": pytest.mark.long}
+# What the session does under attack is the same on all: `make long` tries the others.
+LONG = {"sync": pytest.mark.long, "trio": pytest.mark.long}
 
 
 @pytest.fixture(params=[pytest.param(n, marks=LONG.get(n, ())) for n in FRONT_ENDS])
