@@ -50,4 +50,4 @@ def test_random_use_of_a_connection_gives_the_same_on_both_builds() -> None:
 def test_much_random_use_of_a_connection_gives_the_same_on_both_builds() -> None:
     if longwire.build.BUILD != "compiled":
         needs_build("asyncio.messaging")
-    compare(1000, 300)
+    compare(1000, 60)
