@@ -164,7 +164,7 @@ class AsyncioFrontEnd:
     """asyncio on a loop in a thread of its own."""
 
     name = "asyncio"
-    can = frozenset({"cancel", "stall"})
+    can = frozenset({"cancel", "order", "stall"})
 
     def __init__(self) -> None:
         self.complaints: list[str] = []
