@@ -97,7 +97,7 @@ soak: build  ## a server under peers of every kind, for SECONDS=300; then nothin
 
 chaos: build  ## hurt the brokers and nodes of the hub, for minutes; ARGS='-k name'
 	@tools/peers.sh
-	@LONGWIRE_CHAOS=long $(PY) -m pytest -q tests/hub/test_chaos.py tests/hub/test_nats_chaos.py \
+	@LONGWIRE_CHAOS=long $(PY) -m pytest -q tests/hub/test_chaos.py tests/hub/test_*_chaos.py \
 		tests/hub/test_nodes.py \
 		$(ARGS)
 

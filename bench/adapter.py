@@ -1,12 +1,13 @@
-"""What the documented API costs: CPU per echoed message, beside longwire's own.
+"""What the documented API costs: CPU per message and connection, beside longwire's own.
 
-    python bench/adapter.py [--rounds 9] [--messages 100000]
+    python bench/adapter.py [--rounds 9] [--messages 100000] [--visits 2000]
 
 Servers by ``longwire.serve``, by ``longwire.websockets.serve`` and by the old
 ``longwire.websockets.legacy.server.serve``, each in a process of its own on one core,
 the load on another. 64 connections with one message of 32 bytes in flight each, then
-16 with 64; every round measures each server in turn. A figure is the median of the
-rounds, CPU that of the server's process, kernel included.
+16 with 64, then connections that open and close properly, one after the other; every
+round measures each server in turn. A figure is the median of the rounds, CPU that of
+the server's process, kernel included.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ SCENARIOS = ((64, 1), (16, 64))
 PAYLOAD = 32
 FRAME = b"\x82\xa0\x01\x02\x03\x04" + b"x" * PAYLOAD
 REPLY = 2 + PAYLOAD
+CLOSE = b"\x88\x82\x00\x00\x00\x00\x03\xe8"
 
 
 async def serve(kind: str) -> None:
@@ -63,13 +65,18 @@ class Server:
 
     def cpu(self) -> float:
         """Return the seconds of CPU that it has used."""
-        with open(f"/proc/{self._process.pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_of(self._process.pid)
 
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of CPU that a process has used (Linux)."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def open_connection(port: int) -> socket.socket:
@@ -115,10 +122,22 @@ def measure(server: Server, connections: int, flight: int, messages: int) -> flo
     return cpu / done * 1e6
 
 
+def measure_visits(server: Server, visits: int) -> float:
+    """Return the microseconds of CPU per connection that is opened and closed."""
+    cpu = server.cpu()
+    for _ in range(visits):
+        with open_connection(server.port) as sock:
+            sock.sendall(CLOSE)
+            while sock.recv(4096):
+                pass
+    return (server.cpu() - cpu) / visits * 1e6
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--visits", type=int, default=2_000)
     parser.add_argument("--serve", choices=KINDS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
@@ -128,24 +147,29 @@ def main() -> None:
         return
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[-1]})
-    found: dict[tuple[str, int], list[float]] = {}
+    columns = [f"{connections} x {flight}" for connections, flight in SCENARIOS]
+    columns.append("opened")
+    found: dict[tuple[str, str], list[float]] = {}
     servers = [Server(kind, cores[0]) for kind in KINDS]
     try:
         for _ in range(arguments.rounds):
-            for connections, flight in SCENARIOS:
+            for column, (connections, flight) in zip(columns, SCENARIOS, strict=False):
                 messages = arguments.messages * (8 if flight > 1 else 1)
                 for server in servers:
                     cost = measure(server, connections, flight, messages)
-                    found.setdefault((server.kind, flight), []).append(cost)
+                    found.setdefault((server.kind, column), []).append(cost)
+            for server in servers:
+                cost = measure_visits(server, arguments.visits)
+                found.setdefault((server.kind, "opened"), []).append(cost)
     finally:
         for server in servers:
             server.stop()
-    print(f"{'us CPU per message':22} {'64 x 1':>16} {'16 x 64':>16}")
+    print(f"{'us CPU of the server':22} " + " ".join(f"{x:>16}" for x in columns))
     for kind in KINDS:
         cells = []
-        for _, flight in SCENARIOS:
-            cost = statistics.median(found[kind, flight])
-            ratio = cost / statistics.median(found[KINDS[0], flight])
+        for column in columns:
+            cost = statistics.median(found[kind, column])
+            ratio = cost / statistics.median(found[KINDS[0], column])
             cells.append(f"{cost:9.3f} {ratio:5.2f}x")
         print(f"{kind:22} " + " ".join(cells))
 

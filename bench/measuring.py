@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import counting
 import floor
 import idle
 from processes import Failed, Figures, Results, Server, run_client, run_load
 from scenarios import Kind, Scenario
 
+# Modes of which the load generator counts every operation that it causes.
+COUNTED = ("echo", "broadcast")
 CLIENT_MODES = {"roundtrip": "echo", "pipelined": "echo", "firehose": "firehose"}
 
 
@@ -24,6 +27,7 @@ class Wishes:
     rounds: int | None = None
     seconds: float | None = None
     connections: int | None = None  # at most, in every scenario
+    count: bool = False  # instructions and system calls, too
 
     def applied(self, scenario: Scenario) -> Scenario:
         """``scenario`` as it is wished for."""
@@ -70,7 +74,25 @@ class Bench:
                     with self._noting(scenario, name):
                         figures = self._load(scenario, server)
                         found.setdefault(name, []).extend(figures)
-        return {name: medians(figures) for name, figures in found.items()}
+            results = {name: medians(figures) for name, figures in found.items()}
+            if self.wishes.count and scenario.mode in COUNTED:
+                for name, server in servers.items():
+                    with self._noting(scenario, name):
+                        results[name] |= self._count(scenario, server)
+        return results
+
+    def _count(self, scenario: Scenario, server: Server) -> Figures:
+        """What an operation costs, in numbers that do not depend on the machine."""
+        load = {**scenario.load, "tls": int(scenario.tls)}
+
+        def start(behind: list[str]) -> Server:
+            return self._server(scenario, server.name, behind)
+
+        counts = {
+            "calls": counting.system_calls(server, self.floor, load),
+            "instructions": counting.instructions(start, self.floor, load),
+        }
+        return {key: count for key, count in counts.items() if count is not None}
 
     def _cannot(self, scenario: Scenario) -> str | None:
         """Why a scenario is impossible here."""
@@ -136,24 +158,28 @@ class Bench:
         self, scenario: Scenario, names: tuple[str, ...]
     ) -> Iterator[dict[str, Server]]:
         """Start the servers that can be started; end them all."""
-        tls = self.certificate if scenario.tls else None
-        keepalive = idle.KEEPALIVE if scenario.kind is Kind.IDLE else 0
         started: dict[str, Server] = {}
         try:
             for name in names:
                 with self._noting(scenario, name):
-                    started[name] = Server(
-                        name,
-                        self.floor,
-                        scenario.mode,
-                        tls=tls,
-                        deflate=scenario.deflate,
-                        keepalive=keepalive,
-                    )
+                    started[name] = self._server(scenario, name)
             yield started
         finally:
             for server in started.values():
                 server.stop()
+
+    def _server(
+        self, scenario: Scenario, name: str, behind: Sequence[str] = ()
+    ) -> Server:
+        return Server(
+            name,
+            self.floor,
+            scenario.mode,
+            tls=self.certificate if scenario.tls else None,
+            deflate=scenario.deflate,
+            keepalive=idle.KEEPALIVE if scenario.kind is Kind.IDLE else 0,
+            behind=behind,
+        )
 
     @contextmanager
     def _noting(self, scenario: Scenario, name: str) -> Iterator[None]:

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,9 @@ class Server:
         deflate: bool = False,
         keepalive: int = 0,
         core: int | None = None,
+        behind: Sequence[str] = (),
     ) -> None:
+        """Start it; ``behind`` is a command that runs it, such as valgrind's."""
         self.name = name
         if name == "c":
             command = [str(floor.server), f"mode={mode}"]
@@ -102,6 +104,7 @@ class Server:
             command = [sys.executable, str(HERE / "servers.py"), library(name), mode]
             command += ["--tls", str(tls)] if tls else []
             command += ["--keepalive", str(keepalive)] if keepalive else []
+        command = [*behind, *command]
         self._process = spawn(command, cores()[0] if core is None else core, name)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -127,6 +130,11 @@ class Server:
         if self._process.poll() is None:
             self._process.kill()
         self._process.communicate()
+
+    def end(self) -> str:
+        """Ask it to end; return what it has written to standard error."""
+        self._process.terminate()
+        return self._process.communicate()[1]
 
 
 def arguments(options: Mapping[str, object]) -> list[str]:

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from processes import Results
-from scenarios import Kind, Scenario
+from scenarios import LOOPS, STOCK, Kind, Scenario
 
 BASELINE = "websockets"
+RIVALS = tuple(name for name in STOCK if name != "longwire")
+AHEAD = "A RIVAL IS AHEAD:"
+COUNTS = {"instructions": "instructions", "calls": "calls"}
+"""What a run with --count adds for each operation, with the heads of its columns."""
+COMPARED = {
+    "cpu": "CPU",
+    "p50": "time at the median",
+    "opened": "memory",
+    "idle_cpu": "CPU at rest",
+}
+"""What decides who is ahead: figures of which less is better."""
 
 
 def microseconds(seconds: float) -> str:
@@ -28,7 +39,11 @@ def table(scenario: Scenario, results: Results) -> str:
     title = f"\n{scenario.name}: {scenario.title}"
     head = f"  {'':26}{'CPU µs':>9}{'rate/s':>12}"
     head += f"{'p50 µs':>9}{'p99 µs':>9}" if latency else ""
-    lines = [title, head + f"{'less CPU ×':>12}{'× C':>8}"]
+    counts = [
+        key for key in COUNTS if any(key in figures for figures in results.values())
+    ]
+    head += f"{'less CPU ×':>12}{'× C':>8}"
+    lines = [title, head + "".join(f"{COUNTS[key]:>14}" for key in counts)]
     base, least = results.get(BASELINE), results.get("c")
     for name, figures in results.items():
         line = f"  {name:26}{microseconds(figures['cpu']):>9}{figures['rate']:12,.0f}"
@@ -38,10 +53,49 @@ def table(scenario: Scenario, results: Results) -> str:
                 f"{microseconds(cell) if cell else '':>9}" for cell in cells
             )
         line += f"{ratio(base and base['cpu'] / figures['cpu']):>12}"
-        lines.append(line + f"{ratio(least and figures['cpu'] / least['cpu']):>8}")
+        line += f"{ratio(least and figures['cpu'] / least['cpu']):>8}"
+        for key in counts:
+            line += f"{counted(figures.get(key)):>14}"
+        lines.append(line)
     if not results:
         lines.append("  nothing could be measured")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"  {each}" for each in standings(results))])
+
+
+def counted(value: float | None) -> str:
+    """A number of instructions or system calls."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def standings(results: Results) -> list[str]:
+    """Who is ahead, on each event loop: longwire, or the rival that needs less."""
+    lines = []
+    for loop in LOOPS:
+        ours = results.get(f"longwire{loop}", {})
+        rivals = {
+            name: results[f"{name}{loop}"]
+            for name in RIVALS
+            if f"{name}{loop}" in results
+        }
+        where = loop.removeprefix("@") or "asyncio"
+        for key, what in COMPARED.items():
+            costs = {name: each[key] for name, each in rivals.items() if key in each}
+            if key in ours and costs:
+                best = min(costs, key=costs.__getitem__)
+                said = standing(ours[key], best, costs[best], what)
+                lines.append(f"{where:9}{said}")
+    return lines
+
+
+def standing(ours: float, best: str, theirs: float, what: str) -> str:
+    """One line about what longwire needs, and the ``best`` rival."""
+    if ours <= theirs:
+        times = f"{theirs / ours:.2f}× " if ours else ""
+        return f"longwire is ahead: {times}less {what} than {best}"
+    times = f"{ours / theirs:.2f}× " if theirs else ""
+    return f"{AHEAD} {best}, {times}less {what} than longwire"
 
 
 IDLE_COLUMNS = {
@@ -67,7 +121,7 @@ def idle_table(scenario: Scenario, results: Results) -> str:
             for key in columns
         )
         lines.append(f"  {name:26}" + "".join(f"{cell:>13}" for cell in cells))
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"  {each}" for each in standings(results))])
 
 
 def compared(results: Results) -> dict[str, float]:
@@ -101,11 +155,22 @@ def summary(found: dict[str, Results]) -> list[str]:
     return [f"\ntimes less CPU than {BASELINE} on asyncio", head, *lines]
 
 
+def behind(found: dict[str, Results]) -> list[str]:
+    """The rows in which a rival is ahead; nobody fails for them."""
+    lines = [
+        f"  {name:20}{line}"
+        for name, results in found.items()
+        for line in standings(results)
+        if AHEAD in line
+    ]
+    return ["\nrows in which a rival is ahead", *(lines or ["  none"])]
+
+
 def end(
     found: dict[str, Results], left_out: list[str], failed: list[str], seconds: float
 ) -> str:
     """What is said at last: the ratios, what has no figures and why, the time."""
-    lines = summary(found) if len(found) > 1 else []
+    lines = [*summary(found), *behind(found)] if len(found) > 1 else []
     for what, notes in (("left out", left_out), ("FAILED", failed)):
         lines += ["", *(f"{what}: {note}" for note in notes)] if notes else []
     return "\n".join([*lines, f"\n{seconds:.0f} s"])

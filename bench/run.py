@@ -82,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, help="more or fewer than usual")
     add("--seconds", type=float, help="of each measurement")
     add("--connections", type=int, help="not more than these")
+    add("--count", action="store_true", help="instructions and system calls, too")
     add("--store", action="store_true", help="keep the figures, and renew the page")
     add("--json", type=Path, help="a file for the figures")
     return parser
@@ -106,7 +107,11 @@ def main() -> int:
     for name, value in facts.items():
         print(f"{name + ':':12}{value}")
     wishes = Wishes(
-        options.servers, options.rounds, options.seconds, options.connections
+        options.servers,
+        options.rounds,
+        options.seconds,
+        options.connections,
+        options.count,
     )
     found: dict[str, Results] = {}
     with tempfile.TemporaryDirectory() as folder:

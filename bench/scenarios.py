@@ -27,7 +27,8 @@ VARIANTS = (
 )
 KNOWN = ("c", *(f"{name}{loop}" for name in (*STOCK, *VARIANTS) for loop in LOOPS))
 # Where opening the connections is most of the time, the nearest ones only.
-FEW = ("c", "longwire", "longwire@uvloop", "websockets", "picows", "picows.websockets")
+NEAREST = ("longwire", "picows", "picows.websockets")
+FEW = ("c", "websockets", *(f"{name}{loop}" for name in NEAREST for loop in LOOPS))
 # The core of picows has no permessage-deflate.
 DEFLATING = tuple(name for name in ALL if name.partition("@")[0] != "picows")
 # The loop is of no account for what rests.

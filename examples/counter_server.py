@@ -6,20 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from longwire import Request, Response, ServerConnection, broadcast, serve
+from longwire import ServerConnection, broadcast, pages, serve
 
 PORT = int(os.environ.get("PORT", "8765"))
-PAGE = Path(__file__).with_name("counter.html").read_text("utf-8")
+PAGE = Path(__file__).with_name("counter.html")
 state: dict[str, Any] = {"type": "state", "value": 0}
-
-
-def page(connection: ServerConnection, request: Request) -> Response | None:
-    if "Upgrade" in request.headers:
-        return None  # no response of ours: go on with the opening handshake
-    response = connection.respond(200, PAGE)
-    del response.headers["Content-Type"]  # else there would be two of them
-    response.headers["Content-Type"] = "text/html; charset=utf-8"
-    return response
 
 
 async def count(websocket: ServerConnection) -> None:
@@ -30,6 +21,7 @@ async def count(websocket: ServerConnection) -> None:
 
 
 async def main() -> None:
+    page = pages({"/": PAGE})
     async with serve(count, "localhost", PORT, process_request=page) as server:
         await server.serve_forever()
 

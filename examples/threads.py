@@ -21,13 +21,15 @@ def show(websocket: ClientConnection) -> None:
 
 def main() -> None:
     with connect(URI) as websocket:
-        threading.Thread(target=show, args=(websocket,), daemon=True).start()
+        showing = threading.Thread(target=show, args=(websocket,), daemon=True)
+        showing.start()
         try:
             for line in sys.stdin:
                 websocket.send(line.rstrip("\n"))
             websocket.ping().wait(5)
         except ConnectionClosed:
             print(f"the server has gone: {websocket.close_report}")
+    showing.join()  # it ends with the connection, when all that came is printed
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 
 from longwire import Limits, machine
 from longwire.budget import LATEST, PATIENCE, SOONEST, Budget
+from longwire.hosting import Host
 
 MIB = 1 << 20
 
@@ -173,6 +174,17 @@ def test_whatever_happens_the_sum_comes_down(seed: int) -> None:
     assert worst <= 100_000 + 200 * 100
     assert set(world.closed) <= deaf
     assert sum(world.sizes.values()) <= 100_000
+
+
+def test_the_next_look_is_never_far_away_however_long_one_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host: Host[Any] = Host(print, None, None, None, None)
+    # The machine stood still for ten seconds meanwhile.
+    times = iter([0.0, 10.0])
+    monkeypatch.setattr(host, "_now", lambda: next(times))
+
+    assert host._look_at_memory() <= LATEST
 
 
 # --- the default -----------------------------------------------------------------

@@ -29,7 +29,7 @@ MODULES = [
     for path in tool.compiled_sources()
 ]
 # Only compiled: without them, asyncio's own transports and futures do.
-NATIVE = {"asyncio.reactor", "asyncio.sockets", "asyncio.waiting"}
+NATIVE = {"asyncio.reactor", "asyncio.sockets", "asyncio.waiting", "asyncio.addresses"}
 TWINS = [name for name in MODULES if name not in NATIVE]
 
 

@@ -73,3 +73,11 @@ def described(exc: BaseException) -> tuple[object, ...]:
 )
 def test_an_exception_is_the_same_after_a_journey(exc, way):
     assert described(way(exc)) == described(exc)
+
+
+def test_the_arguments_of_a_closed_connection_are_the_documented_three():
+    rcvd, sent = Close(1000, "bye"), Close(1000, "bye")
+    for report in (None, REPORT):
+        error = errors.ConnectionClosedOK(rcvd, sent, True, report)
+        assert error.args == (rcvd, sent, True)
+        assert copy.copy(error).report is report

@@ -17,7 +17,8 @@ PACKAGE = Path(longwire.__file__).parent
 VALUES = {"errors", "escaping", "messages"}
 FRONT_END = VALUES | {
     *("admission", "broadcasting", "budget", "connection", "hints", "http"),
-    *("observer", "once", "opening", "options", "session"),
+    *("departed", "dialing", "hosting", "observer", "once", "opening", "options"),
+    *("session", "socks"),
 }
 
 # What each module or package of longwire may import of longwire, itself aside: the
@@ -27,45 +28,54 @@ ARROWS: dict[str, set[str]] = {
     "messages": {"escaping"},
     "errors": {"escaping", "messages"},
     "machine": set(),
-    "options": {"machine"},
+    "options": {"hints", "machine"},
     "build": set(),
-    "hints": set(),
+    "foreign_names": set(),
+    "hints": {"foreign_names"},
     "observer": set(),
     "once": set(),
+    "random_bytes": set(),
     "admission": {"options"},
-    "budget": set(),
+    "departed": {"admission"},
+    "budget": VALUES,
     "core": VALUES,
     "http": VALUES | {"once"},
     "session": VALUES | {"core", "options"},
     "opening": VALUES | {"hints", "http", "once", "options", "session"},
     "connection": VALUES | {"hints", "http", "once", "options", "session"},
     "verbs": VALUES | {"connection", "session"},
-    "broadcasting": {"connection", "hints", "options", "session"},
-    "asyncio": FRONT_END,
+    "broadcasting": {"connection", "errors", "hints", "options", "session"},
+    "dialing": {"connection", "opening", "options"},
+    "hosting": VALUES
+    | {"admission", "budget", "connection", "departed", "hints", "http", "opening"}
+    | {"options", "session"},
+    "socks": VALUES | {"http"},
+    "asyncio": FRONT_END | {"random_bytes"},
     # What front ends without asyncio have in common.
     "wire": set(),
     "link": VALUES | {"connection", "opening", "session", "verbs", "wire"},
-    "dialing": {"link", "opening", "options"},
-    "hosting": VALUES
-    | {"admission", "budget", "connection", "http", "link", "opening", "options"}
-    | {"session"},
-    "trio": FRONT_END | {"dialing", "hosting", "link", "verbs", "wire"},
-    "sync": FRONT_END | {"dialing", "hosting", "link", "verbs", "wire"},
+    "trio": FRONT_END | {"link", "verbs", "wire"},
+    "sync": FRONT_END | {"link", "verbs", "wire"},
     # Servers, pairs in memory and a clock, for the tests of programs.
-    "testing": {"asyncio", "errors", "opening"},
+    "testing": {"asyncio", "errors", "hints", "opening"},
     # One more front door, for servers of others.
     "asgi": VALUES | {"asyncio", "http", "opening", "options", "session"},
     # Public names of longwire, at the moment they are needed: no front end by its name.
     "rpc": VALUES
-    | {"Server", "broadcast", "connect", "http", "once", "opening", "serve"},
+    | {"Server", "broadcast", "connect", "hints", "http", "once", "opening"}
+    | {"options", "serve"},
+    # The public names of a front end each, at the moment they are needed.
+    "rpc/sync": VALUES | {"hints", "opening", "options", "rpc", "sync"},
+    "rpc/trio": VALUES | {"broadcasting", "hints", "opening", "options", "rpc", "trio"},
     # Watches whatever serves or connects, by the hooks of `observer`.
-    "metrics": {"Server", "connect", "observer", "rpc"},
+    "metrics": {"Server", "connect", "hints", "observer", "rpc"},
     # Several processes; what they serve is somebody else's.
     "workers": {
-        *("Server", "escaping", "messages", "metrics", "options", "rpc", "serve")
+        *("Server", "admission", "escaping", "messages", "metrics", "options"),
+        *("rpc", "serve"),
     },
     # A broker's client library is another matter: it is no part of longwire.
-    "hub": VALUES | {"connection", "once", "rpc", "session"},
+    "hub": VALUES | {"connection", "hints", "once", "random_bytes", "rpc", "session"},
 }
 # The front doors: anything public.
 FREE = {"__init__", "__main__", "cli", "websockets"}
@@ -76,9 +86,10 @@ SANS_IO = {"admission", "broadcasting", "budget", "core", "http", "session", "ve
 SANS_IO |= {
     f"rpc/{name}.py"
     for name in (
-        *("budget", "calls", "codecs", "construction", "costly", "describing"),
-        *("envelope", "errors", "foreign", "glimpse", "kinds", "limits", "memory"),
-        *("routes", "signatures", "texts", "typescript", "wsrpc"),
+        *("budget", "calls", "calls_table", "codecs", "construction", "costly"),
+        *("describing", "envelope", "errors", "foreign", "glimpse", "hosting"),
+        *("keeping", "kinds", "limits", "link", "memory", "routes", "serving"),
+        *("signatures", "texts", "typescript", "wsrpc"),
     )
 }
 # The core of the hub; its driver, brokers and clients carry it out.
@@ -103,7 +114,9 @@ KERNELS = sorted(PACKAGE.rglob("*.pyx"))
 
 def part(path: Path) -> str:
     """The row of `ARROWS` that speaks of ``path``."""
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    inner = "/".join(parts[:2])
+    return inner if inner in ARROWS else parts[0]
 
 
 def imported(path: Path, text: str) -> set[tuple[str, int]]:
@@ -206,6 +219,43 @@ def test_the_arrows_are_seen(place, line, wrong):
 
     assert bool(found) == bool(wrong)
     assert all(wrong in complaint for complaint in found)
+
+
+# Private by their spelling alone: documented names of the standard library.
+DOCUMENTED = {"_asdict", "_get_running_loop", "_replace"}
+
+
+@pytest.mark.parametrize("name", ["rpc", "hub"])
+def test_what_runs_on_a_connection_reads_no_private_name_of_it(name):
+    trees = {
+        path: ast.parse(path.read_text()) for path in (PACKAGE / name).rglob("*.py")
+    }
+    own = set().union(*map(_names_made, trees.values())) | DOCUMENTED
+
+    foreign = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno} {ast.unparse(node)}"
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and node.attr not in own
+    ]
+
+    assert foreign == []
+
+
+def _names_made(tree: ast.AST) -> set[str]:
+    """Return the names of functions, and of variables and attributes assigned to."""
+    made = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            made.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            made.add(node.attr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            made.add(node.id)
+    return made
 
 
 @pytest.mark.parametrize(

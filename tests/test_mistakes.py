@@ -318,6 +318,21 @@ async def test_a_plain_client_of_a_tls_server_is_told_so(
             await connect(f"ws://127.0.0.1:{port}/")
 
 
+async def test_a_client_without_the_certificate_that_a_server_asks_for_is_told_so(
+    certificates: Certificates,
+) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates.cert_file, certificates.key_file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    async with serve(echo, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        # The alert, where the server's TLS sends it; else the end of TCP.
+        with pytest.raises((longwire.InvalidHandshake, OSError)) as caught:
+            await connect(f"wss://localhost:{port}/", ssl=certificates.client)
+    assert "a certificate" in str(caught.value)
+    assert "context.load_cert_chain(), or --cert FILE" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "awaitable",
     [lambda: serve(echo, "localhost", 0), lambda: connect("ws://localhost:1/")],

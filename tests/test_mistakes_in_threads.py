@@ -14,7 +14,7 @@ import pytest
 
 import longwire
 from longwire import sync
-from longwire.hints import _ATTRIBUTES
+from longwire.foreign_names import ATTRIBUTES
 
 URI = "ws://127.0.0.1:{port}/"
 
@@ -170,7 +170,7 @@ def test_await_and_async_are_answered_with_what_to_write(
 
 def test_no_hint_speaks_of_await(uri: str) -> None:
     with sync.connect(uri) as websocket:
-        for name in _ATTRIBUTES:
+        for name in ATTRIBUTES:
             if hasattr(type(websocket), name):
                 continue
             with pytest.raises(AttributeError) as caught:
@@ -288,7 +288,7 @@ def test_a_page_has_the_content_type_that_was_given() -> None:
 def test_a_handler_that_goes_on_is_named_with_its_place(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("longwire.sync.stuck.PATIENCE", 0.05)
+    monkeypatch.setattr("longwire.sync.server.PATIENCE", 0.05)
     begun, end = threading.Event(), threading.Event()
 
     def stubborn(websocket: Any) -> None:
@@ -310,3 +310,4 @@ def test_a_handler_that_goes_on_is_named_with_its_place(
     serving.join()
     line = stubborn.__code__.co_firstlineno + 2
     assert f"stubborn at {__file__}:{line} (1)" in caplog.text
+    assert "a second Ctrl-C cuts them off" in caplog.text

@@ -48,6 +48,45 @@ async def test_a_coroutine_has_a_server_on_its_loop() -> None:
         assert server.server.get_loop() is asyncio.get_running_loop()
 
 
+def caused_by(exc: BaseException | None) -> list[type[BaseException]]:
+    """The kinds of an exception and of its causes."""
+    kinds: list[type[BaseException]] = []
+    while exc is not None:
+        kinds.append(type(exc))
+        exc = exc.__cause__
+    return kinds
+
+
+def test_a_client_that_fails_first_shows_what_the_handler_raised() -> None:
+    with pytest.raises(longwire.ConnectionClosedError) as caught:
+        with serving(fail) as server, sync.connect(server.uri) as websocket:
+            websocket.send("x")
+            websocket.recv(timeout=10)
+    assert caused_by(caught.value)[-1] is ValueError
+
+
+async def test_the_same_on_a_loop_and_without_sockets() -> None:
+    with pytest.raises(longwire.ConnectionClosedError) as caught:
+        async with serving(fail) as server, connect(server.uri) as websocket:
+            await websocket.send("x")
+            await websocket.recv()
+    assert caused_by(caught.value)[-1] is ValueError
+    with pytest.raises(longwire.ConnectionClosedError) as caught:
+        async with connected(fail) as websocket:
+            await websocket.send("x")
+            await websocket.recv()
+    assert caused_by(caught.value)[-1] is ValueError
+
+
+def test_another_exception_of_the_block_is_left_as_it_is() -> None:
+    with pytest.raises(AssertionError, match="mine") as caught:
+        with serving(fail) as server:
+            with sync.connect(server.uri) as websocket:
+                websocket.send("x")
+            raise AssertionError("mine")
+    assert caused_by(caught.value) == [AssertionError]
+
+
 async def test_with_tls_the_uri_says_so(certificates: Certificates) -> None:
     async with serving(echo, ssl=certificates.server) as server:
         assert server.uri.startswith("wss://127.0.0.1:")

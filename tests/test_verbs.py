@@ -136,17 +136,26 @@ def test_receiving_raises_at_the_end_after_what_came_before():
         plan.send(None)
 
 
+def give(side, message):
+    """Do what a front end does with a piece that was taken."""
+    payload = message.payload()
+    message.given, side.verbs.receiving = message.taken, message.goes_on
+    return payload
+
+
 def test_pieces_come_as_they_are_there():
     side = Side()
     message = side.verbs.stream(None)
 
-    waits, piece = run(
+    waits, _ = run(
         message.next_piece(), lambda: side.gets(frame(TEXT, b"a", fin=False))
     )
-    assert (waits, piece, message.done) == ([INPUT], "a", False)
+    assert (waits, give(side, message), message.done) == ([INPUT], "a", False)
     side.gets(frame(CONT, b"b"))
-    assert result_of(message.next_piece()) == "b"
+    result_of(message.next_piece())
+    assert give(side, message) == "b"
     assert message.done
+    assert not side.verbs.receiving
     message.stop()
     assert not side.verbs.receiving
 
@@ -156,11 +165,41 @@ def test_half_a_message_keeps_others_from_receiving():
     message = side.verbs.stream(None)
     side.gets(frame(TEXT, b"a", fin=False))
     result_of(message.next_piece())
+    give(side, message)
 
     message.stop()
 
     with pytest.raises(ConcurrencyError):
         side.verbs.recv().send(None)
+
+
+def test_a_last_piece_that_was_taken_and_not_given_keeps_others_from_receiving():
+    side = Side()
+    message = side.verbs.stream(None)
+    side.gets(frame(TEXT, b"a", fin=False), frame(CONT, b"b"), frame(TEXT, b"next"))
+    result_of(message.next_piece())
+    give(side, message)
+    result_of(message.next_piece())
+
+    message.stop()
+
+    with pytest.raises(ConcurrencyError):
+        side.verbs.recv().send(None)
+
+
+@pytest.mark.parametrize("fin", [True, False])
+def test_a_first_piece_that_was_taken_and_not_given_is_put_back(fin):
+    side = Side()
+    message = side.verbs.stream(None)
+    side.gets(frame(TEXT, b"a", fin=fin))
+    result_of(message.next_piece())
+    with pytest.raises(ConcurrencyError):
+        side.verbs.recv().send(None)
+
+    message.stop()
+
+    side.gets(b"" if fin else frame(CONT, b""))
+    assert result_of(side.verbs.recv()) == "a"
 
 
 # --- sending ---------------------------------------------------------------------
@@ -347,7 +386,7 @@ def test_a_code_that_may_not_be_sent_is_refused():
 
     with pytest.raises(ProtocolError):
         side.verbs.close(1006).send(None)
-    assert side.session.is_open
+    assert side.session.can_send
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ def build() -> None:
     with subprocess.Popen(command, cwd=ROOT, env=environment) as running:
         _show_progress(running)
     if running.returncode:
+        RECORD.unlink(missing_ok=True)  # the C files may be those of the failure
         raise subprocess.CalledProcessError(running.returncode, command)
     wanted = {extension_of(source) for source in compiled_sources()}
     for target in sorted(wanted):
@@ -156,6 +157,13 @@ def locked() -> Iterator[None]:
         yield
 
 
+def _what_it_takes(reasons: list[str]) -> str:
+    total = len(compiled_sources())
+    if not any(extension_of(source).is_file() for source in compiled_sources()):
+        return f"compiling {total} modules, which takes a minute or two"
+    return f"compiling what changed, of {total} modules: {_in_short(reasons)}"
+
+
 def _in_short(reasons: list[str]) -> str:
     more = f" and {len(reasons) - 5} more" if len(reasons) > 5 else ""
     return ", ".join(reasons[:5]) + more
@@ -176,7 +184,7 @@ def main(arguments: list[str]) -> int:
         if not (reasons := stale()):
             print(f"compiled core is up to date ({len(compiled_sources())} modules)")
             return 0
-        print("compiling:", _in_short(reasons), flush=True)
+        print(_what_it_takes(reasons), flush=True)
         try:
             build()
         except subprocess.CalledProcessError as exc:

@@ -1,7 +1,6 @@
 """Write the tables of a connection's end into docs/explain/states.md.
 
-    python tools/closing_page.py            write them anew
-    python tools/closing_page.py --check    fail if they are not those of the program
+    python tools/closing_page.py
 
 They are made from ``longwire.session.closing_table``; tests/docs/test_pages.py checks
 that the page has them.
@@ -79,16 +78,11 @@ def page_with(text: str, made: str) -> str:
 
 
 def main() -> None:
-    """Write the page, or compare it."""
+    """Write the page."""
     text = PAGE.read_text()
     if BEGIN not in text or END not in text:
         sys.exit(f"{PAGE} has no place for the tables")
-    made = page_with(text, tables())
-    if "--check" in sys.argv[1:]:
-        if made != text:
-            sys.exit(f"{PAGE} is not what tools/closing_page.py makes")
-    else:
-        PAGE.write_text(made)
+    PAGE.write_text(page_with(text, tables()))
 
 
 if __name__ == "__main__":

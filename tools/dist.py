@@ -7,7 +7,7 @@
     python tools/dist.py npm        the npm package, used in a Vite project
 
 All of it is built from a copy of what git tracks, so that nothing else gets in. The
-name and origin of each file in an archive is checked: `strangers()`.
+name and origin of each file in an archive is checked: `unknown_files()`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ _MADE = re.compile(
     r"entry_points\.txt|requires\.txt|top_level\.txt))"
 )
 _EXTENSION = re.compile(r"(longwire/.+?)\.cpython-3\d+-[^/]+\.so")
-# Of other libraries, put in by auditwheel: none, as long as the core links only libc.
 _TAG = re.compile(r"-(cp3\d+)-cp3\d+-")
 
 SMOKE = """
@@ -62,12 +61,17 @@ asyncio.run(main())
 """
 
 
-def run(*command: str | Path, cwd: Path = ROOT, **environ: str) -> str:
-    """Run a command; return what it printed. SystemExit where it fails."""
+def run(
+    *command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None
+) -> str:
+    """Run a command, ``env`` added to ours; return what it printed.
+
+    SystemExit where it fails.
+    """
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env={**os.environ, **environ},
+        env={**os.environ, **(env or {})},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -106,7 +110,7 @@ def names_in(archive: Path) -> list[str]:
     return [name.partition("/")[2] for name in files]
 
 
-def strangers(names: Iterable[str], known: set[str]) -> list[str]:
+def unknown_files(names: Iterable[str], known: set[str]) -> list[str]:
     """The files of an archive that are neither tracked nor made by the build.
 
     An extension module is made of the tracked ``.py`` or ``.pyx`` of its name.
@@ -123,7 +127,7 @@ def strangers(names: Iterable[str], known: set[str]) -> list[str]:
 
 def check(archive: Path) -> None:
     """Fail where an archive has a file that nobody knows; print its size."""
-    found = strangers(names_in(archive), tracked())
+    found = unknown_files(names_in(archive), tracked())
     if found:
         raise SystemExit(f"{archive.name} has files of unknown origin: {found}")
     size = archive.stat().st_size / 1024
@@ -141,12 +145,16 @@ def pythons() -> list[str]:
     for minor in range(OLDEST, NEWEST):
         for name in (f"python3.{minor}", *_of_pyenv(minor)):
             program = shutil.which(name)
-            code = f"import sys; sys.exit(sys.version_info[:2] != (3, {minor}))"
-            ask = [program or "false", "-c", code]
-            if program and subprocess.run(ask, capture_output=True).returncode == 0:
+            if program and _has_version(program, minor):
                 found.append(program)
                 break
     return found
+
+
+def _has_version(python: str, minor: int) -> bool:
+    """Whether it runs, and is what its name says: a shim of pyenv may be neither."""
+    code = f"import sys; sys.exit(sys.version_info[:2] != (3, {minor}))"
+    return subprocess.run([python, "-c", code], capture_output=True).returncode == 0
 
 
 def _of_pyenv(minor: int) -> list[str]:
@@ -164,7 +172,7 @@ def sdist(target: Path = DIST) -> Path:
         )
         target.mkdir(exist_ok=True)
         # What it says of C files is for those who build: here nothing is compiled.
-        said = run(sys.executable, "-c", code, target, cwd=source, **PURE)
+        said = run(sys.executable, "-c", code, target, cwd=source, env=PURE)
     archive = target / said.strip().rpartition("\n")[2]
     check(archive)
     return archive
@@ -178,7 +186,7 @@ def wheel(source: Path, python: str, target: Path, **environ: str) -> Path:
     """Build a wheel of a source distribution with ``python``, in isolation."""
     before = set(target.glob("*.whl"))
     command = ("-m", "pip", "wheel", "-q", "--no-deps", "--no-cache-dir", "-w", target)
-    run(python, *command, source, **environ)
+    run(python, *command, source, env=environ)
     (made,) = set(target.glob("*.whl")) - before
     return made
 
@@ -213,7 +221,7 @@ def repaired(built: Path) -> Path:
             "-w",
             built.parent / "r",
             built,
-            PATH=path,
+            env={"PATH": path},
         )
         (found,) = (built.parent / "r").glob("*.whl")
     except SystemExit as exc:
@@ -239,9 +247,9 @@ def smoke(archive: Path, python: str, expected: str) -> None:
         # Neither found by name nor by what Python was built with.
         without = {"CC": "/nowhere/cc", "PATH": str(here / "venv" / "bin")}
         pip = ("-m", "pip", "install", "-q", "--disable-pip-version-check")
-        run(program, *pip, f"{archive}", **without)
+        run(program, *pip, f"{archive}", env=without)
         (here / "smoke.py").write_text(SMOKE)
-        said = run(program, "smoke.py", cwd=here, **without).strip()
+        said = run(program, "smoke.py", cwd=here, env=without).strip()
         if f" {expected} " not in said:
             raise SystemExit(f"{archive.name}: expected {expected}, found {said}")
         print(f"{archive.name}: installed without a compiler: {said}", flush=True)
@@ -311,10 +319,10 @@ def npm() -> Path:
             cwd=ROOT / "js",
         )
     )[0]
-    archive = DIST / packed["filename"]
+    archive = DIST / str(packed["filename"])
     names = [f"js/{each['path']}" for each in packed["files"]]
     known = {name for name in names if name.startswith("js/dist/")} | tracked()
-    if found := strangers(names, known):
+    if found := unknown_files(names, known):
         raise SystemExit(f"{archive.name} has files of unknown origin: {found}")
     size = archive.stat().st_size / 1024
     print(f"{archive.name}: {size:,.0f} KiB, {len(names)} files", flush=True)

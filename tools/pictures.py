@@ -37,7 +37,7 @@ class Step(NamedTuple):
 
 def read(text: str) -> tuple[str, list[Step]]:
     """Return the title and the steps of a flow."""
-    title, steps = "", []
+    title, steps = "", list[Step]()
     for line in filter(None, map(str.strip, text.splitlines())):
         if line.startswith("#"):
             title = line[1:].strip()

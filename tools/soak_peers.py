@@ -14,6 +14,7 @@ import ssl
 import struct
 import zlib
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 MASK = b"\x37\xfa\x21\x3d"
@@ -146,9 +147,10 @@ async def reset(visit: Visit) -> None:
 async def half_open(visit: Visit) -> None:
     """Open, then neither read nor write nor close: the server has to notice."""
     await visit.open(visit.dice.choice(("/echo", "/push", "/tasks", "/deaf")))
-    visit.writer.transport.pause_reading()
+    transport = cast(asyncio.Transport, visit.writer.transport)
+    transport.pause_reading()
     await asyncio.sleep(IDLE)
-    visit.writer.transport.resume_reading()
+    transport.resume_reading()
     await visit.read_all()
 
 

@@ -51,7 +51,7 @@ class Complaints(logging.Handler):
 
 
 def _is_on_purpose(record: logging.LogRecord) -> bool:
-    return bool(record.exc_info) and isinstance(record.exc_info[1], OnPurpose)
+    return record.exc_info is not None and isinstance(record.exc_info[1], OnPurpose)
 
 
 class OnPurpose(Exception):
@@ -101,7 +101,7 @@ class Soaked:
     """The server under test and its broadcasts."""
 
     def __init__(self, certificate: str | None) -> None:
-        self.server: Any = None
+        self.server: longwire.Server
         self.broadcasting: Any = None
         self.tls = None
         if certificate is not None:
@@ -150,7 +150,7 @@ class Soaked:
     async def count(self) -> dict[str, Any]:
         """Wait until nobody is connected, at most ten seconds, and count."""
         for _ in range(200):
-            if not self.server._tasks:
+            if not self.server._runs:
                 break
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.2)

@@ -4,8 +4,9 @@
                                     `long`; on the pure one those of layers that can be
                                     compiled; connections without the native engine and
                                     on uvloop; JavaScript, documents
-    python tools/test.py --long     what is marked `long`, on both builds; Autobahn's
-                                    quick cases on the pure build
+    python tools/test.py --long     what is marked `long`, on both builds; attacks on
+                                    the pure build, on uvloop and without the native
+                                    engine; Autobahn's quick cases on the pure build
     python tools/test.py --cover    all tests on the pure build, with branch coverage
     python tools/test.py ARGS...    only pytest, on both builds, with these arguments
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -30,11 +32,18 @@ IN_CI = os.environ.get("CI") == "true"
 JOBS = min(2 * (os.cpu_count() or 1), 8)
 
 QUICK = ["-m", "not long"]
-CONNECTIONS = ["tests/behaviour", "tests/asyncio_", "tests/hostile"]
+TALKING = ["tests/behaviour", "tests/asyncio_"]
+ATTACKS = ["tests/hostile"]
 # What differs between the builds: the compiled modules, and what calls them directly.
 LAYERS = ["tests/core", "tests/session", "tests/fuzz", "tests/websockets"]
 LAYERS += ["tests/test_builds.py", "tests/rpc/test_server.py", "tests/rpc/test_peer.py"]
 LAYERS += ["tests/rpc/test_client.py", "tests/hub/test_wire.py"]
+# Compiled once for all workers and for the programs that tests start, whatever the
+# shell says about bytecode: rewriting assertions alone takes each worker 17 s.
+BYTECODE = {
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(ROOT / "build" / "bytecode"),
+}
 # Tests that make processes of their own, whatever the engine and loop.
 OWN = ["memory", "exhausted", "reactor_processes"]
 NO_PYTHON27 = 69  # conformance/run.py: what it drives needs Python 2.7
@@ -67,7 +76,7 @@ class Step:
             subprocess.Popen(
                 self.command,
                 cwd=ROOT,
-                env={**os.environ, **self.environment},
+                env={**os.environ, **BYTECODE, **self.environment},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -103,11 +112,16 @@ def pytest(build: str, arguments: list[str]) -> Step:
     )
 
 
-def again(name: str, leave_out: list[str], **environment: str) -> Step:
+def again(
+    name: str,
+    leave_out: list[str],
+    what: list[str],
+    **environment: str,
+) -> Step:
     """What connections do, once more in another ``environment``."""
     ignored = [f"--ignore-glob=*/test_{one}*" for one in leave_out]
-    step = pytest("compiled", [*QUICK, *CONNECTIONS, *ignored])
-    step.name = f"tests {name}"
+    step = pytest("compiled", [*QUICK, *what, *ignored])
+    step.name = name
     step.environment.update(environment)
     return step
 
@@ -150,6 +164,9 @@ def summary(steps: list[Step]) -> bool:
 
 
 def main(arguments: list[str]) -> int:
+    # A shell has its background jobs ignore this signal, and so would the programs that
+    # tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     LOGS.mkdir(exist_ok=True)
     if arguments == ["--cover"]:
         steps = [pytest("pure", ["--cov", "--cov-report=term"])]
@@ -157,6 +174,12 @@ def main(arguments: list[str]) -> int:
         steps = [pytest(build, ["-m", "long"]) for build in ("compiled", "pure")]
         for step in steps:
             step.name = step.name.replace("tests", "long")
+        # What attacks are made of is the session's business: quick on one, long on all.
+        steps += [
+            again("attacks pure", [], ATTACKS, LONGWIRE_PURE="1"),
+            again("attacks transport", OWN, ATTACKS, LONGWIRE_ENGINE="transport"),
+            again("attacks uvloop", OWN, ATTACKS, LONGWIRE_TEST_LOOP="uvloop"),
+        ]
         # `make conform` has all cases, on the compiled build.
         steps.append(conformance("pure"))
     elif arguments:
@@ -164,13 +187,23 @@ def main(arguments: list[str]) -> int:
     else:
         steps = [
             pytest("compiled", QUICK),
-            pytest("pure", [*QUICK, *LAYERS, *CONNECTIONS]),
+            pytest("pure", [*QUICK, *LAYERS, *TALKING]),
         ]
         # Tests with loops or engines of their own are left out where they say the same.
         own_loops = ["reactor", "waking", "native"]
         steps += [
-            again("transport", ["native", *OWN], LONGWIRE_ENGINE="transport"),
-            again("uvloop", [*own_loops, *OWN], LONGWIRE_TEST_LOOP="uvloop"),
+            again(
+                "tests transport",
+                [*OWN, "native"],
+                TALKING,
+                LONGWIRE_ENGINE="transport",
+            ),
+            again(
+                "tests uvloop",
+                [*OWN, *own_loops],
+                TALKING,
+                LONGWIRE_TEST_LOOP="uvloop",
+            ),
         ]
         steps += [javascript(), documents()]
     for step in steps:

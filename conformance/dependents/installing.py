@@ -88,7 +88,11 @@ def lock(package: Package) -> None:
     """Write down the versions of all that is installed for a package."""
     with alone(package):
         found = subprocess.run(
-            pip_command("--python", str(package.python), "freeze"),
+            # All: freeze leaves out setuptools, which some packages import.
+            pip_command(
+                *("--python", str(package.python)),
+                *("freeze", "--all", "--exclude", "pip"),
+            ),
             check=True,
             capture_output=True,
             text=True,

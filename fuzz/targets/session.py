@@ -123,7 +123,7 @@ class Player:
             session.next_deadline(),
             session.has_message,
             session.ended is not None,
-            session.is_open,
+            session.can_send,
             session.is_gone,
         )
 
@@ -217,7 +217,7 @@ class Player:
 
     def send(self, opcode: int, payload: Any, fin: bool, compress: bool) -> None:
         session = self.session
-        if not session.is_open:
+        if not session.can_send:
             return  # it is for the front end to ask
         turn = (opcode == 0) == bool(self.fragments)
         try:
@@ -260,7 +260,7 @@ class Player:
 
     def ping(self, payload: bytes | None) -> None:
         waiter = len(self.trace)
-        if not self.session.is_open:
+        if not self.session.can_send:
             return
         try:
             self.session.ping(payload, waiter, self.now)
@@ -270,7 +270,7 @@ class Player:
             self.waiters.add(waiter)
 
     def pong(self, payload: bytes) -> None:
-        if self.session.is_open:
+        if self.session.can_send:
             self.session.pong(payload)
             self.ponged.add(payload)
 
@@ -285,7 +285,7 @@ class Player:
     def broadcast(self, payload: bytes) -> None:
         """Send a frame that was encoded for many."""
         session = self.session
-        if not session.is_open or self.fragments or self.client:
+        if not session.can_send or self.fragments or self.client:
             return
         frame = bytes((0x82, len(payload))) + payload
         session.send_encoded(frame, self.unsent, self.now)

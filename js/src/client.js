@@ -7,7 +7,7 @@
 import { Emitter, shielded } from "./emitter.js";
 import { Code, DisconnectedError, RpcError } from "./errors.js";
 import { COUNT, FUNCTION, TIME, check, checked, checkedGroup } from "./options.js";
-import { exceeds } from "./values.js";
+import { attempt, exceeds } from "./values.js";
 
 /** @import { Given, Rule } from "./options.js" */
 
@@ -44,6 +44,7 @@ export const STATES = /* @__PURE__ */ Object.freeze(
  * @property {number} received messages that came in
  * @property {number} sent messages that went out
  * @property {unknown} error what was thrown, if anything was
+ * @property {string} url the address, without query, user and password; "" if there was none yet
  * @property {number | null} retryAfter when the next attempt is made, from the end on; null for never,
  *   Infinity where it waits for the page to be shown again
  */
@@ -82,8 +83,10 @@ const LATE = 2000; // a timer that is later than this was asleep with its page
 
 const now = () => performance.now();
 
-const RULES = {
-  WebSocket: FUNCTION, openTimeout: TIME, closeTimeout: TIME, maxBuffered: COUNT,
+/** @internal @type {Record<string, Rule | null>} */
+export const RULES = {
+  protocols: null, WebSocket: FUNCTION, reconnect: null, heartbeat: null, openTimeout: TIME, closeTimeout: TIME,
+  maxBuffered: COUNT,
 };
 /** @type {Record<string, Rule>} */
 const BACKOFF = {
@@ -117,10 +120,14 @@ const later = (act, delay) => setTimeout(act, Math.min(delay, FOR_EVER));
  * @returns {string}
  */
 export function absolute(url) {
-  const found = new URL(url, globalThis.location?.href);
+  const text = `${url}`;
+  // A URL parser takes localhost in localhost:8000 for a scheme, and 127.0.0.1:8000 for a path.
+  if (/^([\w.-]+|\[[\da-f:.]+\]):\d+([/?#]|$)/i.test(text)) throw new TypeError(`no scheme: write ws://${text}`);
+  const found = attempt(() => new URL(url, globalThis.location?.href));
+  if (!found) throw new TypeError(`${text} is no address: write ws://host:port/path`);
   found.protocol = found.protocol.replace(/^http/, "ws");
   if (!/^wss?:$/.test(found.protocol)) {
-    throw new TypeError(`${found.protocol} is no scheme of a WebSocket: ${found.href}`);
+    throw new TypeError(`${found.protocol} is no scheme of a WebSocket, write ws: or wss: for ${found.href}`);
   }
   found.hash = "";
   return found.href;
@@ -131,6 +138,9 @@ export function absolute(url) {
  * (`CloseReport`), `change` (`State`).
  */
 export class Client extends Emitter {
+  /** @internal */
+  static EVENTS = ["open", "message", "close", "change"];
+
   /** @type {Address} */ #url;
   /** @type {Given<ClientOptions>} */ #options;
   /** @type {Backoff | false} */ #backoff;
@@ -150,6 +160,7 @@ export class Client extends Emitter {
   #probedAt = 0;
   #received = 0;
   #sent = 0;
+  #shown = ""; // the address without what may be secret: query, user, password
 
   /**
    * @param {Address} url relative ones are the page's; a function is asked each time
@@ -322,6 +333,7 @@ export class Client extends Emitter {
   #open() {
     const attempt = ++this.#attempt;
     this.#openedAt = this.#heardAt = this.#received = this.#sent = 0;
+    this.#shown = "";
     clearTimeout(this.#timer);
     this.#timer = later(() => this.#end("timeout"), this.#options.openTimeout ?? 10000);
     this.#become("CONNECTING");
@@ -345,6 +357,9 @@ export class Client extends Emitter {
 
   /** @param {string} url */
   #dial(url) {
+    const shown = new URL(url);
+    shown.username = shown.password = shown.search = "";
+    this.#shown = shown.href;
     const socket = (this.#socket = new (this.#socketClass())(url, this.#options.protocols ?? []));
     socket.binaryType = "arraybuffer";
     /** @type {unknown} */
@@ -422,6 +437,7 @@ export class Client extends Emitter {
       cause, code: GOING_AWAY_WITHOUT_A_WORD, reason: "", clean: false, error: null,
       ...known,
       opened,
+      url: this.#shown,
       duration: opened ? at - this.#openedAt : 0,
       quiet: this.#received ? at - this.#heardAt : null,
       received: this.#received,

@@ -1,5 +1,7 @@
 /** Listeners by event; "onclose" and "close" are the same event. */
 
+import { known } from "./options.js";
+
 /** @param {string} event */
 const plain = (event) => event.replace(/^on/, "");
 
@@ -43,6 +45,9 @@ export class Emitter {
     if (typeof listener !== "function") {
       throw new TypeError(`a listener must be a function, not ${typeof listener}`);
     }
+    // A subclass may emit events of its own, and need not say which.
+    const Class = /** @type {any} */ (this.constructor);
+    if (Object.hasOwn(Class, "EVENTS")) known("events", plain(event), Class.EVENTS);
     this.#listeners.set(this.#next, [plain(event), listener]);
     return this.#next++;
   }

@@ -108,9 +108,8 @@ export class Hub {
    * @param {PublishOptions} [options]
    * @returns {Promise<{ offset: number, position: string, duplicate?: boolean }>}
    */
-  publish(topic, data, options) {
-    const { id, key } = options ?? {};
-    return this.call("publish", { topic, data: data ?? null, id: id ?? undefined, key: key ?? undefined });
+  async publish(topic, data, options) {
+    return this.call("publish", { topic, data: data ?? null, ...checked(options, { id: null, key: null }) });
   }
 
   /** End all subscriptions; the connection remains. */

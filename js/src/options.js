@@ -49,11 +49,23 @@ export function check(name, value, [expected, test, type]) {
 }
 
 /**
- * Return the options that are given, checked; those without a rule are another's.
+ * Refuse a name that is not one of `names`: it is misspelt, and would do nothing.
+ *
+ * @param {string} what
+ * @param {string} name
+ * @param {string[]} names
+ */
+export function known(what, name, names) {
+  if (!names.includes(name)) throw new TypeError(`${what}: ${shown(name)} is not one of ${names.join(", ")}`);
+}
+
+/**
+ * Return the options that are given, checked. A name that `rules` does not have is refused; null
+ * is the rule of an option that is checked elsewhere.
  *
  * @template {object} T
  * @param {T | null | undefined} options
- * @param {Record<string, Rule>} rules
+ * @param {Record<string, Rule | null>} rules
  * @param {string} [name]
  * @returns {Given<T>}
  */
@@ -61,7 +73,8 @@ export function checked(options, rules, name = "options") {
   if (options !== undefined) check(name, options, OBJECT);
   const given = Object.entries(options ?? {}).filter(([, value]) => value !== undefined && value !== null);
   for (const [key, value] of given) {
-    if (Object.hasOwn(rules, key)) check(key, value, rules[key]);
+    known(name, key, Object.keys(rules));
+    if (rules[key]) check(key, value, rules[key]);
   }
   return /** @type {Given<T>} */ (Object.fromEntries(given));
 }

@@ -7,7 +7,7 @@
  *     for await (const price of rpc.stream("prices", { of: "tea" })) show(price);
  */
 
-import { Client, FOR_EVER, MAX_BUFFERED, STATES } from "./client.js";
+import { Client, FOR_EVER, MAX_BUFFERED, RULES as CLIENT, STATES } from "./client.js";
 import { Emitter, shielded } from "./emitter.js";
 import { Code, DisconnectedError, RemoteError, RpcError, TimeoutError } from "./errors.js";
 import { deferred } from "./incoming.js";
@@ -35,6 +35,8 @@ import { WIRES } from "./wires.js";
  * @template {Record<keyof Routes, any>} [Routes=Record<string, any>]
  */
 export class Rpc extends Emitter {
+  /** @internal */
+  static EVENTS = ["connect", "close", "error", "change", "resubscribe"];
   /** Whether to show on the console what happens; without arguments. */
   static DEBUG = false;
   /** Whether to show every message on the console. */
@@ -67,7 +69,7 @@ export class Rpc extends Emitter {
     const probe = heartbeat.probe ?? (() => this.#link?.ping());
     this.#client = new Client(url, {
       protocols: [wire],
-      ...given,
+      ...Object.fromEntries(Object.entries(given).filter(([name]) => name in CLIENT)),
       heartbeat: heartbeat === true || typeof heartbeat === "object" ? { ...heartbeat, probe } : heartbeat,
     });
     if (!WIRES[wire].extended) {
@@ -311,7 +313,8 @@ export class Rpc extends Emitter {
     }
     if (timeout && timeout < FOR_EVER) {
       const timer = setTimeout(() => {
-        this.#abandon(call, new TimeoutError(`no answer to ${call.method} within ${timeout} ms`));
+        const why = this.#link ? "" : this.#client.wanted ? `: Socket is: ${this.state()}` : ": call connect()";
+        this.#abandon(call, new TimeoutError(`no answer to ${call.method} within ${timeout} ms${why}`));
       }, timeout);
       call.after.push(() => clearTimeout(timer));
     }
@@ -433,9 +436,9 @@ export class Rpc extends Emitter {
   #closed(report) {
     this.#log("closed", report.cause, report.code, report.reason);
     const quiet = report.cause === "local" || report.cause === "peer";
-    const error = new DisconnectedError(
-      quiet ? "Connection closed" : "WebSocket error occurred", report,
-    );
+    // Pages of the wsrpc family may compare the text.
+    const trouble = /^wsrpc/.test(this.#options.wire ?? "") ? "" : troubleOf(report);
+    const error = new DisconnectedError(quiet ? "Connection closed" : `WebSocket error occurred${trouble}`, report);
     const isLast = report.retryAfter === null;
     // What waits since destroy() and connect() waits for the next connection.
     if (!this.#leaving) this.#fail(error, isLast);
@@ -497,6 +500,16 @@ export class Rpc extends Emitter {
 
 /** @param {string} message */
 const busy = (message) => new RpcError(message, { code: Code.TOO_BUSY });
+
+/**
+ * Where and why a connection ended; browsers tell less of it than Node does.
+ *
+ * @param {CloseReport} report
+ */
+function troubleOf({ url, cause, reason, error }) {
+  const { message, code } = /** @type {any} */ (error ?? {});
+  return `${url && `: ${url}`}: ${reason || message || code || cause}`;
+}
 
 /**
  * @param {Rpc<any>} rpc

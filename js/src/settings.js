@@ -1,5 +1,6 @@
 /** Settings: the options of an `Rpc` and of its calls, and what each may be. */
 
+import { RULES as CLIENT } from "./client.js";
 import { COUNT, FUNCTION, OBJECT, TIME, oneOf } from "./options.js";
 import { json } from "./values.js";
 import { MAX_WINDOW, WIRES } from "./wires.js";
@@ -44,8 +45,8 @@ import { MAX_WINDOW, WIRES } from "./wires.js";
  * @property {boolean | null | undefined} [noWait] fail rather than wait for a connection
  */
 
-/** @internal @type {Record<string, Rule>} */
-export const RULES = {
+/** @internal @type {Record<string, Rule | null>} */
+export const RULES = /* @__PURE__ */ Object.assign({}, CLIENT, {
   wire: /* @__PURE__ */ oneOf(WIRES),
   timeout: TIME,
   offline: /* @__PURE__ */ oneOf({ queue: 1, keep: 1, reject: 1 }),
@@ -53,15 +54,16 @@ export const RULES = {
   maxPending: COUNT,
   maxCalls: COUNT,
   maxMessage: COUNT,
+  tracebacks: null,
   errors: OBJECT,
   onFrame: FUNCTION,
-};
+});
 
 /** @type {Rule} */
 const SIGNAL = ["an AbortSignal", (value) => typeof value.addEventListener === "function", "object"];
-/** @internal @type {Record<string, Rule>} */
-export const CALL = { signal: SIGNAL, timeout: TIME };
-/** @internal @type {Record<string, Rule>} */
+/** @internal @type {Record<string, Rule | null>} */
+export const CALL = { signal: SIGNAL, timeout: TIME, noWait: null };
+/** @internal @type {Record<string, Rule | null>} */
 export const STREAM = {
   signal: SIGNAL,
   window: [
@@ -69,6 +71,8 @@ export const STREAM = {
     (value) => Number.isInteger(value) && value >= 1 && value <= MAX_WINDOW,
     "number",
   ],
+  resubscribe: null,
+  noWait: null,
 };
 /** @internal @type {Rule} */
 export const NAME = ["text that is not empty", (value) => value && json(value), "string"];

@@ -6,7 +6,7 @@
  */
 
 import { Emitter } from "./emitter.js";
-import { COUNT, FUNCTION, oneOf } from "./options.js";
+import { COUNT, FUNCTION, checked, oneOf } from "./options.js";
 import { Broken, Follower } from "./follower.js";
 
 /** @import { Listener } from "./emitter.js" */
@@ -37,13 +37,17 @@ import { Broken, Follower } from "./follower.js";
  * @property {number | null} skipped how many before it were left out, null if that is not known
  */
 
-/** @internal @type {Record<string, Rule>} */
+/** @internal @type {Record<string, Rule | null>} */
 export const SUBSCRIBE = {
   since: ["a position", () => true, "string"],
   last: COUNT,
+  token: null,
+  presence: null,
   maxQueue: COUNT,
 };
 const TOKEN = [FUNCTION, /** @type {Rule} */ (["a text or a function", () => true, "string"])];
+const PAGE = { limit: null };
+const HISTORY = { since: null, limit: null, reverse: null };
 const PRESENCE = /* @__PURE__ */ oneOf({ watch: 1 });
 
 /** Messages are missing; the subscription goes on after them. */
@@ -81,6 +85,9 @@ export class GapError extends Error {
  * somebody listens to `gap`; another loop goes on after it.
  */
 export class Subscription extends Emitter {
+  /** @internal */
+  static EVENTS = ["message", "gap", "subscribed", "presence", "unsubscribed"];
+
   /** What the server gave in the place of what was missed, the last time. @type {any} */
   snapshot = undefined;
   /** Why it is over. @type {Error | null} */
@@ -318,7 +325,7 @@ export class Subscription extends Emitter {
    * @returns {Promise<Message[]>}
    */
   async history(options) {
-    const found = await this.#hub.call("history", { ...options, topic: this.topic });
+    const found = await this.#hub.call("history", { ...checked(options, HISTORY), topic: this.topic });
     if (found.reason) throw new GapError(this.topic, found.reason, null, found.position);
     return found.entries.map((/** @type {any} */ entry) => message({ position: entry.position ?? found.position, entry }));
   }
@@ -329,8 +336,8 @@ export class Subscription extends Emitter {
    * @param {{ limit?: number }} [options]
    * @returns {Promise<{ members: any[], clients: number, users: number, you?: string }>}
    */
-  presence(options) {
-    return this.#hub.call("presence", { ...options, topic: this.topic });
+  async presence(options) {
+    return this.#hub.call("presence", { ...checked(options, PAGE), topic: this.topic });
   }
 }
 

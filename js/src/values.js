@@ -31,14 +31,26 @@ const kindOf = (value) => Object.prototype.toString.call(value).slice(8, -1);
 export function json(value) {
   try {
     const text = JSON.stringify(value) ?? "null";
-    if (text === "{}" && kindOf(value) !== "Object") {
-      throw new TypeError(`${kindOf(value)} would arrive as an empty object`);
-    }
+    if (text.includes("{}")) JSON.stringify(value, refuseEmptied);
     return wellFormed(text);
   } catch (error) {
     // What getters and toJSON() throw may be anything.
     throw new TypeError(`not JSON: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/**
+ * Refuse what JSON.stringify makes nothing of, at any depth.
+ *
+ * @param {string} _
+ * @param {any} value
+ */
+function refuseEmptied(_, value) {
+  const kind = kindOf(value);
+  if (typeof value === "object" && !/^(Object|Array|Null)$/.test(kind) && JSON.stringify(value) === "{}") {
+    throw new TypeError(`${kind} would arrive as an empty object`);
+  }
+  return value;
 }
 
 /** @param {string} text of JSON */

@@ -8,6 +8,7 @@
 
 import { checked } from "./options.js";
 import { Rpc } from "./rpc.js";
+import { RULES } from "./settings.js";
 import { WIRES } from "./wires.js";
 
 /** @import { RpcOptions } from "./settings.js" */
@@ -23,7 +24,7 @@ import { WIRES } from "./wires.js";
  * @returns {Rpc}
  */
 function make(url, reconnectTimeout, options) {
-  const { wire = "wsrpc", protocols = WIRES[wire]?.extended ? [wire] : [], ...others } = checked(options, {});
+  const { wire = "wsrpc", protocols = WIRES[wire]?.extended ? [wire] : [], ...others } = checked(options, RULES);
   const given = { wire, protocols, reconnect: reconnectTimeout ?? 1000, ...others };
   return Reflect.construct(Rpc, [url, given], new.target ?? WSRPC);
 }
@@ -32,6 +33,7 @@ function make(url, reconnectTimeout, options) {
 
 export const WSRPC = /* @__PURE__ */ (() => {
   Object.setPrototypeOf(make, Rpc);
+  /** @type {any} */ (make).EVENTS = Rpc.EVENTS;
   make.prototype = Object.create(Rpc.prototype, { constructor: { value: make } });
   return /** @type {WSRPCClass} */ (/** @type {unknown} */ (make));
 })();

@@ -68,7 +68,7 @@ for (const [name, bundle] of Object.entries(BUNDLERS)) {
         t.diagnostic(`${code.length} bytes, ${gzipSync(code).length} gzipped`);
         assert.match(code, RECONNECTS);
         assert.doesNotMatch(code, RPC);
-        assert.ok(gzipSync(code).length < 3500);
+        assert.ok(gzipSync(code).length < 3700);
       });
 
       test(`Rpc of ${where} comes without topics`, async (t) => {

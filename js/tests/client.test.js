@@ -43,6 +43,42 @@ async function delays(client, count) {
   return found;
 }
 
+describe("addresses", () => {
+  /** @type {[any, RegExp][]} */
+  const WRONG = [
+    ["localhost:8000", /^no scheme: write ws:\/\/localhost:8000$/],
+    ["127.0.0.1:8000/rpc", /^no scheme: write ws:\/\/127\.0\.0\.1:8000\/rpc$/],
+    ["[::1]:8000", /^no scheme: write ws:\/\/\[::1\]:8000$/],
+    ["example.org:8000?a=1", /^no scheme: write ws:\/\/example\.org:8000\?a=1$/],
+    ["ftp://example.org/", /^ftp: is no scheme of a WebSocket, write ws: or wss: for ftp:\/\/example\.org\/$/],
+    ["/rpc", /^\/rpc is no address: write ws:\/\/host:port\/path$/], // relative, and there is no page
+    ["localhost", /^localhost is no address: write/],
+    ["ws://", /^ws:\/\/ is no address: write/],
+    ["", / is no address: write/],
+    [undefined, /^undefined is no address: write/],
+  ];
+  for (const [url, text] of WRONG) {
+    test(`${url} is refused, and the text says what to write`, () => {
+      assert.throws(() => new Client(url), (error) => error instanceof TypeError && text.test(error.message));
+    });
+  }
+
+  test("what a function gives is checked as well, and the report has the error", async (t) => {
+    const client = makeClient(t, () => "localhost:8000").connect();
+
+    const { cause, error, url } = await nextReport(client);
+
+    assert.deepEqual([cause, error.message, url], ["error", "no scheme: write ws://localhost:8000", ""]);
+  });
+
+  test("the report has the address, without what may be secret", async (t) => {
+    const { host } = new URL(await nowhere());
+    const client = makeClient(t, `ws://user:password@${host}/a/b?token=secret`).connect();
+
+    assert.equal((await nextReport(client)).url, `ws://${host}/a/b`);
+  });
+});
+
 describe("states", () => {
   test("a client goes from closed through all states and back", async (t) => {
     const peer = await startPeer(t);

@@ -7,13 +7,13 @@ import { gzipSync } from "node:zlib";
 
 import * as source from "../src/longwire.js";
 
-const MAX = 13_000; // bytes, minified and gzipped
+const MAX = 13_500; // bytes, minified and gzipped
 
 /** @param {string} file */
 const read = (file) => readFileSync(new URL(`../dist/${file}`, import.meta.url));
 
 for (const file of ["longwire.min.js", "longwire.classic.js"]) {
-  test(`${file} is under 13 KB gzipped`, (t) => {
+  test(`${file} is under 13.5 KB gzipped`, (t) => {
     const size = gzipSync(read(file)).length;
 
     t.diagnostic(`${file}: ${size} bytes gzipped, ${read(file).length} plain`);

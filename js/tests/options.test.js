@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Client, Rpc, WSRPC } from "../src/longwire.js";
+import { Client, Hub, Rpc, WSRPC } from "../src/longwire.js";
 import { QUICK, failure, makeRpc, pair, soon, startPeer } from "./peer.js";
 
 const NOWHERE = "ws://127.0.0.1:1/";
@@ -137,6 +137,86 @@ describe("options of a connection", () => {
     const calls = Array.from({ length: 1500 }, () => any.call("a").catch((error) => error));
     any.destroy();
     for (const error of await Promise.all(calls)) assert.equal(error.message, "Connection closed");
+  });
+});
+
+/** Everything that takes options: `what` names them in the text. @type {[string, (rpc: Rpc, options: any) => any, string][]} */
+const TAKERS = [
+  ["Client", (_, options) => new Client(NOWHERE, options), "options"],
+  ["Rpc", (_, options) => new Rpc(NOWHERE, options), "options"],
+  ["WSRPC", (_, options) => WSRPC(NOWHERE, 1000, options), "options"],
+  ["reconnect", (_, reconnect) => new Rpc(NOWHERE, { reconnect }), "reconnect"],
+  ["heartbeat", (_, heartbeat) => new Client(NOWHERE, { heartbeat }), "heartbeat"],
+  ["call", (rpc, options) => rpc.call("f", [], options), "options"],
+  ["a call by proxy", (rpc, options) => rpc.proxy.f([], options), "options"],
+  ["notify", (rpc, options) => rpc.notify("f", [], options), "options"],
+  ["stream", (rpc, options) => rpc.stream("f", [], options), "options"],
+  ["Hub", (rpc, options) => new Hub(rpc, options), "options"],
+  ["subscribe", (rpc, options) => new Hub(rpc).subscribe("a", options), "options"],
+  ["Hub.publish", (rpc, options) => new Hub(rpc).publish("a", 1, options), "options"],
+  ["publish", (rpc, options) => new Hub(rpc).subscribe("a").publish(1, options), "options"],
+  ["history", (rpc, options) => new Hub(rpc).subscribe("a").history(options), "options"],
+  ["presence", (rpc, options) => new Hub(rpc).subscribe("a").presence(options), "options"],
+];
+
+describe("a name that no option has", () => {
+  for (const [taker, take, what] of TAKERS) {
+    test(`${taker} refuses it, and says which there are`, async (t) => {
+      const rpc = makeRpc(t, NOWHERE);
+      for (const name of ["timeOut", "toString", ""]) {
+        const error = await failure((async () => take(rpc, { [name]: 5 }))());
+        assert.ok(error instanceof TypeError, String(error));
+        assert.ok(error.message.startsWith(`${what}: ${JSON.stringify(name)} is not one of `), error.message);
+      }
+    });
+  }
+
+  test("the text has those of the call, not those of the connection", async (t) => {
+    const rpc = makeRpc(t, NOWHERE);
+
+    assert.equal(
+      (await failure(rpc.call("f", [], /** @type {any} */ ({ timeOut: 5 })))).message,
+      'options: "timeOut" is not one of signal, timeout, noWait',
+    );
+  });
+});
+
+describe("a name that no event has", () => {
+  /** @type {[string, () => any, string][]} */
+  const EMITTERS = [
+    ["Client", () => new Client(NOWHERE), "open, message, close, change"],
+    ["Rpc", () => new Rpc(NOWHERE), "connect, close, error, change, resubscribe"],
+    ["WSRPC", () => WSRPC(NOWHERE), "connect, close, error, change, resubscribe"],
+    ["Subscription", () => new Hub(new Rpc(NOWHERE)).subscribe("a"), "message, gap, subscribed, presence, unsubscribed"],
+  ];
+  for (const [kind, make, names] of EMITTERS) {
+    test(`${kind} refuses it, and takes those it has`, async () => {
+      const emitter = make();
+      const expected = { name: "TypeError", message: `events: "opened" is not one of ${names}` };
+      assert.throws(() => emitter.on("opened", () => {}), expected);
+      assert.throws(() => emitter.addEventListener("onopened", () => {}), expected);
+      assert.equal((await failure(emitter.onEvent("opened"))).message, expected.message);
+      for (const name of names.split(", ")) {
+        emitter.on(name, () => {});
+        emitter.addEventListener(`on${name}`, () => {});
+      }
+      assert.equal(emitter.removeEventListener("opened", 1), false);
+    });
+  }
+
+  test("a subclass has what events it likes", () => {
+    class Own extends Rpc {
+      greet() {
+        this.emit("greeted", 1);
+      }
+    }
+    for (const one of [new Own(NOWHERE), new (class extends Own {})(NOWHERE)]) {
+      /** @type {unknown[]} */
+      const heard = [];
+      one.on("greeted", (/** @type {unknown} */ detail) => heard.push(detail));
+      one.greet();
+      assert.deepEqual(heard, [1]);
+    }
   });
 });
 

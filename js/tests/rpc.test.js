@@ -65,7 +65,7 @@ describe("calls before there is a connection", () => {
 
     for (const error of await failures(calls)) {
       assert.ok(error instanceof DisconnectedError);
-      assert.equal(error.message, "WebSocket error occurred");
+      assert.equal(error.message, `WebSocket error occurred: ${peer.url}: connect ECONNREFUSED 127.0.0.1:${peer.port}`);
       assert.equal(error.code, Code.DISCONNECTED);
       assert.equal(error.report?.cause, "refused");
     }
@@ -99,6 +99,26 @@ describe("calls before there is a connection", () => {
     assert.equal((await failure(rpc.call("a", [], { noWait: true }))).message, "Socket is: CONNECTING");
     const stream = rpc.stream("a", [], { noWait: true });
     assert.equal((await failure(stream.next())).message, "Socket is: CONNECTING");
+  });
+
+  test("one that is given up says that there is no connection", async (t) => {
+    const rpc = makeRpc(t, await startMute(t, { answer: false }));
+    const late = () => failure(rpc.call("a", [], { timeout: 20 }));
+
+    assert.equal((await late()).message, "no answer to a within 20 ms: call connect()");
+    rpc.connect();
+    assert.equal((await late()).message, "no answer to a within 20 ms: Socket is: CONNECTING");
+    rpc.destroy();
+    assert.equal((await late()).message, "Socket is: CLOSED; connect() opens it again");
+  });
+
+  test("pages of the wsrpc family get the text that they know", async (t) => {
+    for (const wire of /** @type {const} */ (["wsrpc", "wsrpc.1"])) {
+      const rpc = makeRpc(t, "ws://127.0.0.1:1/", { wire });
+      const calling = failure(rpc.call("a"));
+      rpc.connect();
+      assert.equal((await calling).message, "WebSocket error occurred");
+    }
   });
 
   test("no more of them wait than the limit", async (t) => {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from . import build as _build
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
         Side,
         State,
     )
+    from .opening.pages import pages
     from .options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 
 # Module by module, what is taken from it at its first use.
@@ -122,6 +124,7 @@ _HOMES = {
         "ExtensionName ExtensionParameter HeadersLike Origin StatusLike Subprotocol"
     ),
     "messages": "Cause Close CloseCode CloseReport Frame Opcode Side State",
+    "opening.pages": "pages",
     "options": "Compression Keepalive Limits LoggerLike Timeouts",
 }
 
@@ -204,6 +207,7 @@ __all__ = [
     "broadcast",
     "broadcast_wait",
     "connect",
+    "pages",
     "route",
     "serve",
     "unix_connect",
@@ -217,7 +221,9 @@ if not TYPE_CHECKING:  # to a type checker it would promise every name
     def __getattr__(name: str) -> Any:
         home = _HOME_OF.get(name)
         if home is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            from .hints import missing_in_package
+
+            raise missing_in_package(name, sys.modules[__name__])
         value = getattr(importlib.import_module(f".{home}", __name__), name)
         globals()[name] = value
         return value

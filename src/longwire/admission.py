@@ -5,12 +5,22 @@ Reads no clock and opens no sockets; a front end says who comes and who goes.
 
 from __future__ import annotations
 
-import collections
+import errno
 import ipaddress
 
 from .options import Limits
 
-__all__ = ["Admission", "counted_as"]
+__all__ = ["ACCEPT_PAUSE", "BACKLOG", "EXHAUSTED", "Admission", "counted_as"]
+
+ACCEPT_PAUSE = 1.0
+"""Seconds without accepting after the process has run out of what that takes."""
+BACKLOG = 4096
+"""Connections that the system keeps until they are accepted, by default. Where there is
+no room for one, its client asks again after a second, and two, and four: 100, asyncio's
+default, and 1,024 are used up by ten peers that connect as fast as they can. The system
+has a limit of its own, 4,096 on Linux."""
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""Errors of ``accept()``: the process, or the system, has no descriptor or memory."""
 
 
 class Admission:
@@ -29,7 +39,7 @@ class Admission:
         self._most_of_one = limits.connections_per_address
         self._count = 0
         self._crowded = 0
-        self._of: collections.Counter[str] = collections.Counter()
+        self._of: dict[str, int] = {}
         # Limits, and who is at them, that were spoken of; until they are not any more.
         self._told: set[tuple[str, str]] = set()
 
@@ -48,7 +58,7 @@ class Admission:
         if (
             address
             and self._most_of_one is not None
-            and self._of[counted_as(address)] >= self._most_of_one
+            and self._of.get(counted_as(address), 0) >= self._most_of_one
         ):
             return "connections_per_address"
         return None
@@ -57,7 +67,8 @@ class Admission:
         """Count one more connection, which is within the limits."""
         self._count += 1
         if address:
-            self._of[counted_as(address)] += 1
+            source = counted_as(address)
+            self._of[source] = self._of.get(source, 0) + 1
 
     def leave(self, address: str) -> None:
         """Forget one that was counted."""
@@ -67,14 +78,21 @@ class Admission:
         if not address:
             return
         source = counted_as(address)
-        self._of[source] -= 1
-        if not self._of[source]:
+        left = self._of[source] - 1
+        if left:
+            self._of[source] = left
+        else:
             del self._of[source]
             self._told.discard(("connections_per_address", source))
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether one more that is over a limit is cut off without a word."""
+        return self._crowded >= self.MAX_CROWDED
+
     def enter_crowded(self) -> bool:
         """Return whether one that is over a limit may be told so."""
-        if self._crowded >= self.MAX_CROWDED:
+        if self.is_crowded:
             return False
         self._crowded += 1
         return True

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from .connection import BytesLike, Data, opcode_for
-from .hints import not_sendable
+from .connection import BytesLike, Connection, Data, opcode_for
+from .errors import ConcurrencyError
+from .hints import front_end_of, not_sendable
 from .options import check_slow
 from .session.backlog import DROPPED, REFUSED, SENT, WAITS
 from .session.shared_frames import Forms
@@ -61,24 +62,49 @@ def check_policy(slow: str | None, key: Hashable) -> None:
         check_slow(slow)
     if key is not None and slow not in (None, "latest_only"):
         raise ValueError(f"key is for 'latest_only'; slow is {slow!r}")
+    if key is None and slow == "latest_only":
+        raise ValueError(
+            "slow='latest_only' needs key=, such as a name: of messages with one key, "
+            "the newest replaces the one that waits"
+        )
     hash(key)
 
 
 def members(connections: Iterable[C], kind: type[C]) -> list[C]:
     """Return the connections in a list, or raise TypeError and say what to write."""
-    if isinstance(connections, kind):
+    if isinstance(connections, Connection):
         raise TypeError("connections must be a set or list of them: write [websocket]")
-    found = list(connections)
+    try:
+        found = list(connections)
+    except TypeError:
+        if isinstance(connections, Iterable):
+            raise  # of what it iterates over
+        name = type(connections).__name__
+        text = f"connections must be a set or list of them, not {name}"
+        raise TypeError(text) from None
     for each in found:
         if not isinstance(each, kind):
             name = type(each).__name__
-            raise TypeError(f"connections has a {name}; connections are needed")
+            package = front_end_of(each)
+            instead = f"; for this one, write {package}.broadcast()" if package else ""
+            if isinstance(connections, Mapping):
+                instead = "; write connections.values()"
+            raise TypeError(
+                f"connections has a {name}; connections are needed{instead}"
+            )
     return found
 
 
 def encode(message: Message, text: bool | None, make: type[Forms] = Forms) -> Forms:
     """Return ``message`` to be sent to many; raise TypeError for another type."""
     if not isinstance(message, (str, *BytesLike)):
+        if isinstance(message, (Connection, set, frozenset, list, tuple)) and (
+            isinstance(message, Connection)
+            or any(isinstance(each, Connection) for each in message)
+        ):
+            raise TypeError(
+                "the connections come first: write broadcast(connections, message)"
+            )
         kind = type(message).__name__
         raise TypeError(
             f"a message to many must be str or bytes-like, not {kind}"
@@ -105,7 +131,7 @@ def cast(
     casting = Casting(forms, slow, key, raise_exceptions)
     for connection in members(connections, kind):
         session: Any = connection._session  # type: ignore[attr-defined]
-        if session is None or not session.is_open:
+        if session is None or not session.can_send:
             casting.result.skipped += 1
         elif casting.send(connection) == SENT:
             casting.result.sent += 1
@@ -131,18 +157,23 @@ class Casting:
         """Send it to one connection; return SENT, or note what else became of it."""
         try:
             done: int = connection.offer(self.forms, self.slow, self.key)
+        except ConcurrencyError:
+            raise  # a mistake of the caller, not a failure of the connection
         except Exception as exc:
             self.fail(connection, exc)
             return FAILED
-        if done:
-            dropped, done = divmod(done, DROPPED)
-            self.result.dropped += dropped
-            if done == WAITS:
-                self.result.waiting += 1
-            elif done == REFUSED:
-                self.result.refused += 1
-            else:
-                self.result.given_up += 1
+        return self.note(done) if done else done
+
+    def note(self, done: int) -> int:
+        """Note what became of it where it was not SENT, as ``offer()`` has told."""
+        dropped, done = divmod(done, DROPPED)
+        self.result.dropped += dropped
+        if done == WAITS:
+            self.result.waiting += 1
+        elif done == REFUSED:
+            self.result.refused += 1
+        else:
+            self.result.given_up += 1
         return done
 
     def fail(self, connection: Any, exc: Exception) -> None:

@@ -12,9 +12,11 @@ Reads no clock: a front end tells the sizes now and then.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = ["PATIENCE", "Budget"]
+from .errors import LimitExceeded
+
+__all__ = ["LATEST", "PATIENCE", "Budget", "Watch", "Watched"]
 
 M = TypeVar("M")
 
@@ -119,3 +121,80 @@ class Budget(Generic[M]):
     def _let_go(self, member: M) -> None:
         del self._held[member]
         self._release(member)
+
+
+class Watched(Protocol):
+    """A connection, as far as its memory is concerned."""
+
+    def _hold(self) -> None: ...
+
+    def _release(self) -> None: ...
+
+    def _shed(self, error: LimitExceeded) -> None: ...
+
+
+def _log_now(log: Callable[..., object], *args: object) -> None:
+    log(*args)
+
+
+class Watch:
+    """The budget of one server's connections: carries out and logs what it decides.
+
+    ``begun`` says whether some of them are held, and that was logged. ``log`` is called
+    with a method of ``logger`` and its arguments.
+    """
+
+    def __init__(
+        self, limit: int, logger: Any, log: Callable[..., None] = _log_now
+    ) -> None:
+        self.limit = limit
+        self._logger = logger
+        self._log_by = log
+        self._budget: Budget[Watched] = Budget(limit, _hold, _release, self._give_up)
+        self.begun = False
+
+    def look(self, sizes: Mapping[Any, int], now: float) -> float:
+        """Act on the memory of each connection; return when to look again, in seconds.
+
+        ``sizes`` are in bytes.
+        """
+        pause = self._budget.look(sizes, now)
+        if bool(self._budget.held) is not self.begun:
+            self.begun = not self.begun
+            self._log()
+        return pause
+
+    def forget(self) -> None:
+        """No connection is left: drop those that were held, and their messages."""
+        if self.begun:
+            self.look({}, 0.0)
+
+    def _log(self) -> None:
+        budget = self._budget
+        if self.begun:
+            self._log_by(
+                self._logger.warning,
+                "server reads no more from the %d largest connections: messages take "
+                "%d of %d bytes (server_memory)",
+                *(budget.held, budget.total, budget.limit),
+            )
+        else:
+            self._log_by(
+                self._logger.info,
+                "server reads from all connections again: %d held, %d of %d bytes",
+                *(budget.held, budget.total, budget.limit),
+            )
+
+    def _give_up(self, ws: Watched) -> None:
+        error = LimitExceeded("the server is short of memory for messages")
+        error.code = 1013  # try again later
+        error.limit, error.limit_value = "server_memory", self._budget.limit
+        ws._shed(error)
+
+
+def _hold(ws: Watched) -> None:
+    ws._hold()
+
+
+def _release(ws: Watched) -> None:
+    ws._release()

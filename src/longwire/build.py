@@ -94,8 +94,14 @@ def why_pure() -> str:
         return f"it was compiled for {tag}: install it again for this Python"
     return (
         "nothing was compiled when it was installed: install a C compiler and Python's "
-        "headers, then longwire again; pip's -v shows what failed"
+        "headers, then longwire again (in a checkout: make build)"
     )
+
+
+def described() -> str:
+    """Return which build runs, and why, as ``longwire --version`` shows it."""
+    why = why_pure()
+    return f"{_current_build()} build{': ' * bool(why)}{why}"
 
 
 if not TYPE_CHECKING:  # an attribute for readers; a question underneath

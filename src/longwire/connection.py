@@ -7,15 +7,16 @@ the other verbs that wait in its own manner.
 
 from __future__ import annotations
 
+import functools
 import logging
 import uuid
 import weakref
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 from .errors import ProtocolError
 from .escaping import excerpt
-from .hints import give_hints, not_sendable, without_hints
+from .hints import give_hints, give_own_hints, not_sendable, without_hints
 from .http.heads import Request, Response
 from .messages import CloseReport, Opcode, State
 from .once import MAKING
@@ -43,6 +44,7 @@ Data = str | bytes
 BytesLike = bytes, bytearray, memoryview
 
 Message = str | bytes | bytearray | memoryview
+"""One whole message, or one fragment of it, for ``send()``."""
 Fragments = Sequence[Message] | Iterator[Message]
 """A message in pieces. No Iterable, which would let a dict pass to type checkers."""
 
@@ -62,6 +64,18 @@ class ConnectionLogger(logging.LoggerAdapter[Any]):
         """Add our ``extra`` to the call's own."""
         kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
         return msg, kwargs
+
+
+# Between modules, not for programs: no completion of a shell offers them.
+_INTERNALS = frozenset(
+    {
+        *("abandon", "attend", "bucket", "cut", "entry", "eof", "events"),
+        *("failed_to_open", "feed", "is_read", "lost", "next_deadline", "nursery"),
+        "offer",
+        *("on_drain", "opened", "peer_left", "reads", "recent", "serve", "tick"),
+        *("wire_made", "write_paused", "write_resumed"),
+    }
+)
 
 
 class Connection:
@@ -164,6 +178,11 @@ class Connection:
         return 0 if self._session is None else self._session.dropped
 
     @property
+    def has_room(self) -> bool:
+        """Whether a message would leave now, after all that was sent before it."""
+        return self._session is not None and self._session.has_room
+
+    @property
     def close_report(self) -> CloseReport | None:
         """How and why the connection ended; None while that is not certain."""
         return None if self._session is None else self._session.ended
@@ -194,7 +213,7 @@ class Connection:
             log_head(debug, arrows[0], opened.request)
             log_head(debug, arrows[1], opened.response)
             self._taps = taps(
-                debug,
+                functools.partial(self._put_off, debug),
                 client=self._client,
                 deflate=opened.deflate,
                 others=bool(opened.extensions),
@@ -206,6 +225,25 @@ class Connection:
             return
         text = "connection closed%s: %s"
         self._note(text, self._named(), report, close_report=report)
+
+    def _put_off(self, log: Callable[..., object], *args: object) -> None:
+        """Log by ``log(*args)``; where a lock is held, when it is not any more."""
+        log(*args)
+
+    def _log_rest(self) -> None:
+        """Log what was put off: no lock is held."""
+
+    def _react(self) -> None:
+        """Do what the session's flags ask for."""
+        raise AssertionError("a front end does")
+
+    def _soon(self, change: Callable[..., object], *args: object) -> None:
+        """Call ``change``, which changes the session, as soon as that can be done.
+
+        In front ends with a lock it waits for it, and not who calls this.
+        """
+        change(*args)
+        self._react()
 
     # Whether a list for a message is asked about; longwire.websockets documents lists.
     _asks_about_lists = True
@@ -235,8 +273,13 @@ class Connection:
         return "unknown"
 
     def __dir__(self) -> list[str]:
-        """Return the names that are there, without those that are only explained."""
-        return without_hints(type(self), super().__dir__())
+        """Return the names that are there for programs.
+
+        Neither those that are only explained, nor those by which the wire, the server
+        and the poller reach a connection.
+        """
+        names = without_hints(type(self), super().__dir__())
+        return [name for name in names if name not in _INTERNALS]
 
     def __repr__(self) -> str:
         kind = type(self)
@@ -247,6 +290,19 @@ class Connection:
 # Not by __getattr__(): one method of that name makes each look at an attribute, and so
 # each recv() and send(), cost about 130 instructions more.
 give_hints(Connection)
+_NO_BODY = "an opening handshake has no body: what the client sends comes by recv()"
+give_own_hints(
+    Request,
+    {
+        "query_params args GET query_string": "write request.query, or request.path",
+        "url uri path_info": "write request.path",
+        "json body text form data": _NO_BODY,
+        "cookies": "write request.headers.get('Cookie')",
+        "host": "write request.headers['Host']",
+        "get header": "write request.headers.get(name)",
+        "client remote remote_addr": "write websocket.remote_address",
+    },
+)
 
 
 def client_named(peer: Any, request: Request | None) -> str:

@@ -1,4 +1,4 @@
-"""Dialing: the keywords of a client, for front ends without asyncio.
+"""Dialing: the keywords of a client, on every front end.
 
 What ``connect`` and ``reconnect`` are made of: one place where keywords become
 settings and a factory makes the connection. Reaches no server and waits for nothing.
@@ -7,23 +7,23 @@ settings and a factory makes the connection. Reaches no server and waits for not
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from .link import Link
+from .connection import Connection
 from .opening import retry as retrying
+from .opening.arguments import check_callback
 from .opening.client_plan import connect_plan
 from .opening.client_settings import client_settings
 from .opening.settings import (
     check_keywords,
-    compression_from,
-    limits_from,
-    timeouts_from,
+    connection_keywords,
+    settings_of_both,
 )
 from .opening.steps import Opened, Plan
-from .options import Keepalive
 
-__all__ = ["Dialed", "Dialer", "path_of", "unix_uri"]
+__all__ = ["Dialed", "Dialer", "how_to_connect", "path_of", "unix_uri"]
 
 C = TypeVar("C", bound="Dialed")
 
@@ -34,8 +34,14 @@ _SAME = (
 )
 
 
-class Dialed(Link):
-    """The client's end of a connection."""
+class Dialed(Connection):
+    """The client's end of a connection.
+
+    A mixin: the class of a front end's connections comes before it.
+    """
+
+    if TYPE_CHECKING:  # what front ends have
+        protocol: Any
 
     _client = True
     _logger_name = "longwire.client"
@@ -57,9 +63,23 @@ class Dialer(Generic[C]):
     _tcp: ClassVar[frozenset[str]]  # keywords for reaching the server
     _unix: ClassVar[frozenset[str]] = frozenset({"path", "unix"})
     # Those of the signature that the plan gets as they are.
-    _given: ClassVar[tuple[str, ...]]
+    _given: ClassVar[tuple[str, ...]] = ()
+    _name: ClassVar[str]  # and what can be done with it, for a warning
+    _uses: ClassVar[str]
+    _unused = False
 
-    def _set_up(self, uri: str, given: dict[str, Any], kwargs: dict[str, Any]) -> None:
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if self._unused:
+            uri = self._settings.uri
+            warn(
+                f"{self._name}() to {uri.host} port {uri.port} was never {self._uses}",
+                RuntimeWarning,
+                source=self,
+            )
+
+    def _set_options(
+        self, uri: str, given: dict[str, Any], kwargs: dict[str, Any]
+    ) -> None:
         """Check the keywords: ``given`` are the documented ones, ``kwargs`` others."""
         unix = kwargs.get("unix")
         known = {*(self._unix if unix else self._tcp), *given}
@@ -67,54 +87,40 @@ class Dialer(Generic[C]):
         network = {name: given[name] for name in self._given}
         self._settings = client_settings(
             uri,
-            limits=limits_from(
-                given["limits"],
-                max_size=given["max_size"],
-                max_queue=given["max_queue"],
-                write_limit=given["write_limit"],
-            ),
-            timeouts=timeouts_from(
-                given["timeouts"],
-                open_timeout=given["open_timeout"],
-                close_timeout=given["close_timeout"],
-            ),
-            keepalive=Keepalive(
-                interval=given["ping_interval"], timeout=given["ping_timeout"]
-            ),
-            compression=compression_from(given["compression"]),
+            **settings_of_both(given),
             network={**network, **kwargs},
             **{name: given[name] for name in _SAME},
         )
-        create = given["create_connection"] or self._connection_class
-        for name, value in (
-            ("process_exception", given["process_exception"]),
-            ("reconnect_delays", given["reconnect_delays"]),
-            ("create_connection", create),
+        create = given["create_connection"]
+        if create is None:
+            create = self._connection_class
+        for name, parameters in (
+            ("process_exception", ("exc",)),
+            ("reconnect_delays", ()),
         ):
-            if not callable(value):
-                kind = type(value).__name__
-                raise TypeError(f"{name} must be a function or class, not {kind}")
+            if given[name] is None:
+                raise TypeError(f"{name} must be a function, not None")
+            check_callback(name, given[name], parameters, awaits=False)
+        if not callable(create):
+            kind = type(create).__name__
+            raise TypeError(
+                f"create_connection must be a function or class, not {kind}"
+            )
         self._process_exception = given["process_exception"]
         self._reconnect_delays: Callable[[], Iterable[float]]
         self._reconnect_delays = given["reconnect_delays"]
         self._create_connection: Callable[..., C] = create
+        self._unused = self._explains  # the documented API warns of nothing
 
-    def _plan(self) -> Plan[Opened]:
+    def _plan(self, *args: Any, **kwargs: Any) -> Plan[Opened]:
         """Return how to open a connection."""
         return connect_plan(self._settings)
 
     def _make(self, *args: Any) -> C:
         """Return a connection made of ``args`` and the settings."""
         settings = self._settings
-        limits, keepalive = settings.limits, settings.keepalive
-        return self._create_connection(
-            *args,
-            settings,
-            ping_interval=keepalive.interval,
-            ping_timeout=keepalive.timeout,
-            close_timeout=settings.timeouts.close,
-            max_queue=(limits.queued_messages, limits.queued_messages_low),
-        )
+        keywords = connection_keywords(settings)
+        return self._create_connection(*args, settings, **keywords)
 
     def _retries(self) -> retrying.Retries:
         """Return what decides when to try again."""
@@ -140,6 +146,24 @@ def unix_uri(uri: str | None, kwargs: dict[str, Any]) -> str:
     return "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
 
 
+def how_to_connect(args: tuple[Any, ...]) -> str:
+    """Return how ``connect`` is called, for who gave it ``args`` by position."""
+    match args:
+        case [str(host), int(port)] | [int(port), str(host)] if "/" not in host:
+            return f"connect('ws://{host}:{port}')"
+    return "connect('ws://localhost:8765', name=value, ...)"
+
+
 def path_of(path: str | os.PathLike[str] | None) -> str | None:
-    """Return the path of a Unix socket in text."""
+    """Return the path of a Unix socket in text; raise for what is none."""
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise TypeError(
+            f"path must be a str or Path or None, not {type(path).__name__}: write "
+            "unix_connect('/run/x')"
+        )
+    if isinstance(path, str) and "://" in path:
+        raise ValueError(
+            f"path is {path!r}; the path of a file is allowed: write "
+            f"unix_connect('/run/x', {path!r})"
+        )
     return None if path is None else os.fspath(path)

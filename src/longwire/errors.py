@@ -116,6 +116,9 @@ class ConnectionClosed(WebSocketException):
     is what was received.
     """
 
+    # longwire.websockets has the documented text, as what a program makes itself.
+    _says_reason_once = True
+
     def __init__(
         self,
         rcvd: Close | int | None = None,
@@ -132,8 +135,8 @@ class ConnectionClosed(WebSocketException):
         self.sent = sent
         self.rcvd_then_sent = rcvd_then_sent
         self.report = report
-        known = (rcvd, sent, rcvd_then_sent)
-        super().__init__(*known if report is None else (*known, report))
+        # Three, as the documented API has them; a copy gets the report all the same.
+        super().__init__(rcvd, sent, rcvd_then_sent)
 
     def __str__(self) -> str:
         if self.rcvd is None:
@@ -142,9 +145,15 @@ class ConnectionClosed(WebSocketException):
             return f"sent {self.sent}; no close frame received"
         if self.sent is None:
             return f"received {self.rcvd}; no close frame sent"
+        first, second = self.rcvd, self.sent
+        if not self.rcvd_then_sent:
+            first, second = second, first
+        # An answer has the same reason most often: said once, it can be read.
+        once = self._says_reason_once and self.report is not None and first == second
+        again = Close(second.code, "") if once else second
         if self.rcvd_then_sent:
-            return f"received {self.rcvd}; then sent {self.sent}"
-        return f"sent {self.sent}; then received {self.rcvd}"
+            return f"received {first}; then sent {again}"
+        return f"sent {first}; then received {again}"
 
     @property
     def code(self) -> int:
@@ -209,6 +218,10 @@ class LimitExceeded(WebSocketException):
     limit_value: int | float | None = None
 
 
+# Which keyword of serve() and connect() sets a limit on sizes.
+_KEYWORD_OF_LIMIT = {"message": "max_size", "fragment": "max_size[1]"}
+
+
 class PayloadTooBig(LimitExceeded):
     """A frame or message is larger than the limit, compressed or not.
 
@@ -237,10 +250,20 @@ class PayloadTooBig(LimitExceeded):
     def __str__(self) -> str:
         if isinstance(self.args[0], str):
             return escape(self.args[0])
-        found = "a frame" if self.size is None else f"a frame of {self.size} bytes"
+        what, size = "a frame", self.size
         if self.current_size:
-            found += f" after {self.current_size} bytes"
-        return f"{found} exceeds the limit of {self.max_size} bytes"
+            # More of the message may follow.
+            what = "a message"
+            size = None if size is None else self.current_size + size
+        if size is None:
+            # What is compressed is not inflated further to find its size.
+            found = f"{what} of more than {self.max_size} bytes"
+        else:
+            at_least = "at least " * (what == "a message")
+            found = f"{what} of {at_least}{size} bytes"
+        keyword = _KEYWORD_OF_LIMIT.get(self.limit or "")
+        whose = f" ({keyword} of its receiver)" if keyword else ""
+        return f"{found} exceeds the limit of {self.max_size} bytes{whose}"
 
 
 class TooManyFragments(LimitExceeded):

@@ -12,11 +12,13 @@ import inspect
 import os
 import ssl
 from collections.abc import Callable, Hashable
+from itertools import chain
+from operator import call
 from time import monotonic
 from typing import Any, TypeVar, cast
 
 from . import connection
-from .errors import InvalidState, LimitExceeded
+from .errors import InvalidState
 from .messages import Cause
 from .opening.settings import (
     CLOSE_TIMEOUT,
@@ -74,6 +76,9 @@ class Link(connection.Connection):
     _live: Session = cast(Session, None)
     _verbs: Verbs = cast(Verbs, None)
     _end_told = False
+    _one_output: tuple[Callable[[], bytes]]
+    _one_message: tuple[Callable[[], tuple[int, Any]]]
+    _counted = 0  # of the bytes received, to the session
     # Who looks at the bytes received and sent, for a log of frames.
     _taps: tuple[Callable[[bytes], None], Callable[[bytes], None]] | None = None
 
@@ -102,6 +107,9 @@ class Link(connection.Connection):
         high = self._limits.output_bytes
         low = self._limits.output_bytes_low
         self._write_marks = high, high // 4 if low is None else low
+        # Pings whose waiters are to be told: of the pong, and that none will come.
+        self._answered: list[tuple[Any, float]] = []
+        self._given_up: list[Any] = []
         # Asked for now: a socket that was closed does not know any more.
         self._addresses = wire.addresses()
 
@@ -121,15 +129,19 @@ class Link(connection.Connection):
         )
         self._prepare(session)
         self._verbs = Verbs(session, self._now, self._users)
+        # For map(): what takes one output, and one message.
+        self._one_output = (session.take_output,)
+        self._one_message = (session.take,)
         self._log_open(opened)
+        if opened.rest:
+            # The opening handshake has taken it, too: it is the first to be read.
+            self.wire.plain.insert(0, opened.rest)
         with self._lock:
             self._session = self._live = session
             self._begin_to_serve()
-            if opened.rest:
-                self._feed(opened.rest, self._now())
-            if self.wire.ended:
-                session.receive_eof(self._now())
+            self._take_in()
             self._react()
+        self._log_rest()
 
     def _prepare(self, session: Session) -> None:
         """Change how a new session behaves; longwire.websockets does."""
@@ -172,28 +184,40 @@ class Link(connection.Connection):
 
     # --- from the network --------------------------------------------------------
 
-    def _took(self, data: bytes) -> None:
-        """Take what came from the network; b"" is its end. The lock is held."""
+    def _take_in(self) -> None:
+        """Give the session what the wire has read, in order. The lock is held.
+
+        Wherever this is interrupted, the next call goes on: what the session has
+        counted it has, and the rest is still the wire's.
+        """
         session, wire = self._live, self.wire
-        now = self._now()
+        protocol = session.protocol
         try:
-            if data and not wire.is_tls:
-                self._feed(data, now)
-                return
-            data, ended = wire.decode(data)
-            if data:
-                self._feed(data, now)
-            if ended:
-                if session.tcp_lost:
-                    session.lost(None, now)
-                else:
-                    session.receive_eof(now)
-            self._check_wire(session)
+            wire.decode()
+            plain = wire.plain
+            while plain:
+                data = plain[0]
+                if not data:
+                    wire.ended = True
+                elif protocol.bytes_received == self._counted:
+                    self._feed(data, self._now())
+                self._counted, plain[:1] = protocol.bytes_received, ()
+            if wire.ended and not session.got_eof:
+                self._end_input(session)
+            if wire.layers:
+                self._check_wire(session)
         except ssl.SSLError as exc:
             self._lose(exc)
         finally:
             if session.flags:
                 self._react()
+
+    def _end_input(self, session: Session) -> None:
+        """The peer sends nothing more."""
+        if session.tcp_lost:
+            session.lost(None, self._now())
+        else:
+            session.receive_eof(self._now())
 
     def _feed(self, data: bytes, now: float) -> None:
         if self._taps is not None:
@@ -213,39 +237,58 @@ class Link(connection.Connection):
     # --- what the session asks for -----------------------------------------------
 
     def _react(self) -> None:
-        """Do what the session's flags ask for, until there are none."""
+        """Do what the session's flags ask for, until there are none.
+
+        All of it can be done again, and is where an interrupt ends this too early.
+        """
+        flags = 0
         session = self._live
-        while flags := session.take_flags():
-            if flags & OUTPUT:
-                self._write(session)
-                if flags == OUTPUT:
-                    continue
-            if flags & PONGS:
-                self._resolve_pings(session)
-            if flags & READING and session.wants_reading:
-                self._read_soon()
-            if flags & HANGUP:
-                self._hang_up(session)
-            if flags & DEADLINE:
-                self._call_at(session.next_deadline())
-            if flags & CONTINUE and not self._goes_on_later():
-                session.go_on(self._now())
-            self._wake(flags)
-            if session.tcp_lost and not self._end_told and session.ended is not None:
-                self._end_told = True
-                self._log_end()
+        try:
+            while session.flags:
+                flags = session.flags
+                session.flags = 0
+                if flags & OUTPUT:
+                    self._write(session)
+                    if flags == OUTPUT:
+                        continue
+                if flags & PONGS:
+                    self._resolve_pings(session)
+                if flags & READING and session.wants_reading:
+                    self._read_soon()
+                if flags & HANGUP:
+                    self._hang_up(session)
+                if flags & DEADLINE:
+                    self._call_at(session.next_deadline())
+                if flags & CONTINUE and not self._goes_on_later():
+                    session.go_on(self._now())
+                self._wake(flags)
+                if (
+                    session.tcp_lost
+                    and not self._end_told
+                    and session.ended is not None
+                ):
+                    self._end_told = True
+                    self._put_off(self._log_end)
+        except BaseException:
+            session.flags |= flags
+            raise
 
     def _write(self, session: Session) -> None:
         wire = self.wire
-        data = session.take_output()
-        while data:
-            if self._taps is not None:
-                self._taps[1](data)
-            wire.write(data)
+        while True:
+            if wire.given:
+                wire.flush()  # an interrupt has left it there
+            # By map(), in C: what the session gives, the wire has.
+            (wire.given,) = map(call, self._one_output)
+            if self._taps is not None and wire.given:
+                self._taps[1](wire.given)
             # What waits for the peer to take more follows, if it has taken all.
-            data = b"" if session.outbox is None else session.take_output()
-        if wire.unsent or wire.error is not None:
-            self._check_wire(session)
+            more = session.outbox is not None and wire.given
+            if not (wire.flush() and session.writable):
+                # Or all is sent now, and senders wait to be told.
+                self._check_wire(session)
+            if not more:
+                return
 
     def _check_wire(self, session: Session) -> None:
         """Tell the session how much waits in the wire, and have it sent."""
@@ -267,6 +310,15 @@ class Link(connection.Connection):
         wire, ending = self.wire, session.ending
         if ending == STAY or wire.closed or (wire.unsent and ending != ABORT):
             return
+        if ending == HALF_CLOSE:
+            # After the closing handshake nobody says anything more (section 5.5.1), so
+            # there is nothing to read on for, unless something lies there already: TCP
+            # would be reset, and the peer might lose our close frame.
+            # Nor for who is told of the end when the peer has ended TCP, as in the
+            # documented API.
+            done = session.protocol.closing_is_done and not session.ends_with_tcp
+            if done and wire.is_quiet():
+                ending = CLOSE
         if ending == HALF_CLOSE or (ending == CLOSE and wire.is_tls):
             wire.half_close()
         if ending != HALF_CLOSE:
@@ -275,11 +327,18 @@ class Link(connection.Connection):
             self._read_soon()
 
     def _resolve_pings(self, session: Session) -> None:
-        for pong, latency in session.take_pongs():
+        done = self._answered
+        done += chain.from_iterable(map(call, (session.take_pongs,)))
+        while done:
+            pong, latency = done[0]
             pong.resolve(latency)
+            del done[0]
         if session.tcp_lost or session.end_is_known():
-            for pong in session.heartbeat.take_waiters():
-                pong.fail(session.exception())
+            left = self._given_up
+            left += chain.from_iterable(map(call, (session.heartbeat.take_waiters,)))
+            while left:
+                left[0].fail(session.exception())
+                del left[0]
 
     def _may_read(self) -> bool:
         """Whether what the peer sends is to be read now."""
@@ -302,7 +361,8 @@ class Link(connection.Connection):
             unsent = self.wire.unsent
             result = self._live.offer(message, slow, key, unsent, self._now())
             self._react()
-            return result
+        self._log_rest()
+        return result
 
     def _start_close(
         self, code: int | None, reason: str, error: BaseException | None = None
@@ -313,12 +373,19 @@ class Link(connection.Connection):
             self._verbs.start_close(code, reason, error)
             self._react()
             self._read_at_once()
+        self._log_rest()
 
     def _abort(self, why: str) -> None:
         """End at once."""
         with self._lock:
             self._live.abort(Cause.LOCAL, why, self._now())
             self._react()
+        self._log_rest()
+
+    def _soon(self, change: Callable[..., object], *args: object) -> None:
+        with self._lock:
+            super()._soon(change, *args)
+        self._log_rest()
 
     @property
     def local_address(self) -> Any:
@@ -337,25 +404,5 @@ class Link(connection.Connection):
 
     @property
     def _memory(self) -> int:
-        with self._lock:
-            return self._live.memory + self.wire.unsent
-
-    def _hold(self) -> None:
-        """Read no more from the peer, for the server is short of memory."""
-        with self._lock:
-            self._live.hold()
-            self._react()
-
-    def _release(self) -> None:
-        """Read again."""
-        with self._lock:
-            self._live.release(self._now())
-            self._react()
-
-    def _shed(self, error: LimitExceeded) -> None:
-        """End the connection, and drop what its reader has not taken."""
-        with self._lock:
-            self._live.intake.forget()
-            self._live.fail(error, self._now())
-            self._react()
-            self._read_at_once()
+        # Without the lock: a server that looks at all connections waits for none.
+        return self._live.memory + self.wire.unsent

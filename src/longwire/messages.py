@@ -114,6 +114,10 @@ class Close:
         return f"{text} {excerpt(self.reason)}" if self.reason else text
 
 
+# How a peer closes that had no pong from us: longwire and websockets.
+_NO_PONG_FROM_US = Close(1011, "keepalive ping timeout")
+
+
 @dataclasses.dataclass
 class Frame:
     """One frame as RFC 6455 section 5.2 lays it out, payload unmasked.
@@ -233,4 +237,6 @@ class CloseReport:
         if self.loop_stall >= 1:
             stall = f"{self.loop_stall:.1f} s late"
             text = f"{text}; our event loop was {stall}: something in it blocks"
+        if self.rcvd == _NO_PONG_FROM_US:
+            text = f"{text}; our pong was late: does something here block?"
         return text

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from .hints import explained_class
 from .machine import default_connections, default_memory
 
 __all__ = [
@@ -23,7 +24,10 @@ __all__ = [
     "Limits",
     "LoggerLike",
     "Timeouts",
+    "check_count",
+    "check_seconds",
     "check_slow",
+    "check_timeout",
 ]
 
 SLOW = ("disconnect", "drop_oldest", "latest_only")
@@ -36,9 +40,10 @@ LoggerLike = logging.Logger | logging.LoggerAdapter[Any]
 """What ``logger=`` takes, beside a logger's name."""
 
 
-def _check_count(
+def check_count(
     name: str, value: object, minimum: int = 1, allowed: str = "an int"
 ) -> None:
+    """Raise TypeError or ValueError unless ``value`` is an int, ``minimum`` or more."""
     if isinstance(value, bool) or not isinstance(value, int):
         kind = "None" if value is None else type(value).__name__
         raise TypeError(f"{name} must be {allowed}, not {kind}")
@@ -46,12 +51,28 @@ def _check_count(
         raise ValueError(f"{name} is {value}; the least allowed is {minimum}")
 
 
-def _check_seconds(name: str, value: object) -> None:
+def check_seconds(name: str, value: object) -> None:
+    """Raise TypeError or ValueError for what is no time, such as for ever."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         kind = type(value).__name__
         raise TypeError(f"{name} must be a number of seconds or None, not {kind}")
     if not value >= 0 or math.isinf(value):
         raise ValueError(f"{name} is {value}; a finite number >= 0 is allowed")
+
+
+def check_timeout(value: object, name: str = "timeout") -> None:
+    """Raise TypeError or ValueError for what is no time to wait for, None aside.
+
+    For the verbs that take one. A time that is over, because somebody has subtracted
+    now, is no mistake; nor is one that never ends.
+    """
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be a number of seconds or None, not {kind}")
+    if math.isnan(value):
+        raise ValueError(f"{name} is {value}; a number of seconds or None is allowed")
 
 
 def check_slow(policy: object) -> None:
@@ -61,6 +82,7 @@ def check_slow(policy: object) -> None:
         raise ValueError(f"slow is {policy!r}; {names} are allowed")
 
 
+@explained_class("Limits(message=1048576, ...)")
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The bounds of everything a peer can make us hold or do.
@@ -130,7 +152,7 @@ class Limits:
                 continue
             minimum = 0 if field.name.endswith("_low") else 1
             allowed = "an int or None" if may_be_none else "an int"
-            _check_count(field.name, value, minimum, allowed)
+            check_count(field.name, value, minimum, allowed)
         self._check_low("queued_messages")
         self._check_low("output_bytes")
 
@@ -140,6 +162,7 @@ class Limits:
             raise ValueError(f"{name}_low is {low}; at most {name}={high} is allowed")
 
 
+@explained_class("Timeouts(open=10, ...)")
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """How long we wait, in seconds; None is for ever."""
@@ -158,10 +181,11 @@ class Timeouts:
         for name in ("open", "close", "write"):
             value = getattr(self, name)
             if value is not None:
-                _check_seconds(f"{name}_timeout", value)
-        _check_seconds("fault_grace", self.fault_grace)
+                check_seconds(f"{name}_timeout", value)
+        check_seconds("fault_grace", self.fault_grace)
 
 
+@explained_class("Keepalive(interval=20, timeout=20)")
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Keepalive:
     """Pings sent to notice a dead peer and to measure latency; seconds."""
@@ -175,11 +199,12 @@ class Keepalive:
         for name in ("interval", "timeout"):
             value = getattr(self, name)
             if value is not None:
-                _check_seconds(f"ping_{name}", value)
+                check_seconds(f"ping_{name}", value)
         if self.interval == 0:
             raise ValueError("ping_interval is 0; use None to send no pings")
 
 
+@explained_class("Compression(level=6, ...)")
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Compression:
     """What to offer, accept and use of permessage-deflate (RFC 7692).
@@ -218,7 +243,7 @@ class Compression:
             ("min_size", 0, 1 << 62),
         ):
             value = getattr(self, name)
-            _check_count(name, value, least)
+            check_count(name, value, least)
             if value > most:
                 raise ValueError(f"{name} is {value}; {least} to {most} are allowed")
         if self.backend not in ("auto", "zlib", "zlib-ng"):

@@ -4,12 +4,13 @@ A plan is a generator over a :class:`~longwire.session.session.Session`. It deci
 does no I/O: it yields what it waits for, and is resumed when that may have changed, or
 has the exception of a wait (a timeout, an interrupt) thrown in. A front end has one
 driver for all of them, which carries out what the session's flags ask for each time
-that a plan yields and when it has ended.
+that a plan yields and when it has ended. Where there were any, the plan is resumed at
+once instead of waiting: what it waits for may be there now, and who carries it out
+wakes only those that wait already.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -20,6 +21,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
+from operator import call
 from typing import Any, NamedTuple, TypeVar
 
 from .connection import BytesLike, Data, Pieces, opcode_for
@@ -97,18 +99,21 @@ class Verbs:
         self._session = session
         self._now = now
         self._users = users
-        self.receiving = False
+        self.receiving: object = False  # or who is
 
     # --- receiving ---------------------------------------------------------------
 
     def recv(self) -> Plan[Data]:
         """Return the next whole message."""
-        self.check_receiver("recv")
-        session = self._session
-        if not session.has_message:
-            yield from self._wait_for_input(False)
-        payload: Data = session.take()[1]
+        yield from self.wait_for_message()
+        payload: Data = self._session.take()[1]
         return payload
+
+    def wait_for_message(self) -> Plan[None]:
+        """Wait until there is a whole message, and take none."""
+        self.check_receiver("recv")
+        if not self._session.has_message:
+            yield from self._wait_for_input(False)
 
     def check_receiver(self, name: str) -> None:
         """Raise ConcurrencyError while another is receiving."""
@@ -121,44 +126,59 @@ class Verbs:
     def _wait_for_input(self, streaming: bool) -> Plan[None]:
         """Wait for a whole message, or, when streaming, for a piece of one."""
         session = self._session
-        self.receiving = True
-        session.streaming = streaming
+        before = self.receiving
         try:
-            while True:
-                session.wait(self._now())
-                if session.has_message or (streaming and len(session.inbox)):
-                    return
+            self.receiving = True
+            session.streaming = streaming
+            session.wait(self._now())
+            while not (session.has_message or (streaming and len(session.inbox))):
                 if session.end_is_known():
                     raise session.exception()
                 yield INPUT
+                session.wait(self._now())
         finally:
-            self.stop_waiting()
+            # First by an assignment, which no signal interrupts.
+            self.receiving = before
+            session.stop_waiting()
 
-    def begin_to_wait(self) -> bool:
+    def begin_to_wait(self, who: object = True) -> bool:
         """Begin to wait for a message without a plan, for a front end's shortest way.
 
-        Returns whether there is something to wait for, and nobody who does. Then
-        ``stop_waiting()`` has to follow, and after it the plan, if no message came.
+        Returns whether there is something to wait for, and nobody who does; ``who``
+        receives then. ``stop_waiting()`` has to follow, and the plan, if no message
+        came.
         """
         session = self._session
         if self.receiving or session.has_message:
             return False
-        self.receiving = True
-        session.streaming = False
         try:
+            self.receiving = who
+            session.streaming = False
             session.wait(self._now())
+            waits = not (session.has_message or session.end_is_known())
         except BaseException:
-            self.stop_waiting()
+            self.receiving = False
+            session.stop_waiting()
             raise
-        if session.has_message or session.end_is_known():
-            self.stop_waiting()
-            return False
-        return True
+        if not waits:
+            self.receiving = False
+            session.stop_waiting()
+        return waits
 
     def stop_waiting(self) -> None:
         """The receiver got something, or gave up."""
-        self._session.stop_waiting()
         self.receiving = False
+        self._session.stop_waiting()
+
+    def taking_failed(self, exc: BaseException) -> None:
+        """End the connection: an interrupt came in the middle of taking a message.
+
+        That happens where the session is not compiled alone, and nobody can tell
+        whether the message is lost. Where memory runs out, it is not.
+        """
+        if not isinstance(exc, MemoryError):
+            self._session.intake.forget()
+            self._session.break_off(exc, self._now())
 
     def stream(self, decode: bool | None) -> PieceByPiece:
         """Return the next message, to be received in pieces."""
@@ -171,13 +191,22 @@ class Verbs:
         self, message: Any, text: bool | None = None, compress: bool = True
     ) -> Plan[None]:
         """Send a whole message; wait for the turn before, and for room after it."""
+        yield from self.put(message, text, compress)
+        yield from self.wait_for_room()
+
+    def put(
+        self, message: Any, text: bool | None = None, compress: bool = True
+    ) -> Plan[None]:
+        """Send a whole message in turn, and do not wait for room after it.
+
+        Where this ends early, the message is not sent.
+        """
         session = self._session
         opcode = opcode_for(message, text)
         yield from self._wait_for_turn()
-        if not session.is_open:
+        if not session.can_send:
             yield from self._raise_closed()
         session.send(opcode, message, True, compress)
-        yield from self.wait_for_room()
 
     def send_fragments(
         self,
@@ -186,6 +215,20 @@ class Verbs:
         compress: bool = True,
     ) -> Plan[None]:
         """Send one message in fragments, which are those of `fragments_of`."""
+        if (yield from self.put_fragments(fragments, text, compress)):
+            yield from self.wait_for_room()
+
+    def put_fragments(
+        self,
+        fragments: tuple[Iterator[Any] | AsyncIterator[Any], bool],
+        text: bool | None = None,
+        compress: bool = True,
+    ) -> Plan[bool]:
+        """Do that, and do not wait for room after the last; False if there was none.
+
+        Where this ends early, no message is sent: one that has begun cannot be
+        finished, and the connection is closed with 1011.
+        """
         session = self._session
         # What is made one by one leaves as it comes, and an empty fragment ends it.
         # What is all there needs no such end: its last item waits to be told as such.
@@ -202,7 +245,7 @@ class Verbs:
                     # The turn may have been taken while the first item was awaited.
                     yield from self._wait_for_turn()
                     begun = True
-                    yield from self._fragment(opcode, item, False, compress)
+                    yield from self._fragment(opcode, item, compress)
                     continue
                 if not isinstance(item, kind):
                     found = type(item).__name__
@@ -210,23 +253,25 @@ class Verbs:
                 if holding:
                     item, held = held, item
                 if item is not None:
-                    yield from self._fragment(Opcode.CONT, item, False, compress)
-            if opcode is not None:
-                last = b"" if held is None else held
-                yield from self._fragment(Opcode.CONT, last, True, compress)
+                    yield from self._fragment(Opcode.CONT, item, compress)
+            if opcode is None:
+                return False
+            last = b"" if held is None else held
+            if not session.can_send:
+                yield from self._raise_closed()
+            session.send(Opcode.CONT, last, True, compress)
+            return True
         except BaseException as exc:
-            if begun and session.fragmenting and session.is_open:
+            if begun and session.fragmenting and session.can_send:
                 # The peer holds half a message that nobody will finish.
                 self.start_close(1011, "error in fragmented message", exc)
             raise
 
-    def _fragment(
-        self, opcode: Opcode, item: Any, fin: bool, compress: bool
-    ) -> Plan[None]:
+    def _fragment(self, opcode: Opcode, item: Any, compress: bool) -> Plan[None]:
         session = self._session
-        if not session.is_open:
+        if not session.can_send:
             yield from self._raise_closed()
-        session.send(opcode, item, fin, compress)
+        session.send(opcode, item, False, compress)
         yield from self.wait_for_room()
 
     def _wait_for_turn(self) -> Plan[None]:
@@ -234,9 +279,7 @@ class Verbs:
         # its limit, however many senders there are and however many give up.
         session = self._session
         if session.fragmenting or not session.writable:
-            with self._in_line():
-                while session.is_open and (session.fragmenting or not session.writable):
-                    yield TURN if session.fragmenting else ROOM
+            yield from self._stand_in_line(self._before_turn)
 
     def wait_for_room(self) -> Plan[None]:
         """Have the output written, and wait while the peer is slow to take it."""
@@ -244,22 +287,33 @@ class Verbs:
         yield ACT
         if session.writable:
             return
-        with self._in_line():
-            while not session.writable and not session.is_over:
-                yield ROOM
-            lost = not session.writable
-        if lost:
+        yield from self._stand_in_line(self._before_room)
+        if not session.writable:
             # The peer will not get it: better said than left to the next send().
             yield from self._raise_closed()
 
-    @contextlib.contextmanager
-    def _in_line(self) -> Iterator[None]:
+    def _before_turn(self) -> int | None:
+        session = self._session
+        if session.can_send and (session.fragmenting or not session.writable):
+            return TURN if session.fragmenting else ROOM
+        return None
+
+    def _before_room(self) -> int | None:
+        session = self._session
+        return None if session.writable or session.is_over else ROOM
+
+    def _stand_in_line(self, before: Callable[[], int | None]) -> Plan[None]:
         """Wait to send, so that messages for many do not always come first."""
-        self._session.wait_to_send()
+        session = self._session
+        standing: list[None] = []
         try:
-            yield
+            # In one call into C: it is counted, or it is not.
+            standing += map(call, (session.wait_to_send,))
+            while (what := before()) is not None:
+                yield what
         finally:
-            self._session.stop_waiting_to_send()
+            if standing:
+                session.stop_waiting_to_send()
 
     def _raise_closed(self) -> Plan[None]:
         """Raise ConnectionClosed, once it is known how the connection ends."""
@@ -272,13 +326,13 @@ class Verbs:
 
     def ping(self, payload: bytes | None, waiter: Any) -> Plan[None]:
         """Send a ping; ``waiter`` comes back from the session with its latency."""
-        if not self._session.is_open:
+        if not self._session.can_send:
             yield from self._raise_closed()
         self._session.ping(payload, waiter, self._now())
 
     def pong(self, payload: bytes) -> Plan[None]:
         """Send a pong that nobody asked for."""
-        if not self._session.is_open:
+        if not self._session.can_send:
             yield from self._raise_closed()
         self._session.pong(payload)
 
@@ -313,31 +367,68 @@ class Verbs:
 
 
 class PieceByPiece:
-    """A message that is received in pieces; ``done`` after its last one."""
+    """A message that is received in pieces; ``done`` after its last one.
+
+    ``next_piece()`` takes a piece, and ``payload()`` returns it. A front end gives it
+    to the caller by assignments, which nothing interrupts: ``given`` is ``taken`` then,
+    and ``receiving`` of the verbs is ``goes_on``. ``stop()`` puts back the first piece
+    if it was taken and not given.
+    """
 
     def __init__(self, verbs: Verbs, session: Session, decode: bool | None) -> None:
-        self.done = False
-        self._begun = False
+        self.taken: tuple[int, Data, bool] | None = None
+        self.given: tuple[int, Data, bool] | None = None
+        self.goes_on: object = False
+        self._me = object()
         self._verbs = verbs
         self._session = session
         self._pieces = Pieces(decode)
+        self._one_piece = (session.take_piece,)
 
-    def next_piece(self) -> Plan[Data]:
-        """Return the next piece."""
-        session = self._session
-        if not len(session.inbox):
+    @property
+    def done(self) -> bool:
+        """Whether the caller has all of it."""
+        return self.given is not None and self.given[2]
+
+    def next_piece(self) -> Plan[None]:
+        """Take the next piece."""
+        if self.given is None:
+            # In the same step as what follows: two threads may ask for the first.
+            self._verbs.check_receiver("recv_streaming")
+        if not len(self._session.inbox):
             yield from self._verbs._wait_for_input(True)
-        piece = session.take_piece()
-        assert piece is not None
-        _, payload, self.done = piece
-        self._begun = True
         # Others must not receive before this message is at its end.
-        self._verbs.receiving = not self.done
-        return self._pieces.feed(payload, self.done)
+        self._verbs.receiving = self._me
+        one = map(call, self._one_piece)
+        try:
+            # In C: no interrupt comes in between, nor before it.
+            (self.taken,) = one
+        except BaseException as exc:
+            self._verbs.taking_failed(exc)
+            raise
+
+    def payload(self) -> Data:
+        """Return what was taken, of the type that was asked for."""
+        assert self.taken is not None
+        _, payload, fin = self.taken
+        self.goes_on = False if fin else self._me
+        try:
+            return self._pieces.feed(payload, fin)
+        except UnicodeDecodeError:
+            # Bytes that are no text are received, all the same.
+            self.given = self.taken
+            raise
 
     def stop(self) -> None:
         """Receive no more of it: to be called in any case, also after the end."""
-        if self._begun and not self.done:
-            # Half a message cannot be told from a whole one by the next recv().
-            over = self._session.ended is not None and not len(self._session.inbox)
-            self._verbs.receiving = not over
+        verbs, session = self._verbs, self._session
+        if verbs.receiving is not self._me:
+            return
+        begun = self.given is not None
+        if self.taken is not None and not begun:
+            session.inbox.put_back(self.taken)
+            self.taken = None
+        # Half a message cannot be told from a whole one by the next recv().
+        over = session.ended is not None and not len(session.inbox)
+        if not begun or self.done or over:
+            verbs.receiving = False

@@ -231,9 +231,10 @@ async def test_a_handler_task_can_be_looked_at_from_its_first_moment() -> None:
     async with listen(handler) as server:
         port = server.sockets[0].getsockname()[1]
         _, writer = await asyncio.open_connection("127.0.0.1", port)
-        while not server._tasks:
+        writer.write(b"G")
+        while not any(server._runs.values()):
             await asyncio.sleep(0)
-        (task,) = server._tasks.values()
+        (task,) = server._runs.values()
         for _ in range(3):
             work: Any = task.get_coro()
             seen.append(inspect.getcoroutinestate(work))

@@ -308,7 +308,7 @@ async def leave_while_asked(server_of: Any) -> list[str]:
             writer.transport.abort()
         await asyncio.sleep(0.05)
         left.set()
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
     return complaints
 
 

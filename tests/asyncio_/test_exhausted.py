@@ -93,7 +93,7 @@ async def main():
             assert not any(v.done() for v in visits), visits
             give_back(taken)
             heard += await asyncio.wait_for(asyncio.gather(*visits), 20)
-            while server._tasks:
+            while server._runs:
                 await asyncio.sleep(0.01)
     print(json.dumps([heard, told, said]))
 

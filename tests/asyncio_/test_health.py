@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.support import health
 
 from longwire import serve
 
@@ -38,18 +39,7 @@ async def slow():
     return "no broker"
 
 
-def broken():
-    raise RuntimeError("secret")
-
-
-CHECKS = [
-    # what is asked, what is answered, what while the server drains
-    (None, (200, "OK\n"), (200, "OK\n")),
-    (lambda: None, (200, "OK\n"), (503, "Server is shutting down.\n")),
-    (lambda: "no database", (503, "no database.\n"), (503, "Server is ")),
-    (slow, (503, "no broker.\n"), (503, "Server is ")),
-    (broken, (503, "The check failed.\n"), (503, "Server is ")),
-]
+CHECKS = [*health.CHECKS, (slow, (503, "no broker.\n"), health.DRAINING)]
 
 
 @pytest.mark.parametrize(("check", "answer", "draining"), CHECKS)
@@ -61,11 +51,11 @@ async def test_each_path_has_a_check_of_its_own(check, answer, draining, caplog)
         assert await ask(port, "/readyz?full") == answer
         assert (await ask(port, "/else"))[0] == 426
         server._draining = True
-        status, _ = await ask(port, "/readyz")
-        assert status == draining[0]
+        status, body = await ask(port, "/readyz")
+        assert (status, body) == draining
 
     failures = [r for r in caplog.records if r.levelname == "ERROR"]
-    assert len(failures) == (check is broken)
+    assert len(failures) == (check is health.broken)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +76,7 @@ def test_what_is_no_check_is_refused_at_once(health, error):
 async def test_draining_without_listening_lets_those_ask_who_were_accepted():
     async with serve(handler, "127.0.0.1", 0) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
-        while not server._tasks:
+        while not server._runs:
             await asyncio.sleep(0)
 
         draining = asyncio.create_task(server.drain(keep_listening=False, code=1012))
@@ -104,7 +94,7 @@ async def test_draining_without_listening_lets_those_ask_who_were_accepted():
 async def test_who_is_accepted_and_says_nothing_does_not_hold_up_a_drain():
     async with serve(handler, "127.0.0.1", 0) as server:
         _, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
-        while not server._tasks:
+        while not server._runs:
             await asyncio.sleep(0)
 
         await asyncio.wait_for(server.drain(keep_listening=False), 20)

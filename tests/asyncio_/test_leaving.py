@@ -230,7 +230,7 @@ async def leave_a_handler(leave: Leave, peer: Any) -> Seen:
         await reader.readuntil(b"\r\n\r\n")
         seen.code = await read_close(reader)
         await peer(reader, writer, seen.code, True)
-        await until(lambda: not server._tasks and connections[0].state == 3)
+        await until(lambda: not server._runs and connections[0].state == 3)
     seen.report = connections[0].close_report
     return seen
 
@@ -405,7 +405,7 @@ async def test_a_block_left_after_the_end_changes_nothing_of_it(
             writer.write(UPGRADE)
             await reader.readuntil(b"\r\n\r\n")
             peer += [reader, writer]
-            await until(lambda: connections and not server._tasks)
+            await until(lambda: connections and not server._runs)
 
     report = connections[0].close_report
     assert report is before[0]
@@ -427,7 +427,7 @@ async def test_a_handler_that_fails_while_it_closes_is_logged_and_closes_once(
             writer.write(UPGRADE)
             await reader.readuntil(b"\r\n\r\n")
             assert await reader.read() == b"\x88\x02" + close_payload(4003)
-            await until(lambda: not server._tasks)
+            await until(lambda: not server._runs)
 
     assert traces(caplog) == ["connection handler failed"]
 

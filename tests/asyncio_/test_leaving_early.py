@@ -62,7 +62,7 @@ async def test_who_waits_for_the_end_is_woken(callback: str, leave: str) -> None
             LEAVING[leave](writer)
 
             await asyncio.wait_for(woken.wait(), 10)
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
 
 
 async def test_over_tls_too(certificates: Certificates) -> None:
@@ -83,7 +83,7 @@ async def test_over_tls_too(certificates: Certificates) -> None:
             await begun.wait()
             writer.close()
             await asyncio.wait_for(woken.wait(), 10)
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
 
 
 @pytest.mark.parametrize("leave", ["goes", "resets"])
@@ -110,7 +110,7 @@ async def test_who_waits_for_anything_else_is_cancelled(
             LEAVING[leave](writer)
 
             await asyncio.wait_for(cancelled.wait(), 10)
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
 
     text = "opening handshake failed: The client has gone (from 127.0.0.1:"
     (line,) = [each for each in lines(caplog) if each.startswith(text)]
@@ -151,7 +151,7 @@ async def test_a_client_that_ends_its_direction_with_the_request_is_served() -> 
             writer.write_eof()
 
             assert (await reader.read()).startswith(b"HTTP/1.1 101 ")
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
 
     assert seen == ["CLOSED"]
 
@@ -187,7 +187,7 @@ async def test_clients_that_leave_before_their_request_leave_no_timers() -> None
         for _ in range(20):
             async with raw(server) as (_, writer):
                 writer.write(UPGRADE[:20])
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
 
         timers = [t for t in getattr(loop, "_scheduled", []) if not t.cancelled()]
         assert not [t for t in timers if "_interrupt" in repr(t)]

@@ -238,7 +238,8 @@ def test_a_loop_may_be_one_that_nests_by_itself(engine: str) -> None:
         "loop.run_forever()",
         "asyncio.run(work)",
         "asyncio.Runner().run(work)",
-        "asyncio.new_event_loop().run_until_complete(work)",
+        "with contextlib.closing(asyncio.new_event_loop()) as new: "
+        "new.run_until_complete(work)",
     ],
 )
 def test_what_cannot_be_nested_says_so_and_disturbs_nobody(

@@ -32,6 +32,11 @@ async def handler(ws):
             ws.transport.abort()
         if message == "leave":
             return
+        if message == "close":
+            await ws.close(4000, "enough")
+        if message == "cancel":
+            asyncio.current_task().cancel()
+            await asyncio.sleep(0)
 
 async def opened(server):
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
@@ -89,6 +94,18 @@ async def breaking_the_rules(server):
     await reader.read()
     await end(writer)
 
+async def shaking_hands(server):
+    reader, writer = await opened(server)
+    writer.write(b"\x88\x82\0\0\0\0\x03\xe8")
+    assert await reader.read() == b"\x88\x02\x03\xe8"
+    await end(writer)
+
+async def going_on_after_closing(server):
+    reader, writer = await opened(server)
+    writer.write(b"\x88\x82\0\0\0\0\x03\xe8" + HELLO * 100)
+    assert await reader.read() == b"\x88\x02\x03\xe8"
+    await end(writer)
+
 async def asking_for_nonsense(server):
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
     writer.write(b"NONSENSE\r\n\r\n")
@@ -115,24 +132,26 @@ endings = {
     function.__name__: function
     for function in (
         closing, vanishing, resetting, half_closing, breaking_the_rules,
+        shaking_hands, going_on_after_closing,
         asking_for_nonsense, saying_nothing, reading_nothing, giving_up,
     )
 }
 endings.update({
     message: (lambda message: lambda server: said(server, message))(message)
-    for message in ("raise", "abort", "leave")
+    for message in ("raise", "abort", "leave", "close", "cancel")
 })
 """
 
 
 @LOOP
-def test_nothing_is_left_of_connections_of_any_ending(loop: str) -> None:
+@pytest.mark.parametrize("engine", ["native", "transport"])
+def test_nothing_is_left_of_connections_of_any_ending(loop: str, engine: str) -> None:
     lines = script(
         ENDINGS
         + """
 async def state(server, loop):
     for _ in range(400):
-        if not server._tasks and len(asyncio.all_tasks()) == 1 and not made:
+        if not server._runs and len(asyncio.all_tasks()) == 1 and not made:
             break
         await asyncio.sleep(0.01)
     gc.collect()
@@ -141,7 +160,7 @@ async def state(server, loop):
         "descriptors": descriptors(),
         "tasks": len(asyncio.all_tasks()),
         "connections": len(made),
-        "counted": len(server._tasks) + len(server._open) + server._admission.addresses,
+        "counted": len(server._runs) + len(server._open) + server._admission.addresses,
         "objects": len(gc.get_objects()),
         "loop": sys.getrefcount(loop),
     }
@@ -156,7 +175,7 @@ async def main():
     before = await state(server, loop)
     before = await state(server, loop)
     for name, ending in endings.items():
-        for _ in range(10):
+        for _ in range(13):
             await asyncio.gather(*(ending(server) for _ in range(8)))
     after = await state(server, loop)
     print(len(endings))
@@ -168,22 +187,26 @@ async def main():
 run(main)
 """,
         loop,
-        seconds=120,
+        seconds=240,
+        LONGWIRE_ENGINE=engine,
     )
-    assert int(lines[0]) == 12
+    assert int(lines[0]) == 16
     found = {name: (int(a), int(b)) for name, a, b in map(str.split, lines[1:])}
     for name in ("descriptors", "tasks", "connections", "counted"):
         before, after = found[name]
         assert after == before, found
     assert found["connections"] == (0, 0)
-    # 960 connections: one object or reference of each would be seen.
+    # 104 connections of each ending: one object or reference of each would be seen.
     for name in ("objects", "loop"):
         before, after = found[name]
         assert after - before < 200, found
 
 
 @LOOP
-@pytest.mark.parametrize("ending", ["closing", "vanishing", "resetting", "leave"])
+@pytest.mark.parametrize(
+    "ending",
+    ["closing", "vanishing", "resetting", "shaking_hands", "leave"],
+)
 def test_a_connection_goes_without_the_collector(loop: str, ending: str) -> None:
     lines = script(
         ENDINGS

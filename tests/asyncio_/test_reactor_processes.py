@@ -400,7 +400,7 @@ def test_a_flood_on_a_hundred_connections_leaves_timers_their_time(loop: str) ->
             late.sort()
             print(counted / wall, late[len(late) // 2], late[-8], late[-1], BATCH)
             server.close()
-            for ws in list(server._tasks):
+            for ws in list(server._runs):
                 ws.wire.abort()
             await server.wait_closed()
 

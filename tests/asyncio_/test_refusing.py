@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from typing import Any
@@ -24,7 +25,9 @@ from websockets.exceptions import InvalidStatus
 import longwire
 from longwire import Limits
 from longwire.admission import Admission
+from longwire.asyncio import native
 from longwire.asyncio.server import ServerConnection
+from longwire.observer import Observer
 
 # --- refusing -----------------------------------------------------------------
 
@@ -54,7 +57,7 @@ async def test_scans_leave_one_line_each(caplog: pytest.LogCaptureFixture) -> No
         await ask(server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
         await ask(server, b"EHLO\r\n\r\n")
         await ask(server, b"GET /\r\n\x1b[31m\r\n\r\n")
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
 
         assert len(lines(caplog)) == 4
         assert all(x.startswith("opening handshake failed: ") for x in lines(caplog))
@@ -183,12 +186,12 @@ async def test_connections_over_a_limit_are_refused(limits: Limits) -> None:
 
         assert caught.value.response.status_code == 503
         await first.close()
-        await until(lambda: len(server._tasks) == 1)
+        await until(lambda: len(server._runs) == 1)
         third = await connected(server)
         await third.send("hello")
         assert await third.recv() == "hello"
         await asyncio.gather(second.close(), third.close())
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
         assert not server._admission.addresses
 
 
@@ -200,13 +203,51 @@ async def test_a_flood_over_the_limit_is_cut_off() -> None:
         ]
         await until(lambda: server._admission._crowded == Admission.MAX_CROWDED)
         await asyncio.sleep(0.05)
-        assert len(server._tasks) == 1 + Admission.MAX_CROWDED
+        assert len(server._runs) == 1 + Admission.MAX_CROWDED
         for sock in socks:
             sock.close()
-        await until(lambda: len(server._tasks) == 1)
+        await until(lambda: len(server._runs) == 1)
         await client.send("still here")
         assert await client.recv() == "still here"
         await client.close()
+
+
+async def test_of_each_address_over_its_limit_the_log_tells_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made: list[ServerConnection] = []
+    refused: list[str] = []
+
+    class Recorder(Observer):
+        def limited(self, limit: str) -> None:
+            refused.append(limit)
+
+    def make(*args: Any, **kwargs: Any) -> ServerConnection:
+        made.append(ServerConnection(*args, **kwargs))
+        return made[-1]
+
+    options: Any = {"open_timeout": 30, "create_connection": make}
+    most = Admission.MAX_CROWDED
+    with contextlib.ExitStack() as stack:
+        async with listen(
+            limits=Limits(connections_per_address=1), **options
+        ) as server:
+            server.observer = Recorder()
+            for source in ["127.0.0.1"] * (1 + most) + ["127.0.0.2"] * 3:
+                target = ("127.0.0.1", port_of(server))
+                sock = socket.create_connection(target, None, (source, 0))
+                stack.callback(sock.close)
+            await until(lambda: len(refused) == most + 2)
+
+    news = [line for line in lines(caplog) if "server refuses connections" in line]
+    assert [line.partition("reached by ")[2][:10] for line in news] == [
+        "127.0.0.1:",
+        "127.0.0.2:",
+    ]
+    assert set(refused) == {"connections_per_address"}
+    if native.is_available(asyncio.get_running_loop()):
+        # None is made for one that could not even be told why.
+        assert len(made) == 2 + most
 
 
 async def test_a_peer_that_leaves_during_process_request_starts_no_handler() -> None:
@@ -230,6 +271,6 @@ async def test_a_peer_that_leaves_during_process_request_starts_no_handler() -> 
             writer.transport.abort()
         await asyncio.sleep(0.02)
         go_on.set()
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
 
     assert handled in ([], [1006])

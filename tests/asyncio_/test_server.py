@@ -310,7 +310,7 @@ async def test_the_end_of_a_connection_is_no_failure_of_its_handler(
     async with listen(handler) as server:
         async with connected(server) as client:
             await client.close(code)
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
 
     assert traces(caplog) == []
     assert lines(caplog, logging.WARNING) == []
@@ -322,7 +322,7 @@ async def test_a_lost_peer_is_no_failure_of_the_handler(
     async with listen(receive_for_ever) as server:
         client = await connected(server)
         client.transport.abort()
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
 
     assert traces(caplog) == []
 
@@ -348,7 +348,7 @@ async def test_a_cancelled_handler_closes_its_connection() -> None:
 
     async with listen(handler) as server, connected(server) as client:
         assert await closed(client) == (1001, "")
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
 
 
 def test_an_interrupt_in_a_handler_ends_the_program() -> None:
@@ -475,7 +475,7 @@ async def test_a_failed_tls_handshake_is_one_line(
                 await reader.read()
         async with raw(server):
             pass
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
 
         assert len(lines(caplog)) == 2
         assert all(x.startswith("opening handshake failed: ") for x in lines(caplog))
@@ -510,7 +510,7 @@ async def test_half_a_tls_handshake_is_quiet(
             writer.write_eof()
             with contextlib.suppress(OSError):
                 await reader.read()
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
 
     assert lines(caplog, logging.WARNING) == []
 
@@ -521,7 +521,7 @@ async def test_silence_before_tls_is_closed_in_time(
     async with listen(ssl=certificates.server, open_timeout=0.1) as server:
         with contextlib.suppress(OSError):
             assert await ask(server, b"") == b""
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
 
     assert traces(caplog) == []
 
@@ -538,7 +538,7 @@ async def test_a_unix_socket_left_behind_is_replaced(tmp_path: Any) -> None:
         async with unix_connect(os.fspath(path)) as client:
             await client.send("hello")
             assert await client.recv() == "hello"
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
 
 
 def test_unix_serve_knows_its_keywords() -> None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import socket
 import struct
 import weakref
 from typing import Any
 
 import pytest
-from tests.asyncio_.serving import UPGRADE, listen, raw, uri_of
+from tests.asyncio_.serving import listen, uri_of
 
 import longwire
-from longwire import budget
 from longwire.asyncio.server import ServerConnection
 
 MOST = 1 << 18
@@ -63,143 +61,6 @@ async def send_all(ws: longwire.ClientConnection) -> None:
         await ws.send(message)
 
 
-async def test_the_largest_waits_unread_others_go_on_and_nothing_is_lost(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.INFO)
-    handler = Deaf()
-    async with (
-        listen(handler, limits=LIMITS) as server,
-        longwire.connect(uri_of(server)) as small,
-        longwire.connect(uri_of(server) + "deaf") as large,
-    ):
-        sending = asyncio.create_task(send_all(large))
-        await said(caplog, "server reads no more from the 1 largest connections")
-
-        for number in range(10):
-            await small.send(f"small {number}")
-            assert await small.recv() == f"small {number}"
-
-        handler.reads.set()
-        await sending
-        await large.close()
-        await said(caplog, "server reads from all connections again")
-        report = await handler.reports.get()
-
-    assert handler.got == MESSAGES
-    assert report is not None
-    assert (report.code, report.received_dropped) == (1000, 0)
-
-
-async def test_one_that_is_not_read_either_is_closed_and_its_memory_is_free(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(budget, "PATIENCE", 0.0)
-    handler = Deaf()
-    async with (
-        listen(handler, limits=LIMITS) as server,
-        longwire.connect(uri_of(server) + "deaf") as large,
-    ):
-        (held,) = server.connections
-        sending = asyncio.create_task(send_all(large))
-        with pytest.raises(longwire.ConnectionClosedError, match="1013"):
-            await large.recv()
-        await asyncio.wait([sending])
-        sending.exception()
-
-        assert held._memory < MOST
-        handler.reads.set()
-        report = await handler.reports.get()
-
-    assert handler.got == []
-    assert report is not None
-    assert (report.limit, report.limit_value) == ("server_memory", MOST)
-    assert report.received_dropped > 0
-
-
-@pytest.mark.parametrize(
-    ("end", "code", "cause"),
-    [
-        ("close", 1000, longwire.Cause.PEER),
-        ("leave", 1006, longwire.Cause.NETWORK),
-        ("reset", 1006, longwire.Cause.NETWORK),
-    ],
-)
-async def test_what_is_dropped_of_a_connection_that_has_ended_is_counted_too(
-    end: str,
-    code: int,
-    cause: longwire.Cause,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # Not before the end is certain, which comes fault_grace after a close frame.
-    monkeypatch.setattr(budget, "PATIENCE", 0.3)
-    caplog.set_level(logging.INFO)
-    handler = Deaf()
-    timeouts = longwire.Timeouts(fault_grace=0.1)
-    async with listen(handler, limits=LIMITS, timeouts=timeouts) as server:
-        large = await longwire.connect(uri_of(server) + "deaf", compression=None)
-        await send_all(large)
-        (held,) = server.connections
-        async with asyncio.timeout(20):
-            while held._live.protocol.messages_received < len(MESSAGES):
-                await asyncio.sleep(0.01)
-        if end == "close":
-            await large.close()
-        elif end == "leave":
-            large.transport.close()
-        else:
-            sock = large.transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            large.transport.abort()
-        async with asyncio.timeout(20):
-            while held.close_report is None:
-                await asyncio.sleep(0.01)
-        before = held.close_report
-        assert before.received_dropped == 0
-
-        await said(caplog, "server reads from all connections again")
-        handler.reads.set()
-        report = await handler.reports.get()
-        with pytest.raises(longwire.ConnectionClosedError) as raised:
-            await held.recv()
-        await large.wait_closed()
-
-    assert handler.got == []
-    assert report is before is raised.value.report
-    assert (report.code, report.cause) == (code, cause)
-    assert (report.limit, report.limit_value) == ("server_memory", MOST)
-    assert report.received_dropped == report.messages_dropped == len(MESSAGES)
-    assert f"{len(MESSAGES)} received messages dropped unread" in str(report)
-    assert f"dropped {len(MESSAGES)} unread messages" in caplog.text
-
-
-async def test_output_that_nobody_takes_makes_room_at_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(budget, "PATIENCE", 0.2)
-    caplog.set_level(logging.INFO)
-    reports: asyncio.Queue[longwire.CloseReport | None] = asyncio.Queue()
-
-    async def flood(ws: ServerConnection) -> None:
-        try:
-            await ws.send(bytes(32 * MOST))
-        finally:
-            await ws.wait_closed()
-            reports.put_nowait(ws.close_report)
-
-    async with listen(flood, limits=LIMITS) as server, raw(server) as (_, writer):
-        # Close frame and half-close alone would leave it waiting for close_timeout.
-        writer.transport.pause_reading()
-        writer.write(UPGRADE)
-        await said(caplog, "server reads no more from the 1 largest connections")
-        async with asyncio.timeout(5):
-            report = await reports.get()
-
-    assert report is not None
-    assert (report.cause, report.limit) == (longwire.Cause.LIMIT, "server_memory")
-
-
 async def test_without_a_limit_nobody_looks(caplog: pytest.LogCaptureFixture) -> None:
     limits = longwire.Limits(server_memory=None, queued_messages=None)
     async with (
@@ -209,19 +70,33 @@ async def test_without_a_limit_nobody_looks(caplog: pytest.LogCaptureFixture) ->
         await ws.send("hello")
         assert await ws.recv() == "hello"
 
-        assert server._watch._timer is None
+        assert server._looking is None
 
 
 async def test_nobody_looks_at_a_server_without_connections() -> None:
     handler = Deaf()
     async with listen(handler, limits=LIMITS) as server:
         async with longwire.connect(uri_of(server)):
-            assert server._watch._timer is not None
+            assert server._looking is not None
         async with asyncio.timeout(10):
-            while server._open:
+            while server._open or server._looking is not None:
                 await asyncio.sleep(0.01)
 
-        assert server._watch._timer is None
+        async with longwire.connect(uri_of(server)):
+            assert server._looking is not None
+    assert server._looking is None
+
+
+async def test_connections_one_after_the_other_leave_no_timers_behind() -> None:
+    async with listen(Deaf(), limits=LIMITS) as server:
+        seen = set()
+        for _ in range(3):
+            async with longwire.connect(uri_of(server)):
+                seen.add(server._looking)
+            while server._open:
+                await asyncio.sleep(0)
+
+        assert not any(timer is None or timer.cancelled() for timer in seen)
 
 
 async def test_connections_that_were_held_are_forgotten_when_the_last_has_gone(

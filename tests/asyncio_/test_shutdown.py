@@ -94,7 +94,7 @@ async def test_wait_closed_waits_for_handlers() -> None:
 async def test_handshakes_under_way_at_close_get_503(sent: bytes) -> None:
     async with listen() as server, raw(server) as (reader, writer):
         writer.write(sent)
-        await until(lambda: server._tasks)
+        await until(lambda: server._runs)
         await asyncio.sleep(0.02)
 
         server.close()
@@ -168,7 +168,7 @@ async def test_drain_answers_late_requests_with_503() -> None:
     async with listen(wait, health="/healthz") as server:
         clients = [await connected(server) for _ in range(2)]
         async with raw(server) as (reader, writer), raw(server) as (probe, asking):
-            await until(lambda: len(server._tasks) == 4)
+            await until(lambda: len(server._runs) == 4)
             drained = asyncio.create_task(server.drain(batch=1, interval=0.5))
             await asyncio.sleep(0.02)
 
@@ -286,7 +286,7 @@ async def test_drain_cuts_off_what_takes_too_long(
         async with asyncio.timeout(10):
             await server.drain(timeout=0.2)
 
-        assert not server._tasks
+        assert not server._runs
     assert "cut off 1 connections" in lines(caplog, logging.WARNING)[0]
 
 

@@ -269,7 +269,7 @@ async def test_messages_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_what_waits_when_the_connection_ends_fails() -> None:
-    async with audience(1, compression=None) as (server, (client,)):
+    async with audience(1, compression=None, close_timeout=1) as (server, (client,)):
         (ws,) = server.connections
         futures = [ws.send_threadsafe(b"x" * 1_000_000) for _ in range(50)]
         await until(lambda: not ws._live.writable)

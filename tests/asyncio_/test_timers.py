@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import gc
 import math
 import weakref
 
 import pytest
 
-from longwire.asyncio.timers import RESOLUTION, Timers
+from longwire.asyncio.timers import AT_ONCE, RESOLUTION, Timers
 
 
 class Timed:
@@ -166,3 +167,31 @@ def test_an_interrupt_at_one_leaves_the_others_their_time():
     loop.close()
 
     assert [len(timed.asked) for timed in crowd] == [1, 1, 1, 2]
+
+
+async def test_many_that_are_due_at_once_are_asked_over_some_turns():
+    loop = asyncio.get_running_loop()
+    wheel = Timers.of(loop)
+    asked_in: list[int] = []
+    turn = 0
+
+    class Due:
+        bucket = 0
+        deadline = loop.time() + RESOLUTION
+
+        def next_deadline(self):
+            return self.deadline
+
+        def tick(self, now):
+            self.deadline = math.inf
+            asked_in.append(turn)
+
+    many = [Due() for _ in range(5 * AT_ONCE + 1)]
+    for timed in many:
+        wheel.arm(timed)
+    async with asyncio.timeout(20):
+        while len(asked_in) < len(many):
+            turn += 1
+            await asyncio.sleep(0)
+    assert max(collections.Counter(asked_in).values()) == AT_ONCE
+    assert not any(timed.bucket for timed in many)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.asyncio_.serving import echo, listen
 from tests.support.needs import needs
+from tests.support.warned import collected
 
 import longwire
 import longwire.websockets
@@ -38,15 +37,6 @@ CLIENTS: dict[str, Callable[[], Any]] = {
     "websockets.asyncio": lambda: today_client.connect(URI),
     "websockets.legacy": lambda: old_client.connect(URI),
 }
-
-
-def collected(make: Callable[[], Any]) -> list[str]:
-    """Return what is warned of when ``make()`` has made something for nobody."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        make()
-        gc.collect()
-    return [str(w.message) for w in caught if w.category is RuntimeWarning]
 
 
 def is_ours(name: str) -> bool:

@@ -490,7 +490,7 @@ def test_a_server_may_be_closed_between_two_runs_of_its_loop() -> None:
         open_[1].write(UPGRADE)
         await open_[0].readuntil(b"\r\n\r\n")
         silent[1].write(UPGRADE[:20])
-        while len(server._tasks) < 2 or not server.connections:
+        while len(server._runs) < 2 or not server.connections:
             await asyncio.sleep(0.01)
         return server, silent, open_
 

@@ -251,12 +251,12 @@ async def test_two_hundred_connections_leave_nothing_behind() -> None:
 
     async with longwire.serve(handler, "127.0.0.1", 0) as server:
         await visit(server, 1)
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
         tasks, files = len(asyncio.all_tasks()), count_files()
         for batch in range(10):
             await asyncio.gather(*(visit(server, 20 * batch + n) for n in range(20)))
 
-        await until(lambda: not server._tasks)
+        await until(lambda: not server._runs)
         assert len(asyncio.all_tasks()) == tasks
         await until(lambda: count_files() == files)
         await until(lambda: not gc.collect() and not alive)

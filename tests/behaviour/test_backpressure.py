@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from longwire import ConnectionClosed, Limits
-from tests.support.frontends import Links
+from tests.support.frontends import Links, until
 from tests.support.rawpeer import BINARY, CONT, PING, PONG, TEXT
 
 MUCH = 64 << 20
@@ -248,3 +248,31 @@ def test_many_senders_at_once_hold_no_more_than_one(link: Links) -> None:
     ]
     for job in jobs:
         job.result()
+
+
+# --- asking whether there is room -------------------------------------------------
+
+
+def test_there_is_room_while_a_message_would_leave_at_once(link: Links) -> None:
+    ours, peer = link(small=True)
+    assert ours.raw.has_room
+
+    sending = []
+    while ours.raw.has_room:
+        sending.append(ours.start("send", b"x" * 100_000, None))
+        link.front.settle()
+    for _ in sending:
+        assert len(peer.read()[1]) == 100_000
+    for job in sending:
+        job.result()
+    assert until(lambda: ours.raw.has_room)
+
+    peer.send_close(1000)
+    peer.end()
+    ours.wait_closed()
+    assert not ours.raw.has_room
+
+
+def test_there_is_no_room_before_a_connection_is_open(link: Links) -> None:
+    ours, _ = link()
+    assert not type(ours.raw).__new__(type(ours.raw)).has_room

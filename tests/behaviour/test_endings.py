@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,9 +15,10 @@ from longwire import (
     ConnectionClosedError,
     ConnectionClosedOK,
     Limits,
+    Timeouts,
 )
-from tests.support.frontends import Endpoint, Links
-from tests.support.rawpeer import BINARY, CLOSE, CONT, PING, TEXT, RawPeer
+from tests.support.frontends import Endpoint, Links, until
+from tests.support.rawpeer import BINARY, CLOSE, CONT, PING, SECONDS, TEXT, RawPeer
 
 
 class Ending(NamedTuple):
@@ -199,6 +201,11 @@ def assert_report(report: CloseReport, ending: Ending) -> None:
 def assert_logged_once(
     caplog: pytest.LogCaptureFixture, report: CloseReport, ours: Endpoint
 ) -> None:
+    # In threads, lines of the log are written by another one, without the lock.
+    ends_at = time.monotonic() + SECONDS
+    while not any(hasattr(r, "close_report") for r in caplog.records):
+        assert time.monotonic() < ends_at, "the end was not logged"
+        time.sleep(0.005)
     (record,) = [r for r in caplog.records if hasattr(r, "close_report")]
     assert record.close_report is report
     assert record.levelno == logging.INFO
@@ -259,6 +266,39 @@ def test_messages_before_a_fault_in_one_write_are_received_and_answered(
     assert peer.read_close()[0] == code
 
 
+LAST_MESSAGES = {
+    "alone in the queue": ({"max_queue": 1}, 1),
+    "one that empties the queue": ({"max_queue": (2, 0)}, 1),
+    "more fragments than the queue takes": ({}, 40),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("last", LAST_MESSAGES)
+def test_the_last_message_of_a_full_queue_is_answered_before_the_end(
+    link: Links, last: str, fault: str
+) -> None:
+    options, fragments = LAST_MESSAGES[last]
+    ours, peer = link(timeouts=Timeouts(fault_grace=SECONDS), **options)
+    data, code = FAULTS[fault]
+    data = data or peer.frame(CLOSE, b"\x03\xe8")
+    frames = [
+        peer.frame(CONT if n else TEXT, b"x", fin=n == fragments - 1)
+        for n in range(fragments)
+    ]
+
+    # The fault is behind what has room in the queue: it is read as the last is taken.
+    peer.write(peer.frame(TEXT, b"first") + b"".join(frames) + data)
+
+    assert ours.recv() == "first"
+    assert ours.recv() == "x" * fragments
+    ours.send("re: last")
+    with pytest.raises((ConnectionClosedOK, ConnectionClosedError)):
+        ours.recv()
+    assert peer.read() == (TEXT, b"re: last", True, 0)
+    assert peer.read_close()[0] == code
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_nobody_reading_does_not_keep_a_fault_from_being_answered(
     link: Links, fault: str
@@ -280,3 +320,30 @@ def test_nothing_behind_a_close_frame_is_looked_at(link: Links) -> None:
     assert peer.read_close()[0] == 1000
     peer.close()
     assert ours.wait_report().cause is Cause.PEER
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("verb", ["close", "recv", "send"])
+def test_a_verb_that_itself_finds_the_end_does_not_wait_for_it(
+    link: Links, verb: str, fault: str
+) -> None:
+    ours, peer = link(timeouts=Timeouts(fault_grace=SECONDS))
+    data, code = FAULTS[fault]
+    data = data or peer.frame(CLOSE, b"\x03\xe8")
+
+    peer.write(peer.frame(TEXT, b"last") + data)
+    peer.end()
+    # Both are there when the message is taken, and take effect after it.
+    until(lambda: ours.raw._session.got_eof)
+    assert ours.recv() == "last"
+
+    if verb == "close":
+        ours.start("close").result(SECONDS)
+    elif verb == "recv":
+        with pytest.raises((ConnectionClosedOK, ConnectionClosedError)):
+            ours.start("recv", None, None).result(SECONDS)
+    else:
+        ours.send("re: last")
+        ours.start("close").result(SECONDS)
+    ours.start("wait_closed").result(SECONDS)
+    assert ours.raw.close_report.sent.code == code

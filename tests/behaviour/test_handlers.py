@@ -81,6 +81,17 @@ def test_a_handler_learns_that_its_peer_left_and_that_is_no_error(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+def test_who_was_answered_101_is_handled_however_soon_it_resets(
+    front: AsyncioFrontEnd,
+) -> None:
+    with front.serve(lambda ws: ws.recv()) as (port, arrived):
+        for _ in range(50):
+            with knock(port).ask() as peer:
+                peer.reset()
+        for _ in range(50):
+            arrived.get(timeout=30)
+
+
 def test_messages_before_a_close_in_the_same_write_are_answered(
     front: AsyncioFrontEnd,
 ) -> None:

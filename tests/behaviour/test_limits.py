@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import zlib
 from typing import Any
 
 import pytest
 
 from longwire import Cause, Limits
-from tests.support.frontends import Endpoint, Links
-from tests.support.rawpeer import BINARY, CONT, PING, PONG, TEXT, RawPeer
+from tests.support.frontends import SECONDS, AsyncioFrontEnd, Endpoint, Links
+from tests.support.rawpeer import BINARY, CONT, PING, PONG, TEXT, RawPeer, knock
 
 OFFER = b"Sec-WebSocket-Extensions: permessage-deflate"
 DEFAULT = 1 << 20
@@ -184,3 +186,29 @@ def test_our_own_messages_are_not_limited(link: Links) -> None:
 
     assert len(peer.read_message()) == 100_000
     job.result()
+
+
+def test_a_server_forgets_what_it_held_when_the_last_connection_has_gone(
+    front: AsyncioFrontEnd, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "longwire")
+    limits = Limits(server_memory=1 << 18, queued_messages=None)
+    leave = threading.Event()
+
+    def wait_for_log(text: str) -> None:
+        ends_at = time.monotonic() + SECONDS
+        while text not in caplog.text:
+            assert time.monotonic() < ends_at, text
+            time.sleep(0.01)
+
+    def deaf(connection: Endpoint) -> None:
+        leave.wait(SECONDS)
+
+    with front.serve(deaf, limits=limits) as (port, _), knock(port) as peer:
+        peer.ask()
+        peer.push(peer.frame(BINARY, bytes(16384)), 1 << 19)
+        wait_for_log("server reads no more from the 1 largest connections")
+        leave.set()
+        peer.reset()
+
+        wait_for_log("server reads from all connections again: 0 held")

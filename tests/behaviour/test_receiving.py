@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from longwire import ConcurrencyError, ConnectionClosedError, ConnectionClosedOK
-from tests.support.frontends import Links
-from tests.support.rawpeer import BINARY, CONT, PING, PONG, TEXT
+from longwire.session.intake import FRAMES
+from tests.support.frontends import Links, until
+from tests.support.rawpeer import BINARY, CONT, PING, PONG, SECONDS, TEXT
 
 EURO = "€".encode()  # three bytes
 
@@ -254,3 +255,17 @@ def test_what_arrived_before_the_end_is_received_after_it(link: Links) -> None:
         ours.recv()
     with pytest.raises(ConnectionClosedOK):
         ours.recv()
+
+
+def test_a_message_of_more_fragments_than_a_turn_reads_is_received(
+    link: Links,
+) -> None:
+    ours, peer = link(max_queue=4, max_size=None)
+    count = 3 * FRAMES
+    middle = peer.frame(CONT, b"x", fin=False) * (count - 2)
+
+    peer.write(peer.frame(TEXT, b"x", fin=False) + middle + peer.frame(CONT, b"x"))
+    # What is read first is for nobody yet, and waits for recv().
+    until(lambda: ours.raw._session.holding)
+
+    assert ours.start("recv", None, None).result(SECONDS) == "x" * count

@@ -177,7 +177,7 @@ def once_in(count, change):
     ],
 )
 async def test_a_wrong_echo_is_found(programs, change, complaint):
-    async with answering(once_in(9, change)) as server:
+    async with answering(once_in(2, change)) as server:
         figures, error = await load(programs, server)
 
     assert figures == {}

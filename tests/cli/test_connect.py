@@ -392,6 +392,20 @@ def test_a_missing_library_names_the_extra_to_install(missing):
     ]
 
 
+def test_the_version_needs_no_extra():
+    program = (
+        "import sys; sys.modules['click'] = None; sys.argv[1:] = ['--version'];"
+        "from longwire.cli import main; sys.exit(main())"
+    )
+
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, env=environment()
+    )
+
+    assert result.returncode == 0
+    assert result.stdout == run("--version").stdout
+
+
 def test_the_library_does_not_need_the_command_line_s_libraries():
     program = (
         "import sys, longwire; longwire.serve, longwire.connect;"
@@ -424,6 +438,19 @@ async def test_messages_may_be_arguments_and_a_port_is_address_enough():
         )
 
     assert result.stdout == b"one\ntwo\n"
+    assert result.returncode == 0
+
+
+async def test_messages_are_sent_before_listening():
+    async def answer_later(ws):
+        message = await ws.recv()
+        await asyncio.sleep(0.5)
+        await ws.send(f"later {message}")
+
+    async with serve(answer_later) as server:
+        result = await connect(server, "--listen", "-x", "one", "--wait", "0")
+
+    assert result.stdout == b"later one\n"
     assert result.returncode == 0
 
 
@@ -484,11 +511,32 @@ async def test_a_proxy_that_does_not_answer_is_named():
     assert_one_line_of_error(result)
 
 
-@pytest.mark.parametrize("options", [["--ca", __file__], ["--key", __file__]])
-def test_options_of_tls_without_tls_are_refused(options):
-    result = run("connect", "ws://localhost:1/", *options)
+@pytest.mark.parametrize(
+    ("scheme", "options"),
+    [
+        ("ws", ["--ca", __file__]),
+        ("ws", ["--key", __file__]),
+        ("wss", ["--key", __file__]),
+        ("wss", ["--insecure", "--ca", __file__]),
+    ],
+)
+def test_options_of_tls_that_would_do_nothing_are_refused(scheme, options):
+    result = run("connect", f"{scheme}://localhost:1/", *options)
 
     assert result.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("--ca", "a PEM file with certificates"), ("--cert", "or --key FILE for the key")],
+)
+def test_a_file_that_has_no_certificate_is_named(option, said):
+    result = run("connect", "wss://localhost:1/", option, __file__)
+
+    assert result.returncode == 2
+    text = " ".join(result.stderr.decode().replace("│", " ").split())
+    assert f"{option} {__file__}: a PEM file" in text
+    assert said in text
 
 
 async def test_the_client_of_the_documented_names_needs_no_extras():

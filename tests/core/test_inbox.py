@@ -43,6 +43,19 @@ def test_pieces_of_a_message_are_joined(inbox: ModuleType) -> None:
     assert (len(box), box.whole, box.size) == (0, 0, 0)
 
 
+def test_pieces_can_be_looked_at(inbox: ModuleType) -> None:
+    box = inbox.Inbox(-1, -1, -1)
+    pieces = [(2, b"a", False), (2, b"b", True), (1, "c", True), (1, "d", True)]
+
+    assert box.pieces() == []
+    for piece in pieces:
+        box.add(piece)
+    for taken in range(4):
+        assert box.pieces() == pieces[taken:]
+        box.take_piece()
+    assert box.pieces() == []
+
+
 PAYLOADS = {
     "nothing": b"",
     "bytes": bytes(100_000),
@@ -110,6 +123,28 @@ def test_messages_come_out_as_they_were_put_in(
         got.append(box.take()[1])
 
     assert got == wanted
+    assert (len(box), box.whole, box.size) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("taken", [1, 2, 5, 255, 256, 257, 300])
+@pytest.mark.parametrize("left", [0, 1, 2, 10])
+def test_what_was_taken_last_can_be_put_back(
+    inbox: ModuleType, taken: int, left: int
+) -> None:
+    box = inbox.Inbox(-1, -1, -1)
+    pieces = [(2, bytes(number), True) for number in range(taken + left)]
+    for piece in pieces:
+        box.add(piece)
+    for _ in range(taken - 1):
+        box.take_piece()
+    before = (len(box), box.whole, box.size)
+
+    box.put_back(box.take_piece())
+    assert (len(box), box.whole, box.size) == before
+    box.add((2, b"behind", True))
+
+    rest = [box.take_piece() for _ in range(len(box))]
+    assert rest == [*pieces[taken - 1 :], (2, b"behind", True)]
     assert (len(box), box.whole, box.size) == (0, 0, 0)
 
 

@@ -43,8 +43,8 @@ TAG = "cpython-311-x86_64-linux-gnu.so"
         ("../setup.py", False),
     ],
 )
-def test_a_file_is_tracked_or_made_by_the_build_or_a_stranger(name, is_known):
-    assert (dist.strangers([name], KNOWN) == []) == is_known
+def test_a_file_is_tracked_or_made_by_the_build_or_unknown(name, is_known):
+    assert (dist.unknown_files([name], KNOWN) == []) == is_known
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def archives(tmp_path_factory):
 def test_every_file_of_the_archives_has_a_known_origin(archives):
     known = dist.tracked() | untracked()
     for archive in archives:
-        assert dist.strangers(dist.names_in(archive), known) == []
+        assert dist.unknown_files(dist.names_in(archive), known) == []
 
 
 def test_every_file_of_the_package_is_in_both_archives(archives):

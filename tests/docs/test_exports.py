@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import trio
 
 import longwire
+from longwire import sync
+from longwire import trio as on_trio
+from longwire.testing import serving
 from tests.docs.programs import EXAMPLES, ROOT
 from tests.support.commands import environment
 from tests.support.needs import needs
@@ -185,3 +190,37 @@ def test_the_keywords_for_type_checkers_are_those_that_are_accepted():
     assert keywords.ListenOptions.__annotations__.keys() <= listen.keys()
     reach = keywords.ReachOptions.__annotations__.keys() - {"all_errors"}
     assert reach <= client._TCP
+
+
+async def test_what_a_shell_offers_of_a_connection_is_in_the_reference():
+    """Also where it is no use on this front end: one page is for all of them."""
+    documented = {
+        name
+        for page in (ROOT / "docs" / "reference").glob("*.md")
+        for name in re.findall(r"\w+", page.read_text("utf-8"))
+    }
+    offered: dict[str, list[str]] = {}
+
+    async def handler(websocket):
+        offered["asyncio server"] = dir(websocket)
+        await websocket.wait_closed()
+
+    async def connect_on_trio():
+        async with on_trio.connect(server.uri) as websocket:
+            offered["trio"] = dir(websocket)
+
+    def connect_in_a_thread():
+        with sync.connect(server.uri) as websocket:
+            offered["threads"] = dir(websocket)
+
+    async with serving(handler) as server:
+        async with longwire.connect(server.uri) as websocket:
+            offered["asyncio"] = dir(websocket)
+        await asyncio.to_thread(connect_in_a_thread)
+        await asyncio.to_thread(trio.run, connect_on_trio)
+    threads = sync.ServerConnection.__new__(sync.ServerConnection)
+    offered["threads server"] = threads.__dir__()
+    for name, names in offered.items():
+        public = {each for each in names if not each.startswith("_")}
+        assert sorted(public - documented) == [], name
+        assert {"send", "close_report", "state"} <= public, name

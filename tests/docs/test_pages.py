@@ -122,6 +122,15 @@ def test_the_tables_of_the_end_of_a_connection_are_those_of_the_program():
     )
 
 
+def test_the_table_of_a_slot_is_that_of_the_program():
+    slots_page = tool("slots_page")
+    text = slots_page.PAGE.read_text()
+
+    assert text == slots_page.page_with(text, slots_page.tables()), (
+        "run python tools/slots_page.py"
+    )
+
+
 def test_every_limit_is_in_the_table_of_limits_with_its_default():
     defaults = dataclasses.asdict(longwire.Limits())
     units = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20}

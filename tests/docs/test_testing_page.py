@@ -18,26 +18,16 @@ PAGE = (ROOT / "docs" / "howto" / "testing.md").read_text("utf-8")
 PROGRAMS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def run(folder: Path) -> str:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:anyio",
-            "-p",
-            "no:hypothesispytest",
-            ".",
-        ],
+def run(folder: Path) -> subprocess.CompletedProcess[str]:
+    without = ["-p", "no:anyio", "-p", "no:hypothesispytest"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *without, "."],
         cwd=folder,
         capture_output=True,
         text=True,
         env=environment(),
         timeout=120,
     )
-    return done.stdout
 
 
 def write(folder: Path, programs: list[str]) -> int:
@@ -54,4 +44,8 @@ def write(folder: Path, programs: list[str]) -> int:
 def test_every_test_on_the_page_passes(tmp_path: Path) -> None:
     tests = write(tmp_path, PROGRAMS)
     assert tests == 5
-    assert f"{tests} passed" in run(tmp_path)
+
+    done = run(tmp_path)
+
+    assert done.returncode == 0, done.stdout
+    assert f"{tests} passed" in done.stdout

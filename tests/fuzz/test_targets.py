@@ -142,6 +142,9 @@ def test_a_fault_put_in_is_found(target, module, place, fault, monkeypatch):
     check = targets.checker(target, build)
     known = list(seeds.of(target).values())
 
-    with pytest.raises(Exception):  # noqa: B017 - any is a find
+    with pytest.raises(Exception) as found:  # any is a find
         for data in [*known, *islice(mutate.mutants(known, 2), 2000)]:
             check(data)
+
+    # The fault itself was called as what it stands for.
+    assert "positional argument" not in str(found.value)

@@ -33,7 +33,7 @@ def deflate(**agreed) -> Deflate:
 
 
 BITS = list(range(9, 16))
-WRONG_BITS = ["8", "16", "08", "09", "0", "-9", "9.0", "nine", "٩", "115", "+9", ""]
+WRONG_BITS = ["16", "08", "09", "0", "-9", "9.0", "nine", "٩", "115", "+9", ""]
 
 
 # --- what a client offers --------------------------------------------------------
@@ -78,6 +78,7 @@ def test_a_client_offers_what_it_was_told(factory, header):
         ({CNCT: True}, "", CNCT, {CNCT: True}),
         ({SNCT: True, CNCT: True}, SNCT, f"{SNCT}; {CNCT}", {SNCT: True, CNCT: True}),
         # Our window: the smaller of both, announced even when not asked for.
+        ({}, f"{SMWB}=8", f"{SMWB}=8", {SMWB: 8}),
         ({}, f"{SMWB}=10", f"{SMWB}=10", {SMWB: 10}),
         ({}, f'{SMWB}="10"', f"{SMWB}=10", {SMWB: 10}),
         ({SMWB: 12}, "", f"{SMWB}=12", {SMWB: 12}),
@@ -89,6 +90,8 @@ def test_a_client_offers_what_it_was_told(factory, header):
         ({CMWB: 12}, CMWB, f"{CMWB}=12", {CMWB: 12}),
         ({CMWB: 12}, f"{CMWB}=10", f"{CMWB}=10", {CMWB: 10}),
         ({CMWB: 12}, f"{CMWB}=15", f"{CMWB}=12", {CMWB: 12}),
+        ({}, f"{CMWB}=8", f"{CMWB}=8", {CMWB: 8}),
+        ({CMWB: 8}, CMWB, f"{CMWB}=8", {CMWB: 8}),
         ({}, f"{CMWB}=10", f"{CMWB}=10", {CMWB: 10}),
         (
             {CMWB: 12, "require_client_max_window_bits": True},
@@ -119,8 +122,8 @@ def test_a_server_answers_an_offer(settings, offer, answer, agreed):
         f"{CMWB}; {CMWB}",
         f"{CMWB}=10; {CMWB}=10",
         f"{SMWB}=10; {SMWB}=11",
-        *(f"{SMWB}={bits}" for bits in ("8", "16", "09", "0", "x")),
-        *(f"{CMWB}={bits}" for bits in ("8", "16", "09", "0", "x")),
+        *(f"{SMWB}={bits}" for bits in ("7", "16", "08", "09", "0", "x")),
+        *(f"{CMWB}={bits}" for bits in ("7", "16", "08", "09", "0", "x")),
     ],
 )
 def test_a_server_declines_what_rfc_7692_does_not_know(offer):
@@ -131,7 +134,7 @@ def test_a_server_declines_what_rfc_7692_does_not_know(offer):
 
 def test_a_server_declines_one_offer_and_takes_the_next():
     header, agreed = extensions.grant(
-        ["permessage-deflate; server_max_window_bits=8, permessage-deflate"], [Server()]
+        ["permessage-deflate; server_max_window_bits=7, permessage-deflate"], [Server()]
     )
 
     assert header == "permessage-deflate"
@@ -170,6 +173,10 @@ def test_a_server_grants_compression_once():
         ({SNCT: True}, SNCT, {SNCT: True}),
         ({CNCT: True}, "", {CNCT: True}),
         ({CNCT: True}, CNCT, {CNCT: True}),
+        ({}, f"{SMWB}=8", {SMWB: 8}),
+        ({SMWB: 8}, f"{SMWB}=8", {SMWB: 8}),
+        ({CMWB: 8}, f"{CMWB}=8", {CMWB: 8}),
+        ({}, f"{CMWB}=8", {CMWB: 8}),
         ({}, f"{SMWB}=9", {SMWB: 9}),
         ({SMWB: 12}, f"{SMWB}=12", {SMWB: 12}),
         ({SMWB: 12}, f"{SMWB}=9", {SMWB: 9}),
@@ -202,9 +209,9 @@ def test_a_client_takes_an_answer_that_its_offer_allows(settings, answer, agreed
         ({}, f"{SNCT}=1", errors.InvalidParameterValue),
         ({}, SMWB, errors.InvalidParameterValue),
         ({}, CMWB, errors.InvalidParameterValue),
-        ({}, f"{SMWB}=8", errors.InvalidParameterValue),
+        ({}, f"{SMWB}=7", errors.InvalidParameterValue),
         ({}, f"{SMWB}=16", errors.InvalidParameterValue),
-        ({}, f"{CMWB}=8", errors.InvalidParameterValue),
+        ({}, f"{CMWB}=7", errors.InvalidParameterValue),
         ({}, f"{CMWB}=09", errors.InvalidParameterValue),
         ({SNCT: True}, "", errors.NegotiationError),
         ({SMWB: 12}, "", errors.NegotiationError),
@@ -225,7 +232,7 @@ def test_a_client_refuses_an_answer_that_its_offer_does_not_allow(
 
 
 @pytest.mark.parametrize("bits", WRONG_BITS)
-def test_window_bits_are_9_to_15_written_one_way(bits):
+def test_window_bits_are_8_to_15_written_one_way(bits):
     with pytest.raises(errors.InvalidParameterValue):
         Server().process_request_params([(SMWB, bits)], [])
     with pytest.raises(errors.InvalidParameterValue):
@@ -354,7 +361,7 @@ def test_a_server_that_ignores_our_wishes_is_put_up_with():
 # --- settings --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bits", [8, 16, 0, -15])
+@pytest.mark.parametrize("bits", [7, 16, 0, -15])
 @pytest.mark.parametrize(
     ("factory", "name"),
     [
@@ -366,7 +373,7 @@ def test_a_server_that_ignores_our_wishes_is_put_up_with():
     ],
 )
 def test_windows_of_other_sizes_cannot_be_asked_for(factory, name, bits):
-    with pytest.raises(ValueError, match="9 to 15 are allowed"):
+    with pytest.raises(ValueError, match="8 to 15 are allowed"):
         factory(**{name: bits})
 
 

@@ -56,6 +56,8 @@ def test_user_info_is_name_and_password_or_none():
         ("http://proxy:x", "isn't a valid proxy"),
         ("http://[::1", "isn't a valid proxy"),
         ("http://ü" + "x" * 64, "domain name"),
+        ("socks5://me:" + "%C3%A9" * 128 + "@proxy", "over 255 bytes"),
+        ("socks5h://" + "x" * 256 + ":secret@proxy", "over 255 bytes"),
     ],
 )
 def test_an_invalid_proxy_is_refused_with_the_reason(proxy, text):

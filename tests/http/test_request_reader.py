@@ -409,11 +409,22 @@ def test_an_invalid_content_length_is_refused(feed, value, method):
     assert fault.name == "Content-Length"
 
 
-def test_tls_on_a_plain_port_is_noticed_at_the_first_byte():
-    with pytest.raises(
-        errors.InvalidMessage, match="a request begins with a method, but "
-    ):
-        reader().feed(b"\x16")
+@pytest.mark.parametrize(
+    ("first", "text"),
+    [
+        (
+            b"\x16",
+            "a request begins with a method, but b'\\x16' came: the client speaks TLS; "
+            "give serve() ssl=context, or the client ws://",
+        ),
+        (b"\x00", "a request begins with a method, but b'\\x00' came"),
+    ],
+)
+def test_tls_on_a_plain_port_is_noticed_at_the_first_byte(first, text):
+    with pytest.raises(errors.InvalidMessage) as caught:
+        reader().feed(first)
+
+    assert str(caught.value) == text
 
 
 def test_text_in_error_messages_is_bounded():

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import os
 import random
+import re
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from longwire.hub import BrokerUnavailable, Hub, HubLimits
-from longwire.hub.entries import Position
+from longwire.hub import BrokerUnavailable, Hub, HubLimits, reconnecting
+from longwire.hub.entries import Position, Verdict
 from tests.hub.listeners import Listener
 
 LONG = os.environ.get("LONGWIRE_CHAOS") == "long"
@@ -74,21 +76,41 @@ class Publisher:
             task.result()
 
 
-def _redis(url: str) -> Any:
-    from longwire.hub.redis import RedisBroker
+class Row(NamedTuple):
+    """What one test did to messages, for the table that a run of chaos prints.
 
-    return RedisBroker(url)
+    Of what listeners were to get, numbers are sums over all of them. Lost is what was
+    stored after a listener's first entry, never came, and no gap was told of.
+    """
+
+    test: str
+    stored: int
+    delivered: int
+    lost: int
+    doubled: int
+    signalled: int
+    unknown: int
+
+
+TABLE: list[Row] = []
 
 
 class Field:
-    """Some nodes on one broker, with listeners and publishers."""
+    """Some nodes on one broker, with listeners and publishers.
+
+    ``broker`` makes brokers of the URL, where the hub is not to do it.
+    """
 
     def __init__(
-        self, url: str, nodes: int, make_broker: Any = None, **options: Any
+        self,
+        url: str,
+        nodes: int,
+        broker: Callable[[str], Any] | None = None,
+        **options: Any,
     ) -> None:
         self.hubs = []
         for _ in range(nodes):
-            hub = Hub((make_broker or _redis)(url), limits=LIMITS)
+            hub = Hub(url if broker is None else broker(url), limits=LIMITS)
             declared = {"subscribe": "anyone", "history": 5000, "ttl": 3600.0}
             hub.topic("t:{x}", **{**declared, **options})
             self.hubs.append(hub)
@@ -142,6 +164,55 @@ class Field:
             assert missing == []
             assert len(got) == len(listener.offsets)
 
+    def check_once(self) -> None:
+        """Nothing was stored twice."""
+        for listener in self.listeners:
+            assert len(set(listener.data)) == len(listener.data)
+
+    async def check_new_epoch(self, restart_empty: Callable[[], None]) -> None:
+        """A server that has lost everything is a new history for everybody."""
+        await self.listen(4)
+        for number in range(20):
+            await self.hubs[0].publish("t:0", number)
+        await self.settle()
+        before = self.listeners[0].position
+
+        await asyncio.to_thread(restart_empty)
+        for hub in self.hubs:
+            await hub.publish("t:0", "after")
+        await self.settle()
+
+        for listener in self.listeners:
+            assert listener.reasons == ["epoch"]
+            assert listener.position.epoch != before.epoch
+        late = Listener(self.hubs[0], "t:0")
+        outcome = await late.subscribe(before)
+        assert outcome.verdict is Verdict.EPOCH
+
+    def row(self) -> Row:
+        """Return what became of the messages."""
+        lost = doubled = 0
+        for listener in self.listeners:
+            got = set(listener.offsets)
+            doubled += len(listener.offsets) - len(got)
+            if not listener.gaps:
+                lost += sum(
+                    place not in got
+                    for publisher in self.publishers
+                    if publisher.topic == listener.topic
+                    for place in publisher.stored
+                )
+        test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition("::")[2]
+        return Row(
+            test.partition(" ")[0],
+            sum(len(each.stored) for each in self.publishers),
+            sum(len(each.offsets) for each in self.listeners),
+            lost,
+            doubled,
+            sum(len(each.gaps) for each in self.listeners),
+            sum(each.unknown for each in self.publishers),
+        )
+
     def check_bounded(self) -> None:
         for hub in self.hubs:
             core = hub._running.driver.core
@@ -159,6 +230,11 @@ async def field(url: str, nodes: int = 2, **options: Any) -> AsyncIterator[Field
         for hub in it.hubs:
             await hub.ready(20)
         yield it
+        if LONG:
+            TABLE.append(it.row())
+
+
+_TIME = re.compile(rb"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
 class Proxy:
@@ -168,6 +244,8 @@ class Proxy:
         self.target = port
         self.port = 0
         self.swallow_down = self.swallow_up = False
+        self.clock = 0
+        """Hours by which the times are moved that a NATS server sends."""
         self.refuses = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -203,14 +281,20 @@ class Proxy:
         self._writers |= {writer, up_writer}
         await asyncio.gather(
             self._pipe(reader, up_writer, lambda: self.swallow_up),
-            self._pipe(up_reader, writer, lambda: self.swallow_down),
+            self._pipe(up_reader, writer, lambda: self.swallow_down, self._move),
         )
 
     async def _pipe(
-        self, reader: Any, writer: Any, swallows: Callable[[], bool]
+        self,
+        reader: Any,
+        writer: Any,
+        swallows: Callable[[], bool],
+        change: Callable[[bytes], tuple[bytes, bytes]] = lambda data: (data, b""),
     ) -> None:
+        kept = b""
         try:
             while data := await reader.read(65536):
+                data, kept = change(kept + data)
                 if not swallows():
                     writer.write(data)
                     await writer.drain()
@@ -220,6 +304,18 @@ class Proxy:
             writer.close()
             self._writers.discard(writer)
 
+    def _move(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return bytes with their times moved, and what may be half of a time."""
+        if not self.clock:
+            return data, b""
+        # All that a server sends ends with CRLF: a time is in one line.
+        end = data.rfind(b"\n") + 1
+        return _TIME.sub(self._moved, data[:end]), data[end:]
+
+    def _moved(self, found: re.Match[bytes]) -> bytes:
+        time = datetime.datetime.fromisoformat(found[0].decode())
+        return (time + datetime.timedelta(hours=self.clock)).isoformat().encode()
+
     def cut(self) -> None:
         """End all connections."""
         for writer in list(self._writers):
@@ -227,11 +323,9 @@ class Proxy:
 
 
 def quick_probes(monkeypatch: Any) -> None:
-    """Let a line be probed after a second, and wait a second for the probe."""
-    from longwire.hub.redis import feed
-
-    monkeypatch.setattr(feed, "QUIET", 1.0)
-    monkeypatch.setattr(feed, "PROBE", 1.0)
+    """Let feeds be probed after a second, and wait a second for the probe."""
+    monkeypatch.setattr(reconnecting, "QUIET", 1.0)
+    monkeypatch.setattr(reconnecting, "PROBE", 1.0)
 
 
 def dice(seed: int = 0) -> random.Random:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
@@ -76,3 +77,16 @@ async def running(broker: object) -> AsyncIterator[object]:
     sink = Sink()
     async with sink.fed_by(broker):
         yield sink
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of a run of chaos: what was done, and what became of messages."""
+    chaos = sys.modules.get("tests.hub.chaos")
+    if chaos is None or not chaos.TABLE:
+        return
+    terminalreporter.section("what became of messages")
+    names = [name.rjust(9) for name in chaos.Row._fields[1:]]
+    terminalreporter.write_line(" ".join([*names, " test"]))
+    for row in chaos.TABLE:
+        numbers = [f"{number:9,}" for number in row[1:]]
+        terminalreporter.write_line(" ".join([*numbers, f" {row.test}"]))

@@ -2,59 +2,41 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
 import json
-import os
-import shutil
-import signal
 import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support.needs import needs
+from tests.hub.servers import BrokerServer
 from tests.support.ports import free_port
 
 
-class NatsServer:
+class NatsServer(BrokerServer):
     """One server with JetStream; ``ask`` asks its API, blocking."""
 
-    def __init__(self, *options: str, port: int | None = None) -> None:
-        self.port = port or free_port()
-        self.options = options
-        self.folder = tempfile.mkdtemp(prefix="hub-nats-")
-        self.process: subprocess.Popen[bytes] | None = None
-        self.is_stopped = False
+    program = "nats-server"
+    scheme = "nats"
+    data = ("store",)
 
-    @property
-    def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
-
-    def start(self) -> NatsServer:
-        command = [
-            needs("nats-server"),
-            *("-a", "127.0.0.1", "-p", str(self.port)),
+    def arguments(self) -> list[str]:
+        return [
+            *("-a", self.host, "-p", str(self.port)),
             *("-js", "-sd", str(Path(self.folder, "store"))),
             *self.options,
         ]
-        with Path(self.folder, "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        return self
 
-    def wait(self, seconds: float = 20.0) -> NatsServer:
-        """Wait until JetStream answers."""
-        until = time.monotonic() + seconds
-        while True:
-            with contextlib.suppress(OSError, ValueError):
-                if "error" not in self.ask("INFO"):
-                    return self
-            if time.monotonic() > until:
-                log = Path(self.folder, "log").read_text(errors="replace")
-                raise TimeoutError(f"nats-server does not answer:\n{log[-2000:]}")
-            time.sleep(0.02)
+    def answers(self) -> bool:
+        return "error" not in self.ask("INFO")
+
+    def halt(self) -> None:
+        """End it with all that it has on disk."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait()
 
     def ask(self, what: str, question: Any = None, timeout: float = 5.0) -> Any:
         """Ask JetStream's API, by a connection of its own."""
@@ -64,7 +46,7 @@ class NatsServer:
     def request(self, subject: str, question: Any, timeout: float = 5.0) -> bytes:
         """Send a request and return its answer."""
         body = b"" if question is None else json.dumps(question).encode()
-        with socket.create_connection(("127.0.0.1", self.port), timeout) as sock:
+        with socket.create_connection((self.host, self.port), timeout) as sock:
             sock.settimeout(timeout)
             stream = sock.makefile("rwb")
             stream.readline()  # INFO
@@ -85,57 +67,11 @@ class NatsServer:
         found: list[str] = self.ask("STREAM.NAMES")["streams"] or []
         return sorted(found)
 
-    # --- what may happen to it ---------------------------------------------------
-
-    def kill(self) -> None:
-        """End it at once, as a power failure of its process."""
-        if self.process is not None:
-            if self.is_stopped:
-                self.resume()
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def restart(self, *, empty: bool = False) -> None:
-        self.kill()
-        if empty:
-            shutil.rmtree(Path(self.folder, "store"), ignore_errors=True)
-        self.start().wait()
-
-    def stop(self) -> None:
-        """Freeze it: its sockets stay open, and nothing answers."""
-        assert self.process is not None
-        os.kill(self.process.pid, signal.SIGSTOP)
-        self.is_stopped = True
-
-    def resume(self) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, signal.SIGCONT)
-        self.is_stopped = False
-
-    def save(self) -> str:
-        """Return a copy of what it has stored, as a backup; it must not run."""
-        copy = tempfile.mkdtemp(dir=self.folder)
-        shutil.copytree(Path(self.folder, "store"), copy, dirs_exist_ok=True)
-        return copy
-
-    def restore(self, copy: str) -> None:
-        """Replace what it has stored; it must not run."""
-        shutil.rmtree(Path(self.folder, "store"))
-        shutil.copytree(copy, Path(self.folder, "store"))
-
-    def close(self) -> None:
-        self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 @contextlib.contextmanager
 def nats_server(*options: str, **more: Any) -> Iterator[NatsServer]:
-    server = NatsServer(*options, **more)
-    try:
-        yield server.start().wait()
-    finally:
-        server.close()
+    with NatsServer(*options, **more) as server:
+        yield server.start()
 
 
 @contextlib.contextmanager
@@ -150,12 +86,102 @@ def nats_cluster(count: int = 3) -> Iterator[list[NatsServer]]:
         )
         for index, port in enumerate(routes)
     ]
-    try:
+    with contextlib.ExitStack() as stack:
         for server in servers:
-            server.start()
+            stack.enter_context(server).launch()
         for server in servers:
             server.wait(40)
         yield servers
-    finally:
-        for server in servers:
-            server.close()
+
+
+# --- keys, and servers that ask for them -----------------------------------------
+
+KINDS = {"O": 14 << 3, "A": 0, "U": 20 << 3}
+"""What the bytes of keys begin with: of operators, accounts and users."""
+
+
+class Key:
+    """An NKey, made at random; https://docs.nats.io/reference/reference-protocols/nkey"""
+
+    def __init__(self, kind: str) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        self._key = Ed25519PrivateKey.generate()
+        first = KINDS[kind]
+        self.public = _base32(
+            bytes([first]) + self._key.public_key().public_bytes_raw()
+        )
+        head = bytes([18 << 3 | first >> 5, (first & 31) << 3])
+        self.seed = _base32(head + self._key.private_bytes_raw())
+
+    def jwt(self, subject: str, kind: str, **claims: Any) -> str:
+        """Return a JWT about ``subject`` that this key has signed."""
+        head = {"typ": "JWT", "alg": "ed25519-nkey"}
+        body = {
+            "jti": subject,
+            "iat": 1_700_000_000,
+            "iss": self.public,
+            "name": kind,
+            "sub": subject,
+            "nats": {"type": kind, "version": 2, **claims},
+        }
+        signed = ".".join(_base64(json.dumps(each).encode()) for each in (head, body))
+        return f"{signed}.{_base64(self._key.sign(signed.encode()))}"
+
+
+def _base32(data: bytes) -> str:
+    checked = data + binascii.crc_hqx(data, 0).to_bytes(2, "little")
+    return base64.b32encode(checked).decode().rstrip("=")
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+class KeyServer(NatsServer):
+    """A server that asks who its clients are, by a configuration of its own."""
+
+    def __init__(self, config: str) -> None:
+        super().__init__()
+        file = Path(self.folder, "conf")
+        file.write_text(config)
+        self.options = ("-c", str(file))
+
+    def start(self) -> KeyServer:
+        return self.launch().wait_for_port()
+
+
+def server_of_key(public: str, permissions: str = "") -> KeyServer:
+    """A server with one user, who is known by an NKey."""
+    user = f"{{ nkey: {public}, permissions: {{ {permissions} }} }}"
+    return KeyServer(f"authorization {{ users: [ {user} ] }}\n")
+
+
+def server_of_credentials(path: Path) -> KeyServer:
+    """A server of an operator with one account; writes the credentials of a user."""
+    operator, account, system, user = (Key(kind) for kind in "OAAU")
+    none = dict.fromkeys(("subs", "data", "payload"), -1)
+    counts = dict.fromkeys(("imports", "exports", "conn", "leaf"), -1)
+    store = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), -1)
+    accounts = {
+        each.public: operator.jwt(
+            each.public,
+            "account",
+            limits={**none, **counts, "wildcards": True, **more},
+        )
+        for each, more in ((account, store), (system, {}))
+    }
+    path.write_text(
+        "-----BEGIN NATS USER JWT-----\n"
+        f"{account.jwt(user.public, 'user', pub={}, sub={}, **none)}\n"
+        "------END NATS USER JWT------\n\n"
+        "-----BEGIN USER NKEY SEED-----\n"
+        f"{user.seed}\n"
+        "------END USER NKEY SEED------\n"
+    )
+    loaded = "\n".join(f'  {public}: "{jwt}"' for public, jwt in accounts.items())
+    return KeyServer(
+        f"operator: {operator.jwt(operator.public, 'operator')}\n"
+        f"system_account: {system.public}\n"
+        f"resolver: MEMORY\nresolver_preload {{\n{loaded}\n}}\n"
+    )

@@ -3,73 +3,46 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import signal
 import socket
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import hiredis
 
-from tests.support.needs import needs
+from tests.hub.servers import BrokerServer
 from tests.support.ports import free_port
 
 
-class RedisServer:
+class RedisServer(BrokerServer):
     """One server; ``call`` sends a command and returns the answer, blocking."""
 
-    def __init__(
-        self, *options: str, port: int | None = None, folder: str = ""
-    ) -> None:
-        self.port = port or free_port()
-        self.options = options
-        self._own_folder = not folder
-        self.folder = folder or tempfile.mkdtemp(prefix="hub-redis-")
-        self.process: subprocess.Popen[bytes] | None = None
-        self.is_stopped = False
+    program = "redis-server"
+    scheme = "redis"
+    data = ("dump.rdb", "appendonlydir")
 
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
-
-    def start(self) -> RedisServer:
-        command = [
-            needs("redis-server"),
-            *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder),
+    def arguments(self) -> list[str]:
+        return [
+            *("--port", str(self.port), "--bind", self.host, "--dir", self.folder),
             *("--save", "", "--loglevel", "warning", "--daemonize", "no"),
             *("--repl-diskless-sync-delay", "0"),
             *self.options,
         ]
-        with Path(self.folder, "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        self.wait()
-        return self
 
-    def wait(self, seconds: float = 15.0) -> None:
-        """Wait until it answers."""
-        until = time.monotonic() + seconds
-        while True:
-            try:
-                if self.call("PING") == b"PONG":
-                    return
-            except ServerSaid as exc:
-                if str(exc).startswith("NOAUTH"):
-                    return
-            except OSError:
-                pass
-            if time.monotonic() > until:
-                log = Path(self.folder, "log").read_text(errors="replace")
-                raise TimeoutError(f"redis-server does not answer:\n{log[-2000:]}")
-            time.sleep(0.02)
+    def answers(self) -> bool:
+        try:
+            return bool(self.call("PING") == b"PONG")
+        except ServerSaid as exc:
+            return str(exc).startswith("NOAUTH")
+
+    def halt(self) -> None:
+        """End it with all that it has on disk."""
+        self.call("SAVE")
+        self.kill()
 
     def call(self, *command: Any, timeout: float = 5.0) -> Any:
         """Send a command, by a connection of its own."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout) as sock:
+        with socket.create_connection((self.host, self.port), timeout) as sock:
             sock.settimeout(timeout)
             sock.sendall(hiredis.pack_command(tuple(command)))
             reader = hiredis.Reader()
@@ -88,30 +61,6 @@ class RedisServer:
         return sorted(key.decode() for key in self.call("KEYS", "*"))
 
     # --- what may happen to it ---------------------------------------------------
-
-    def kill(self) -> None:
-        """End it at once, as a power failure of its machine."""
-        if self.process is not None:
-            if self.is_stopped:
-                self.resume()
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def restart(self) -> None:
-        self.kill()
-        self.start()
-
-    def stop(self) -> None:
-        """Freeze it: its sockets stay open, and nothing answers."""
-        assert self.process is not None
-        os.kill(self.process.pid, signal.SIGSTOP)
-        self.is_stopped = True
-
-    def resume(self) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, signal.SIGCONT)
-        self.is_stopped = False
 
     def replicate(self, other: RedisServer) -> None:
         """Become a replica, and wait until all has come."""
@@ -132,11 +81,6 @@ class RedisServer:
     def promote(self) -> None:
         self.call("REPLICAOF", "NO", "ONE")
 
-    def close(self) -> None:
-        self.kill()
-        if self._own_folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
 
 class ServerSaid(Exception):
     """An error of the server."""
@@ -144,11 +88,8 @@ class ServerSaid(Exception):
 
 @contextlib.contextmanager
 def redis_server(*options: str, **more: Any) -> Iterator[RedisServer]:
-    server = RedisServer(*options, **more)
-    try:
+    with RedisServer(*options, **more) as server:
         yield server.start()
-    finally:
-        server.close()
 
 
 class RedisCluster:

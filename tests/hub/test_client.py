@@ -444,8 +444,9 @@ async def test_a_client_is_an_rpc_client_or_a_peer_and_has_one_hub_of_a_name():
         HubClient("ws://localhost")
     async with serving() as it:
         hub = await it.client()
-        with pytest.raises(ValueError, match="there is a route"):
+        with pytest.raises(ValueError, match="there is a route") as caught:
             HubClient(hub.client)
+    assert "this client has a HubClient, and one is enough" in str(caught.value)
 
 
 async def test_a_peer_serves_as_client_until_its_connection_ends():

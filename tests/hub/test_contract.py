@@ -2,6 +2,7 @@
 that ``longwire.hub.broker`` promises."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -536,3 +537,42 @@ async def test_presence_of_many_topics_is_one_call(make_broker):
         counts = {result.topic: result.clients for result in results}
         assert counts["b:1"] == 0
         assert counts["a:7"] == 1
+
+
+# --- clocks ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0, 4e6, -4e6])
+async def test_no_clock_of_a_node_decides_what_is_stored(
+    make_broker, monkeypatch, seconds
+):
+    real, moved = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: real() + moved[0])
+    broker = make_broker()
+    async with running(broker):
+        await broker.attach(["a:1"])
+        places = await publish(broker, "a:1", 3)
+        first = await broker.publish("a:1", b"j4", new_tag(), KEPT, id="x")
+        await broker.presence([], [Join("a:1", member("c1"), 60.0)])
+        await broker.presence([], [Join("a:1", member("c2"), 0.5)])
+
+        moved[0] = seconds
+
+        page = await read(broker, "a:1", places[0])
+        assert page.verdict is Verdict.COMPLETE
+        assert [entry.position for entry in page.entries] == [
+            *places[1:],
+            first.position,
+        ]
+        again = await broker.publish("a:1", b"j4", new_tag(), KEPT, id="x")
+        assert (again.position, again.duplicate) == (first.position, True)
+        (renewed,) = await broker.presence([], [Renew("a:1", "c1", "n1", 60.0)])
+        assert "c1" not in [each.client for each in renewed.left]
+        assert renewed.unknown == []
+        await asyncio.sleep(0.7)
+        found = await broker.members("a:1", 10)
+        assert [each.client for each in found.members] == ["c1"]
+        (at_last,) = await publish(broker, "a:1", 1)
+        page = await read(broker, "a:1", first.position)
+        assert [entry.position for entry in page.entries] == [at_last]
+        assert page.now - page.entries[0].at < 60

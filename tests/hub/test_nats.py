@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import random
+import re
 import ssl
-import subprocess
 
 import pytest
 
@@ -14,16 +14,22 @@ from tests.support.needs import needs
 needs("msgspec")
 needs("nats-server")
 
-from longwire.hub import Hub
-from longwire.hub.broker import Join, Member, Storage
+from longwire.hub import Hub, reconnecting
+from longwire.hub.broker import Join, Member, Renew, Storage
 from longwire.hub.errors import BrokerUnavailable, TooLarge
-from longwire.hub.nats import NatsBroker
+from longwire.hub.nats import NatsBroker, feed
 from longwire.hub.nats.addresses import parse_url
 from longwire.hub.nats.streams import Settings, Streams, encoded
 from longwire.hub.nats.wire import Connection
 from longwire.hub.publishing import new_tag
-from tests.hub.contract import KEPT, SHORT, publish, read
-from tests.hub.nats_servers import nats_server
+from tests.hub.chaos import Proxy
+from tests.hub.contract import KEPT, SHORT, Sink, publish, read
+from tests.hub.nats_servers import (
+    Key,
+    NatsServer,
+    server_of_credentials,
+    server_of_key,
+)
 from tests.hub.serving import eventually
 
 pytestmark = [pytest.mark.once, pytest.mark.timeout(60)]
@@ -240,11 +246,8 @@ async def refusal_of(broker, caplog):
 
 
 async def test_wrong_credentials_are_said(caplog):
-    with nats_server() as server:
-        server.kill()
-        server.options = ("--user", "ann", "--pass", "right")
-        server.start()
-        await asyncio.sleep(0.5)
+    with NatsServer("--user", "ann", "--pass", "right") as server:
+        server.launch().wait_for_port()
         host = f"127.0.0.1:{server.port}"
 
         said = await refusal_of(NatsBroker(f"nats://ann:wrong@{host}"), caplog)
@@ -255,18 +258,10 @@ async def test_wrong_credentials_are_said(caplog):
 
 
 async def test_a_server_without_jetstream_is_said(caplog):
-    from tests.support.ports import free_port
-
-    port = free_port()
-    command = [needs("nats-server"), "-a", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
-        await asyncio.sleep(0.5)
-        said = await refusal_of(NatsBroker(f"nats://127.0.0.1:{port}"), caplog)
+    with NatsServer() as server:
+        server.launch("-a", "127.0.0.1", "-p", str(server.port)).wait_for_port()
+        said = await refusal_of(NatsBroker(server.url), caplog)
         assert "JetStream is off" in said
-    finally:
-        process.kill()
-        process.wait()
 
 
 async def test_a_server_that_is_too_old_is_said(caplog):
@@ -285,11 +280,10 @@ async def test_tls_from_the_first_info_on(tmp_path):
     certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert")
     context = ssl.create_default_context()
     authority.configure_trust(context)
-    with nats_server() as server:
-        server.kill()
-        server.options = ("--tls", "--tlscert", str(tmp_path / "cert"))
-        server.options += ("--tlskey", str(tmp_path / "key"))
-        server.start()
+    options = ("--tls", "--tlscert", str(tmp_path / "cert"))
+    options += ("--tlskey", str(tmp_path / "key"))
+    with NatsServer(*options) as server:
+        server.launch().wait_for_port()
         broker = NatsBroker(f"tls://localhost:{server.port}", tls=context)
         async with running(broker) as sink:
             await broker.attach(["a:1"])
@@ -301,8 +295,6 @@ async def test_tls_from_the_first_info_on(tmp_path):
 
 
 def streams_of(url, broker):
-    from tests.hub.nats_servers import NatsServer
-
     server = NatsServer(port=int(url.rpartition(":")[2]))
     found = [n for n in server.streams() if n.startswith(broker.namespace + "-")]
     return server, found
@@ -318,6 +310,43 @@ def broker_on(nats_url):
         return NatsBroker(nats_url, namespace=namespace, **options)
 
     return make
+
+
+async def test_topics_attached_while_the_connection_is_made_are_probed_too(
+    broker_on, monkeypatch
+):
+    monkeypatch.setattr(reconnecting, "QUIET", 0.1)
+    monkeypatch.setattr(reconnecting, "PROBE", 2.0)
+    broker = broker_on()
+    async with running(broker):
+        for topic in ("a:1", "b:1"):
+            await publish(broker, topic, 1)
+    attaching, heard = [], []
+    flush, probe_came = Connection.flush, feed.Feed._probe_came
+
+    async def flush_and_attach(connection):
+        if connection._is_introduced and not attaching:
+            attaching.append(asyncio.create_task(broker.attach(["b:1"])))
+            await asyncio.sleep(0)
+        await flush(connection)
+
+    def note(self, line):
+        heard.append(line.layout.name)
+        probe_came(self, line)
+
+    monkeypatch.setattr(Connection, "flush", flush_and_attach)
+    monkeypatch.setattr(feed.Feed, "_probe_came", note)
+    task = asyncio.create_task(broker.run(Sink()))
+    await asyncio.sleep(0)
+
+    await broker.attach(["a:1"])
+    await asyncio.gather(*attaching)
+
+    layouts = map(Streams(broker._settings).layout_of, ("a:1", "b:1"))
+    wanted = {layout.name for layout in layouts}
+    await eventually(lambda: wanted <= set(heard), 10)
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def test_a_changed_declaration_changes_the_stream_and_loses_nothing(
@@ -564,3 +593,131 @@ async def test_calls_before_the_server_is_there_say_so():
     finally:
         running_task.cancel()
         await asyncio.wait([running_task])
+
+
+# --- logins by key ---------------------------------------------------------------
+
+
+async def check_it_works(broker):
+    async with running(broker):
+        await broker.attach(["a:1"])
+        (place,) = await publish(broker, "a:1", 1)
+        page = await broker.read("a:1", None, KEPT, 10, 1000, reverse=True)
+        assert [entry.position for entry in page.entries] == [place]
+
+
+async def test_a_user_with_an_nkey_is_let_in():
+    needs("cryptography")
+    key = Key("U")
+    with server_of_key(key.public) as server:
+        server.start()
+        await check_it_works(NatsBroker(server.url, nkey_seed=key.seed))
+
+
+async def test_answers_come_by_the_inbox_that_a_user_may_subscribe_to():
+    needs("cryptography")
+    key = Key("U")
+    allowed = 'subscribe: ["app.in.>", "lw.>"]'
+    with server_of_key(key.public, allowed) as server:
+        server.start()
+        broker = NatsBroker(server.url, nkey_seed=key.seed, inbox="app.in")
+        await check_it_works(broker)
+
+
+async def test_a_user_with_credentials_is_let_in_and_their_file_is_read_anew(tmp_path):
+    needs("cryptography")
+    path = tmp_path / "user.creds"
+    with server_of_credentials(path) as server:
+        server.start()
+        right = path.read_text()
+        # The JWT of one user with the seed of another.
+        path.write_text(re.sub(r"\bSU\w+", Key("U").seed, right))
+        broker = NatsBroker(server.url, credentials=path)
+        sink = Sink()
+        feeding = asyncio.create_task(broker.run(sink))
+        try:
+            await asyncio.sleep(0.5)
+            assert not sink.is_ready.is_set()
+            path.unlink()
+            await asyncio.sleep(0.5)
+            path.write_text(right)
+            await asyncio.wait_for(sink.is_ready.wait(), 20)
+            await publish(broker, "a:1", 1)
+        finally:
+            feeding.cancel()
+            await asyncio.wait([feeding])
+
+
+async def test_a_user_with_another_key_is_not_let_in(caplog):
+    needs("cryptography")
+    stranger = Key("U")
+    with server_of_key(Key("U").public) as server:
+        server.start()
+        broker = NatsBroker(server.url, nkey_seed=stranger.seed)
+        sink = Sink()
+        feeding = asyncio.create_task(broker.run(sink))
+        await eventually(lambda: "Authorization Violation" in caplog.text, 10)
+        feeding.cancel()
+        await asyncio.wait([feeding])
+        assert not sink.is_ready.is_set()
+        assert stranger.seed not in caplog.text
+
+
+def test_what_is_no_login_is_refused_at_once(tmp_path):
+    needs("cryptography")
+    seed, account = Key("U").seed, Key("A").seed
+    for wrong in (
+        "",
+        "SU",
+        account,
+        seed[:-1],
+        seed[:9] + "A2"[seed[9] == "A"] + seed[10:],
+        "é",
+    ):
+        with pytest.raises(ValueError, match="not the seed of a NATS user"):
+            NatsBroker("nats://host", nkey_seed=wrong)
+    empty = tmp_path / "empty"
+    empty.write_text(f"-----BEGIN USER NKEY SEED-----\n{seed}\n")
+    with pytest.raises(ValueError, match="no JWT and seed"):
+        NatsBroker("nats://host", credentials=empty)
+    with pytest.raises(FileNotFoundError):
+        NatsBroker("nats://host", credentials=tmp_path / "none")
+    for url, more in (("nats://u:p@host", {}), ("nats://host", {"credentials": empty})):
+        with pytest.raises(ValueError, match="give one of"):
+            NatsBroker(url, nkey_seed=seed, **more)
+    for inbox in ("", "a b", "a.>", "a..b", "é"):
+        with pytest.raises(ValueError, match="inbox is"):
+            NatsBroker("nats://host", inbox=inbox)
+    assert seed not in repr(NatsBroker("nats://host", nkey_seed=seed).place)
+
+
+# --- the server's clock ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("hours", [1, -1, 48, -48])
+async def test_a_server_whose_clock_is_set_is_believed(nats_url, monkeypatch, hours):
+    monkeypatch.setattr(Streams.look_at_clock, "__defaults__", (0.0,))
+    port = int(nats_url.rpartition(":")[2])
+    member = Member("c1", None, b"", "n1")
+    async with Proxy(port) as proxy:
+        url = f"nats://127.0.0.1:{proxy.port}"
+        broker = NatsBroker(url, namespace=f"clock{hours + 50}")
+        proxy.clock = hours
+        async with running(broker):
+            await broker.attach(["a:1"])
+            await broker.publish("a:1", b"j0", new_tag(), KEPT, id="w")
+            await broker.presence([], [Join("a:1", member, 60.0)])
+
+            proxy.clock = 0
+            first = await broker.publish("a:1", b"j1", new_tag(), KEPT, id="x")
+            await publish(broker, "a:1", 3)
+            again = await broker.publish("a:1", b"j1", new_tag(), KEPT, id="x")
+            page = await read(broker, "a:1", first.position)
+            (renewed,) = await broker.presence([], [Renew("a:1", "c1", "n1", 60.0)])
+            found = await broker.members("a:1", 10)
+
+    assert again.duplicate
+    assert again.position == first.position
+    assert (page.verdict, len(page.entries)) == ("complete", 3)
+    assert (renewed.left, renewed.unknown) == ([], [])
+    assert [each.client for each in found.members] == ["c1"]

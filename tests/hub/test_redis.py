@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import ssl
 
@@ -14,15 +15,20 @@ from tests.support.needs import needs
 needs("msgspec")
 needs("hiredis")
 
+import hiredis
+
 from longwire.hub import BrokerUnavailable, Hub
-from longwire.hub.entries import Position
+from longwire.hub.addresses import Address
+from longwire.hub.entries import MAX_TAG, Position
 from longwire.hub.publishing import new_tag
-from longwire.hub.redis import RedisBroker
-from longwire.hub.redis.addresses import Address, parse_url
+from longwire.hub.redis import RedisBroker, appending
+from longwire.hub.redis.addresses import parse_url
+from longwire.hub.redis.appending import Appends, append_arguments
 from longwire.hub.redis.broker import _problems
 from longwire.hub.redis.feed import parse_message
 from longwire.hub.redis.keys import Keys, key_slot, partition_of, tags
 from longwire.hub.redis.resp import Connection, ServerError
+from longwire.hub.redis.scripts import APPEND
 from tests.hub.conftest import running
 from tests.hub.contract import KEPT, publish
 from tests.hub.redis_servers import redis_cluster, redis_server
@@ -141,6 +147,38 @@ def test_two_ids_have_two_keys(topic, id, other_topic, other_id):
     second = Keys("lw", other_topic, "0").id(other_id)
 
     assert (first == second) == ((topic, id) == (other_topic, other_id))
+
+
+@pytest.mark.parametrize("verb", ["PUBLISH", "SPUBLISH"])
+@pytest.mark.parametrize("data", [b"", b'j"x"', b"m\r\n$1\r\n", bytes(70_000)])
+@pytest.mark.parametrize("topic", ["t", "chat:42", "é:" + "x" * 120])
+def test_a_publish_is_the_same_bytes_in_pieces_and_packed_at_once(
+    monkeypatch, topic, data, verb
+):
+    monkeypatch.setattr(appending, "new_epoch", lambda: "AbC-_123")
+    for storage in (KEPT, dataclasses.replace(KEPT, history=0)):
+        for tag in (1, MAX_TAG):
+            append = Appends("lw", verb).of(topic, storage)
+            keys, arguments = append_arguments(
+                Keys("lw", topic), data, tag, storage, verb
+            )
+            wanted = hiredis.pack_command(
+                ("EVALSHA", APPEND.sha, len(keys), *keys, *arguments)
+            )
+            assert append.command(data, tag) == wanted
+
+
+def test_only_so_many_topics_have_their_commands_kept(monkeypatch):
+    monkeypatch.setattr(appending, "MOST", 3)
+    appends = Appends("lw", "PUBLISH")
+    for number in range(100):
+        appends.of(f"t:{number}", KEPT)
+        assert len(appends._known) <= 3
+    kept = appends.of("t:99", KEPT)
+    assert appends.of("t:99", KEPT) is kept
+    # A topic that is stored another way is published another way.
+    other = dataclasses.replace(KEPT, history=7)
+    assert appends.of("t:99", other).command(b"j1", 1) != kept.command(b"j1", 1)
 
 
 def test_all_keys_of_a_topic_have_one_tag():
@@ -413,21 +451,6 @@ async def test_clocks_that_differ_are_reported(redis_url, monkeypatch, caplog):
             await publish(broker, "a:1", 1)
     assert "the clock of" in caplog.text
     assert "behind ours" in caplog.text
-
-
-async def test_no_clock_of_a_node_decides_what_is_stored(redis_url, monkeypatch):
-    import time
-
-    real = time.time
-    broker = RedisBroker(redis_url, namespace="clocks")
-    async with running(broker):
-        places = await publish(broker, "a:1", 3)
-        for hour in (1, -1):
-            monkeypatch.setattr(time, "time", lambda hour=hour: real() + 3600 * hour)
-            page = await broker.read("a:1", places[0], KEPT, 10, 1 << 20)
-            assert len(page.entries) == 2
-            places += await publish(broker, "a:1", 1)
-            places.pop(0)
 
 
 async def test_a_topic_that_is_only_heard_keeps_its_epoch(monkeypatch):

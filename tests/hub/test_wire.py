@@ -233,7 +233,12 @@ def several(hub):
         ("subscribe", {"topic": "chat:1", "last": 501}, -32602, "last is 501"),
         ("subscribe", {"topic": "chat:1", "token": "x"}, -32001, "not taken here"),
         ("subscribe", {"topic": "chat:1", "presence": True}, -32016, "no presence"),
-        ("subscribe", {"topic": "closed", "presence": True}, -32016, "not to be read"),
+        (
+            "subscribe",
+            {"topic": "closed", "presence": True},
+            -32016,
+            "reading its presence",
+        ),
         ("subscribe", {"topics": ["chat:1"] * 2}, -32602, "named twice"),
         ("subscribe", {"topics": [f"chat:{n}" for n in range(513)]}, -32602, "513"),
         ("publish", {"topic": "chat:1"}, -32602, "data"),

@@ -139,7 +139,11 @@ HANDSHAKES = [
     ({"process_request": refuse}, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "rejected"),
     ({}, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "invalid"),
     ({}, b"nonsense\r\n\r\n", "invalid"),
-    ({"process_request": lambda: None}, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "error"),
+    (
+        {"process_request": lambda connection, request: 1 / 0},
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "error",
+    ),
     ({"open_timeout": 0.05}, b"GET /", "timeout"),
     ({"open_timeout": 0.05}, b"", "timeout"),
     ({"health": "/healthz"}, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", None),
@@ -266,6 +270,18 @@ async def test_all_clients_are_counted_when_connect_itself_is_watched():
                 assert value(metrics, "longwire_connections", side="client") == 1
         finally:
             connect.observer = None
+
+
+async def test_a_subclass_of_connect_is_watched_alone():
+    metrics = Metrics()
+
+    class connect_here(connect):
+        pass
+
+    metrics.watch(connect_here)
+    async with serve(echo, "127.0.0.1", 0) as server:
+        async with client(server), connect_here(uri_of(server), proxy=None):
+            assert value(metrics, "longwire_connections", side="client") == 1
 
 
 async def test_connections_that_go_with_their_loop_are_not_kept():
@@ -473,3 +489,20 @@ def test_every_metric_is_on_the_page():
         for label in family.labels:
             assert f"`{label}`" in page
     assert all(f"`{name}`" in page for name in WORKERS)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("package", "names"),
+    [
+        ("longwire.sync", ("connect", "reconnect")),
+        ("longwire.trio", ("connect", "Server")),
+    ],
+)
+def test_what_is_of_another_front_end_is_told_that_it_is_not_counted(package, names):
+    front_end = pytest.importorskip(package)
+    for name in names:
+        with pytest.raises(
+            TypeError, match=f"connections of {package} are not counted"
+        ):
+            Metrics().watch(getattr(front_end, name))

@@ -510,11 +510,10 @@ def test_bad_settings_are_refused_at_once(uri, keywords, error, text):
         plan(uri, **keywords)
 
 
-def test_tls_settings_for_a_proxy_without_tls_are_refused():
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
+@pytest.mark.parametrize("value", [ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), True])
+def test_tls_settings_for_a_proxy_without_tls_are_refused(value):
     with pytest.raises(ValueError, match="proxy_ssl is given, but the proxy is http"):
-        plan(proxy="http://proxy.example", network={"proxy_ssl": context})
+        plan(proxy="http://proxy.example", network={"proxy_ssl": value})
 
 
 def test_headers_changed_after_connect_do_not_matter():

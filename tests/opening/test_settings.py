@@ -61,14 +61,29 @@ def test_no_queue_limit_keeps_the_bytes_of_given_limits():
     ("keywords", "error", "text"),
     [
         ({"max_size": 0}, ValueError, "max_size is 0; the least allowed is 1"),
-        ({"max_size": "1"}, TypeError, "max_size must be an int or None, not str"),
+        (
+            {"max_size": "1"},
+            TypeError,
+            "max_size must be an int or None or a pair of these, not str",
+        ),
+        ({"max_size": ("1", 1)}, TypeError, "max_size must be an int or None"),
+        (
+            {"max_size": (1, "1")},
+            TypeError,
+            r"max_size\[1\] must be an int or None, not",
+        ),
+        ({"max_queue": "1"}, TypeError, "max_queue must be .* or a pair of these"),
         ({"max_size": (1, 2, 3)}, ValueError, "max_size has 3 values"),
         (
             {"max_queue": (2, 5)},
             ValueError,
             r"max_queue\[1\] is 5; at most max_queue=2 is allowed",
         ),
-        ({"write_limit": None}, TypeError, "write_limit must be an int, not None"),
+        (
+            {"write_limit": None},
+            TypeError,
+            "write_limit must be an int or a pair of these, not None",
+        ),
         ({"limits": 5}, TypeError, "limits must be a longwire.Limits or None"),
     ],
 )

@@ -244,7 +244,7 @@ def test_resubscribing_takes_a_function_that_is_told():
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls wait for a tenth of a second where connecting fails."""
-    monkeypatch.setattr("longwire.rpc.client.PATIENCE", 0.1)
+    monkeypatch.setattr("longwire.rpc.keeping.PATIENCE", 0.1)
 
 
 async def test_a_call_to_a_port_where_nobody_listens_says_so_soon():

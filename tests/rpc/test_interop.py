@@ -177,8 +177,23 @@ async def test_our_client_answers_the_pings_of_wsrpc_aiohttp():
         assert frame["method"] == "ping"
         async with rpc.Peer(connection, wire="wsrpc") as peer:
             assert await peer.call("counter") == "counter"
-            answered = peer._own["ping"].function(**frame["params"])
-            assert answered == frame["params"]
+
+    answers: list[Any] = []
+
+    async def ask(connection: Any) -> None:
+        await connection.send(json.dumps(frame))
+        answers.append(json.loads(await connection.recv()))
+
+    async with longwire.serve(ask, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with (
+            longwire.connect(f"ws://127.0.0.1:{port}") as connection,
+            rpc.Peer(connection, wire="wsrpc"),
+        ):
+            await connection.wait_closed()
+
+    (answer,) = answers
+    assert (answer["id"], answer["result"]) == (frame["id"], frame["params"])
 
 
 # --- its JavaScript client in a browser -------------------------------------------

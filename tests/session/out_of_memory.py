@@ -224,7 +224,7 @@ def broadcast(deflate: Deflate | None, blocked: bool) -> Setup:
 
         def cast(number: int) -> None:
             for one in several:
-                if one.is_open:
+                if one.can_send:
                     one.offer(forms[number], None, None, 0, START)
             forms[number].settle()
 

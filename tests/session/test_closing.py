@@ -110,7 +110,7 @@ def test_each_row_of_the_table_is_what_the_session_does(server, state, event):
         table.NOTHING: said_before,
         table.GIVEN: (GIVEN_CODE, ""),
         table.ECHO: (PEER_CODE, ""),
-        table.OWN: None if sent is None else (OWN_CODES.get(event), sent[1]),
+        table.OWN: (OWN_CODES.get(event), None if sent is None else sent[1]),
     }
     assert sent == codes[step.sends]
     if before is None and session.ended is not None:

@@ -125,7 +125,7 @@ class End:
 
     def send(self, message: Any) -> None:
         session = self.session
-        if session.is_open and not session.fragmenting and session.writable:
+        if session.can_send and not session.fragmenting and session.writable:
             opcode = 1 if isinstance(message, str) else 2
             session.send(opcode, message, True, True)
             self.sent.append(message)
@@ -133,7 +133,7 @@ class End:
 
     def send_fragment(self, piece: bytes, fin: bool) -> None:
         session = self.session
-        if session.is_open and session.writable:
+        if session.can_send and session.writable:
             session.send(0 if self.begun else 2, piece, fin, True)
             self.begun.append(piece)
             if fin:
@@ -209,7 +209,7 @@ class End:
             session.stop_waiting()
         elif verb == "flush" and self.flush_due:
             self.flush()
-        elif verb == "ping" and session.is_open:
+        elif verb == "ping" and session.can_send:
             session.ping(None, object(), self.now)
             self.react()
         elif verb == "close":

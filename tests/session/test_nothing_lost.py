@@ -394,7 +394,7 @@ def test_the_end_of_tcp_is_told_when_the_reader_has_reached_it(server: Any) -> N
     bench = heavy(server, close=10)
     session = bench.session
     assert (session.ended, session.state.name) == (None, "CLOSING")
-    assert session.is_over and not session.is_open and not session.is_gone
+    assert session.is_over and not session.can_send and not session.is_gone
 
     got = []
     for _ in range(10):
@@ -437,7 +437,7 @@ def test_sending_ends_with_tcp(server: Any) -> None:
     bench = heavy(server)
     session = bench.session
 
-    assert not session.is_open and not session.writable
+    assert not session.can_send and not session.writable
     session.write_resumed(bench.now)
     assert not session.writable
     exc = session.exception()
@@ -465,7 +465,7 @@ def test_what_the_system_still_has_follows(server: Any) -> None:
     bench.feed(frame(0x82, b"1"))
 
     session.lost(OSError("broken pipe"), bench.now, True)
-    assert session.ended is None and not session.is_open
+    assert session.ended is None and not session.can_send
     bench.feed(frame(0x82, b"2"))
     bench.feed(frame(0x82, b"3") + frame(0x88, b"\x03\xe8"))
     session.receive_eof(bench.now)

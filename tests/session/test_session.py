@@ -313,6 +313,23 @@ def test_stall_is_forgiven_once_and_reported(server):
 
     assert bench.session.ended.cause is Cause.KEEPALIVE
     assert bench.session.ended.loop_stall == 7
+    told = "our event loop was 7.0 s late: something in it blocks"
+    assert str(bench.session.ended).endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("reason", "asked"), [(b"keepalive ping timeout", True), (b"no disk left", False)]
+)
+def test_who_is_told_that_a_pong_was_missed_is_asked_what_blocks(server, reason, asked):
+    bench = server()
+
+    # Masked with zeros: close frame, 1011.
+    length = bytes([0x80 + 2 + len(reason)])
+    bench.feed(b"\x88" + length + ZERO + b"\x03\xf3" + reason)
+
+    report = bench.session.ended
+    assert report.rcvd == Close(1011, reason.decode())
+    assert str(report).endswith("does something here block?") is asked
 
 
 def test_pong_behind_unread_messages_is_not_missed(server):
@@ -434,7 +451,7 @@ def test_closing_handshake_begun_by_us(server):
     bench.session.close(1001, "bye", bench.now)
     assert bench.written() == b"\x88\x05\x03\xe9bye"
     assert bench.session.ended is None
-    assert not bench.session.is_open
+    assert not bench.session.can_send
     bench.feed(b"\x88\x82" + ZERO + b"\x03\xe9")
 
     exc = bench.session.exception()
@@ -566,7 +583,7 @@ def test_codes_that_may_not_be_sent_are_refused(server, code):
     with pytest.raises(ProtocolError):
         bench.session.close(code, "", bench.now)
 
-    assert bench.session.is_open
+    assert bench.session.can_send
 
 
 # --- the end of TCP --------------------------------------------------------------

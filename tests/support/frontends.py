@@ -23,13 +23,23 @@ from typing import Any, Generic, Literal, TypeVar
 
 import longwire
 import longwire.sync
-from longwire import Cause, CloseReport
+from longwire import Cause, CloseReport, LimitExceeded
 from tests.support.loops import new_loop
 from tests.support.rawpeer import SECONDS, RawPeer, knock, listener
 from tests.support.running import describe
 
 Handler = Callable[["Endpoint"], None]
 T = TypeVar("T")
+
+
+def until(condition: Callable[[], object], seconds: float = SECONDS) -> bool:
+    """Return whether ``condition()`` holds within so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
 
 
 class Job(Generic[T]):
@@ -153,6 +163,14 @@ class Endpoint:
         """End the connection at once, from our side."""
         self._now("cut_off", detail)
 
+    def shed(self, error: LimitExceeded) -> None:
+        """End the connection for want of memory, as its server does."""
+        self._now("shed", error)
+
+    def fail(self, error: Exception) -> None:
+        """End the connection for ``error``, with the close frame that it calls for."""
+        self._now("fail", error)
+
     def wait_report(self) -> CloseReport:
         """Return the report of the end, waiting for TCP to end."""
         self.wait_closed()
@@ -234,7 +252,7 @@ class AsyncioFrontEnd:
         self._loop.close()
         gc.collect()
         assert not left
-        assert not self.complaints
+        assert not self.complaints, self.complaints
 
     async def _leftovers(self) -> list[str]:
         others = asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
@@ -343,6 +361,13 @@ class AsyncioFrontEnd:
         ws._live.abort(Cause.LOCAL, detail, ws._now())
         ws._react()
 
+    async def shed(self, ws: Any, error: LimitExceeded) -> None:
+        ws._shed(error)
+
+    async def fail(self, ws: Any, error: Exception) -> None:
+        ws._live.fail(error, ws._now())
+        ws._react()
+
 
 class ThreadJob(Job[T]):
     """Something that a thread does; it cannot be cancelled."""
@@ -402,7 +427,6 @@ class SyncFrontEnd:
     can = frozenset({"threads"})
 
     def __init__(self) -> None:
-        self.complaints: list[str] = []
         self._servers: list[longwire.sync.Server] = []
 
     def start(self, work: Callable[[], T]) -> ThreadJob[T]:
@@ -426,9 +450,12 @@ class SyncFrontEnd:
         return sum(len(server._runs) for server in self._servers)
 
     def stop(self) -> None:
-        """Check that no thread has failed unseen."""
+        """AssertionError if the thread of a connection is left behind.
+
+        One that fails is a warning of pytest's, and so an error.
+        """
         gc.collect()
-        assert not self.complaints
+        assert not self.tasks()
 
     # --- ends --------------------------------------------------------------------
 
@@ -525,6 +552,17 @@ class SyncFrontEnd:
                 ws._react()
 
         return cut
+
+    def shed(self, ws: Any, error: LimitExceeded) -> Any:
+        return lambda: ws._shed(error)
+
+    def fail(self, ws: Any, error: Exception) -> Any:
+        def fail() -> None:
+            with ws._lock:
+                ws._live.fail(error, time.monotonic())
+                ws._react()
+
+        return fail
 
 
 FRONT_ENDS: dict[str, Callable[[], Any]] = {"asyncio": AsyncioFrontEnd}

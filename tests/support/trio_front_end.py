@@ -14,7 +14,7 @@ from typing import Any, Literal
 import trio
 
 import longwire.trio
-from longwire import Cause
+from longwire import Cause, LimitExceeded
 from tests.support.rawpeer import SECONDS
 
 Work = Callable[[], Awaitable[Any]]
@@ -193,6 +193,8 @@ class TrioFrontEnd:
             else:
                 await trio.to_thread.run_sync(handler, endpoint, limiter=self._limit)
 
+        ended = trio.Event()
+
         async def begin() -> longwire.trio.Server:
             where: dict[str, Any] = {"host": "127.0.0.1", "port": 0}
             if "sock" in options:
@@ -200,9 +202,12 @@ class TrioFrontEnd:
                 where = {"listeners": [trio.SocketListener(sock)]}
 
             async def serve(task_status: Any) -> None:
-                await longwire.trio.serve(
-                    handle, **where, **options, task_status=task_status
-                )
+                try:
+                    await longwire.trio.serve(
+                        handle, **where, **options, task_status=task_status
+                    )
+                finally:
+                    ended.set()
 
             return await self._nursery.start(serve)  # type: ignore[no-any-return]
 
@@ -212,6 +217,7 @@ class TrioFrontEnd:
             yield server.listeners[0].socket.getsockname()[1], arrived
         finally:
             self.run(server.aclose)
+            self.run(ended.wait)
 
     def connect(self, port: int, **options: Any) -> TrioJob:
         """Begin to connect to a port of 127.0.0.1."""
@@ -291,6 +297,19 @@ class TrioFrontEnd:
             ws._react()
 
         return cut
+
+    def shed(self, ws: Any, error: LimitExceeded) -> Work:
+        async def shed() -> None:
+            ws._shed(error)
+
+        return shed
+
+    def fail(self, ws: Any, error: Exception) -> Work:
+        async def fail() -> None:
+            ws._live.fail(error, ws._now())
+            ws._react()
+
+        return fail
 
 
 @contextlib.contextmanager

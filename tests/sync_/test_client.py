@@ -10,10 +10,10 @@ import threading
 import time
 
 import pytest
-import websockets.sync.server as other
 from tests.asyncio_.client_peers import HttpProxy, Socks5Proxy, raw_server
 from tests.support.needs import needs
 from tests.support.rawpeer import RawPeer, listener
+from tests.sync_.other import other_server
 from tests.sync_.serving import echo, running
 
 from longwire import (
@@ -26,17 +26,6 @@ from longwire import (
     SecurityError,
 )
 from longwire.sync import connect, reconnect, unix_connect, unix_reconnect, unix_serve
-
-
-@contextlib.contextmanager
-def other_server(**options):
-    """Yield the port of an echo server of the other library."""
-    with other.serve(echo, "127.0.0.1", 0, **options) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.socket.getsockname()[1]
-        server.shutdown()
-        thread.join()
 
 
 def check_echo(uri, **options):

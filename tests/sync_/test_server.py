@@ -10,9 +10,9 @@ import threading
 import time
 
 import pytest
-import websockets.sync.client as other
 from tests.support.needs import needs
 from tests.support.rawpeer import TEXT, knock, request
+from tests.sync_.other import answers
 from tests.sync_.serving import echo, running
 
 from longwire import ConnectionClosed, InvalidStatus, Limits
@@ -49,12 +49,8 @@ def refused(uri, **options):
 def test_the_other_library_is_served(serving, tls, certificates):
     _, uri = serving(ssl=certificates.server if tls else None)
 
-    with other.connect(
-        uri, ssl=certificates.client if tls else None, proxy=None, max_size=None
-    ) as ws:
-        for message in ("hello", b"x" * 200_000):
-            ws.send(message)
-            assert ws.recv(timeout=20) == message
+    messages = ["hello", b"x" * 200_000]
+    assert answers(uri, messages, certificates.client if tls else None) == messages
 
 
 def test_each_connection_has_a_thread(serving):
@@ -85,10 +81,11 @@ def test_a_request_can_be_refused_and_a_response_changed(serving):
 
 
 def test_a_callback_that_is_a_coroutine_is_an_error_of_ours(serving, caplog):
-    async def process_request(connection, request):
+    async def look(connection, request):
         return None
 
-    server, uri = serving(process_request=process_request)
+    # Of a coroutine function itself serve() would have said so.
+    server, uri = serving(process_request=lambda *both: look(*both))
     assert refused(uri) == 500
     server.shutdown()  # which waits for the thread that logs it
     assert "asynchronous" in caplog.text
@@ -280,6 +277,14 @@ def test_a_server_can_be_shut_down_before_it_has_served():
     server = serve(echo, "127.0.0.1", 0)
     server.shutdown()
     server.serve_forever()  # returns at once
+
+
+@pytest.mark.parametrize("end", ["shutdown", "drain"])
+def test_the_log_tells_once_that_a_server_has_closed(end, caplog):
+    with caplog.at_level("INFO"), running(serve(echo, "127.0.0.1", 0)) as server:
+        getattr(server, end)()
+    assert caplog.messages.count("server closing") == 1
+    assert caplog.messages.count("server closed") == 1
 
 
 def test_mistakes_are_told_at_once():

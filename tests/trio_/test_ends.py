@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import ssl
 import threading
 
 import pytest
@@ -320,12 +321,80 @@ def test_mistakes_are_told_at_once(options, error):
         longwire.trio.connect("ws://localhost/", **options)
 
 
+async def yielding(websocket):
+    yield "hello"
+
+
+MISTAKES = {
+    "a number for the handler": ((3, 0), {}, "handler must be a coroutine function"),
+    "a handler with the path": (
+        (lambda websocket, path: None, 0),
+        {},
+        "handler must take one argument, the connection",
+    ),
+    "a handler that yields": (
+        (yielding, 0),
+        {},
+        "yielding has 'yield': write 'await websocket.send(...)'",
+    ),
+    "the port first": (
+        (8765, echo),
+        {},
+        "the handler comes first: write serve(handler, 8765, host='localhost')",
+    ),
+    "a port as text": (
+        (echo, "8765"),
+        {},
+        "port is the text '8765'; a number is allowed: write 8765",
+    ),
+    "a port that is none": ((echo, 87650), {}, "port is 87650; 0 to 65535 are allowed"),
+    "no port": ((echo,), {}, "port or listeners"),
+    "host and port in one": (
+        (echo,),
+        {"host": "[::1]:8765"},
+        "write serve(handler, 8765, host='::1')",
+    ),
+    "a URI for the host": (
+        (echo, 0),
+        {"host": "ws://localhost"},
+        "such as 'localhost'",
+    ),
+    "a client's context": (
+        (echo, 0),
+        {"ssl": ssl.create_default_context()},
+        "write ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)",
+    ),
+    "True for a context": (
+        (echo, 0),
+        {"ssl": True},
+        "write ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)",
+    ),
+    "no factory": ((echo, 0), {"create_connection": 3}, "must be a class or factory"),
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keywords", "text"), MISTAKES.values(), ids=MISTAKES.keys()
+)
 @trio_test
-async def test_servers_say_what_they_need():
-    with pytest.raises(TypeError, match="handler must be a function"):
-        await serve(3, 0)
-    with pytest.raises(ValueError, match="port or listeners"):
-        await serve(echo)
+async def test_servers_say_what_they_need(arguments, keywords, text):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        await serve(*arguments, **keywords)
+
+    assert text in str(caught.value)
+
+
+@trio_test
+async def test_a_list_is_sent_in_fragments_and_asked_about_once(caplog):
+    async with serving() as (_, uri), connect(uri) as ws:
+        for _ in range(2):
+            await ws.send(["team", "ug"])
+            assert await ws.recv() == "teamug"
+        await ws.send(iter(["a", "b"]))
+
+    told = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(told) == 1
+    assert "2 fragments; for JSON, send json.dumps(message)" in told[0]
 
 
 @trio_test

@@ -16,7 +16,7 @@ from werkzeug.routing import Map, Rule
 import longwire
 from longwire import websockets
 from longwire.http import names
-from longwire.websockets import closed
+from longwire.websockets import closed, closed_today
 from longwire.websockets.asyncio import client as today_client
 from longwire.websockets.asyncio import router
 from longwire.websockets.asyncio import server as today_server
@@ -203,12 +203,37 @@ async def test_so_it_is_for_a_handler_of_the_top_level():
     assert isinstance(caught[0], ConnectionClosedOK)
 
 
+BOTH = "{} 4000 (private use) bye; then {} 4000 (private use) bye"
+
+
+@pytest.mark.parametrize("serve", SERVES.values(), ids=SERVES)
+@pytest.mark.parametrize("kind", CONNECTS)
+async def test_what_is_raised_has_the_reason_of_each_close_frame(kind, serve):
+    told = []
+
+    async def handler(websocket):
+        try:
+            await websocket.recv()
+        except ConnectionClosed as exc:
+            told.append(str(exc))
+
+    async with serve(handler, "127.0.0.1", 0) as server:
+        options = {} if kind == "old" else {"proxy": None}
+        websocket = await CONNECTS[kind](uri_of(server), **options)
+        await websocket.close(4000, "bye")
+        with pytest.raises(ConnectionClosedError) as caught:
+            await websocket.recv()
+
+    assert str(caught.value) == BOTH.format("sent", "received")
+    assert told == [BOTH.format("received", "sent")]
+
+
 def test_longwires_own_tree_keeps_the_two_apart():
     assert not issubclass(longwire.ConnectionClosed, longwire.InvalidState)
     assert websockets.ConnectionClosed is longwire.ConnectionClosed
 
 
-@pytest.mark.parametrize("kind", closed.KINDS)
+@pytest.mark.parametrize("kind", [*closed.KINDS, *closed_today.KINDS])
 def test_what_is_raised_can_be_copied(kind):
     exc = kind(websockets.Close(1000, "bye"), None, None)
 

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 
 import pytest
 
 from longwire import websockets
 from longwire.websockets import legacy
+from tests.trio_.running import trio
+
+
+def serve_in_threads(handler, **kwargs):
+    return websockets.sync.server.serve(lambda websocket: None, **kwargs)
+
+
+def serve_on_trio(*args, **kwargs):
+    trio.run(functools.partial(websockets.trio.server.serve, *args, **kwargs))
+
 
 CONNECTS = {
     "old": legacy.client.connect,
     "today's": websockets.asyncio.client.connect,
     "top level": websockets.connect,
+    "for threads": websockets.sync.client.connect,
+    "for trio": websockets.trio.client.connect,
 }
 SERVES = {
     "old": legacy.server.serve,
     "today's": websockets.asyncio.server.serve,
     "top level": websockets.serve,
+    "for threads": serve_in_threads,
+    "for trio": serve_on_trio,
 }
 
 
@@ -42,6 +57,30 @@ def test_what_is_for_tls_needs_wss(connect, keyword):
 
     with pytest.raises(ValueError, match=f"^{keyword} is given, but the URI is ws://"):
         connect("ws://localhost:1", **{keyword: value})
+
+
+@pytest.mark.parametrize("connect", ["today's", "top level"])
+@pytest.mark.parametrize(
+    ("uri", "keywords", "text"),
+    [
+        ("wss://localhost:1", {"ssl": None}, "ssl=None is incompatible with a wss"),
+        (
+            "ws://localhost:1",
+            {"proxy": "https://localhost:1", "proxy_ssl": None},
+            "proxy_ssl=None is incompatible with an https",
+        ),
+        (
+            "ws://localhost:1",
+            {"proxy": "http://localhost:1", "proxy_ssl": True},
+            "proxy_ssl is given, but the proxy is http",
+        ),
+    ],
+)
+def test_tls_and_none_are_told_apart_where_the_address_asks_for_one(
+    connect, uri, keywords, text
+):
+    with pytest.raises(ValueError, match=f"^{text}"):
+        CONNECTS[connect](uri, **keywords)
 
 
 def test_the_old_way_to_write_a_missing_origin_is_warned_of():

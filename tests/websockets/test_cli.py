@@ -44,6 +44,16 @@ async def test_a_session_prints_what_comes_and_how_it_ends():
     assert status == 0
 
 
+async def test_a_binary_message_is_printed_in_hexadecimal():
+    async def send(websocket):
+        await websocket.send(b"\x00\xff\x10")
+
+    async with peer_serve(send, "127.0.0.1", 0) as server:
+        _, printed = await ran(uri_of(server))
+
+    assert "< (binary) 00ff10" in printed.splitlines()
+
+
 async def test_the_reason_of_a_server_that_closes_is_shown():
     async def refuse(websocket):
         await websocket.recv()
@@ -54,7 +64,7 @@ async def test_the_reason_of_a_server_that_closes_is_shown():
 
     end = "Connection closed: 1011 (internal error) authentication failed."
     assert printed.splitlines()[-1] == end
-    assert status == 1
+    assert status == 0  # as there: programs tell by the text
 
 
 async def test_escape_sequences_of_a_peer_are_shown_harmless():

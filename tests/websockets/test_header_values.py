@@ -19,6 +19,28 @@ LATIN = [(b"n\xe9e", "n\xe9e"), (b"n\xc3\xa9e", "n\xc3\xa9e"), (b"\xff", "\xff")
 TODAY = {"today's": websockets.asyncio.server.serve, "top level": websockets.serve}
 
 
+async def connect_today(uri, headers):
+    await websockets.asyncio.client.connect(uri, additional_headers=headers, proxy=None)
+
+
+async def connect_then_change(uri, headers):
+    connecting = websockets.connect(uri, proxy=None)
+    connecting.additional_headers = headers
+    await connecting
+
+
+async def connect_in_a_thread(uri, headers):
+    connect = websockets.sync.client.connect
+    await asyncio.to_thread(connect, uri, additional_headers=headers, proxy=None)
+
+
+CONNECTS = {
+    "today's": connect_today,
+    "changed later": connect_then_change,
+    "for threads": connect_in_a_thread,
+}
+
+
 async def end(websocket):
     """A handler that returns at once."""
 
@@ -201,6 +223,27 @@ async def test_hooks_may_answer_with_numbers_in_headers():
             answer = await ask(server)
         assert b"\r\nX-Count: 7\r\n" in answer
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize(
+    "given", [{"X-Id": 7, "X-Rate": 0.5}, [("X-Id", 7), ("X-Rate", 0.5)]]
+)
+@pytest.mark.parametrize("connect", CONNECTS.values(), ids=CONNECTS)
+async def test_a_client_may_send_numbers_in_headers(connect, given):
+    seen = []
+    answer = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"
+    async with await raw_server(answer, seen) as server:
+        with pytest.raises(websockets.InvalidStatus):
+            await connect(f"ws://127.0.0.1:{port_of(server)}", given)
+
+    assert b"\r\nX-Id: 7\r\nX-Rate: 0.5\r\n" in seen[0]
+
+
+@pytest.mark.parametrize("given", [5, {"X": None}, [("X", b"y")], [("X",)]])
+def test_other_headers_that_are_none_are_refused(given):
+    for connect in (websockets.connect, websockets.sync.client.connect):
+        with pytest.raises(TypeError, match=r"^additional_headers"):
+            connect("ws://localhost:1", additional_headers=given)
 
 
 # --- former editions --------------------------------------------------------------

@@ -305,3 +305,80 @@ def test_extra_headers_that_are_the_handshakes_own_are_refused_by_name():
 @pytest.mark.parametrize("name", ["InvalidURI", "parse_uri", "handshake", "framing"])
 def test_compat26_has_the_other_names_of_the_package(name):
     assert getattr(compat26, name) is getattr(websockets, name)
+
+
+# --- what waits for recv() -------------------------------------------------------
+
+
+async def until(length, websocket):
+    async with asyncio.timeout(10):
+        while len(websocket.messages) < length:
+            await asyncio.sleep(0.01)
+
+
+async def test_messages_are_those_that_wait_for_recv():
+    async with peer_serve(echo, "127.0.0.1", 0) as server:
+        async with connect(uri_of(server)) as websocket:
+            messages = websocket.messages
+            assert (len(messages), list(messages), bool(messages)) == (0, [], False)
+            for message in ("a", b"b", ["c", "d"], "e"):
+                await websocket.send(message)
+            await until(4, websocket)
+
+            assert list(messages) == ["a", b"b", "cd", "e"]
+            assert (messages[0], messages[-1], messages[1:3]) == (
+                "a",
+                "e",
+                [b"b", "cd"],
+            )
+            assert "cd" in messages
+            assert await websocket.recv() == "a"
+            assert list(messages) == [b"b", "cd", "e"]
+            assert messages.popleft() == b"b"
+            assert await websocket.recv() == "cd"
+
+
+async def test_messages_that_wait_can_be_dropped():
+    async with peer_serve(echo, "127.0.0.1", 0) as server:
+        async with connect(uri_of(server)) as websocket:
+            for number in range(10):
+                await websocket.send(str(number))
+            await until(10, websocket)
+
+            websocket.messages.clear()
+
+            assert not websocket.messages
+            with pytest.raises(IndexError):
+                websocket.messages.popleft()
+            await websocket.send("next")
+            assert await websocket.recv() == "next"
+
+
+async def test_dropping_messages_makes_room_for_those_behind():
+    async def burst(websocket):
+        for number in range(20):
+            await websocket.send(str(number))
+        await websocket.wait_closed()
+
+    async with peer_serve(burst, "127.0.0.1", 0) as server:
+        async with connect(uri_of(server), max_queue=2) as websocket:
+            dropped = 0
+            async with asyncio.timeout(10):
+                while dropped < 19:
+                    dropped += len(websocket.messages)
+                    websocket.messages.clear()
+                    await asyncio.sleep(0)
+                    if dropped < 19 and not websocket.messages:
+                        await asyncio.sleep(0.01)
+            assert dropped in (19, 20)
+
+
+async def test_connect_knows_its_last_connection_however_it_was_asked_for():
+    async with peer_serve(echo, "127.0.0.1", 0) as server:
+        connecting = connect(uri_of(server))
+        websocket = await connecting
+        assert connecting.protocol is websocket
+
+        await connecting.__aexit__(None, None, None)
+
+        assert websocket.closed

@@ -22,6 +22,7 @@ from longwire.websockets.legacy.server import (
     WebSocketServerProtocol,
     serve,
 )
+from tests.support.rawpeer import CLOSE, PING, TEXT, knock
 from tests.websockets.serving import echo, peer, uri_of, wait
 
 
@@ -602,3 +603,30 @@ async def test_a_ping_that_gets_no_pong_raises_it_too():
             await waiter
         with pytest.raises(ConnectionClosedError):
             await waiter
+
+
+# --- pings behind the close frame ------------------------------------------------
+
+
+async def test_a_ping_behind_our_close_frame_holds_up_nothing():
+    """Where steps of reading are a subclass's: ``pong()`` waits for the end there."""
+
+    class Protocol(WebSocketServerProtocol):
+        async def pong(self, data=b""):
+            await super().pong(data)
+
+    async def leave(websocket):
+        await websocket.recv()
+
+    def talk(port):
+        with knock(port).ask() as other:
+            other.send(TEXT, b"hello")
+            assert other.read_close()[0] == 1000
+            other.send(PING, b"are you there?")
+            other.send(CLOSE, b"\x03\xe8")
+            other.read_all()
+
+    async with listen(leave, Protocol, close_timeout=600) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with asyncio.timeout(60):
+            await asyncio.to_thread(talk, port)

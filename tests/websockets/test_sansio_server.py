@@ -35,6 +35,7 @@ REQUEST = (
     b"Sec-WebSocket-Version: 13\r\n"
     b"\r\n"
 )
+DEFLATE = ServerPerMessageDeflateFactory()
 TEXT_A = b"\x81\x81\x00\x00\x00\x00a"
 
 
@@ -383,3 +384,60 @@ def test_an_answer_of_the_programs_is_logged_as_one(caplog):
     protocol.send_response(protocol.reject(404, "no\n"))
 
     assert caplog.messages == ["HTTP response sent (404 Not Found)"]
+
+
+# --- requests that another program's server has read ------------------------------
+
+
+class ForeignHeaders:
+    """A multidict of another library: names in any case, and ``get_all()``."""
+
+    def __init__(self, fields):
+        self.fields = fields
+
+    def __iter__(self):
+        return iter([name for name, _ in self.fields])
+
+    def get_all(self, name, default=None):
+        found = [value for each, value in self.fields if each.lower() == name.lower()]
+        return found or default
+
+    def get(self, name, default=None):
+        return self.get_all(name, [default])[0]
+
+
+class ForeignRequest:
+    __slots__ = ("headers",)
+
+    def __init__(self, *more):
+        fields = [line.split(": ") for line in REQUEST.decode().splitlines()[1:-1]]
+        self.headers = ForeignHeaders([*fields, *more])
+
+
+def test_a_request_of_another_program_is_accepted():
+    protocol = ServerProtocol(
+        origins=["https://example.com"], subprotocols=["b", "a"], extensions=[DEFLATE]
+    )
+
+    response = protocol.accept(
+        ForeignRequest(
+            ("origin", "https://example.com"),
+            ("sec-websocket-protocol", "a"),
+            ("Sec-WebSocket-Protocol", "c"),
+            ("sec-websocket-extensions", "permessage-deflate"),
+        )
+    )
+
+    assert response.status_code == 101
+    assert response.headers["Sec-WebSocket-Accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    assert (protocol.subprotocol, protocol.origin) == ("a", "https://example.com")
+    assert response.headers["Sec-WebSocket-Extensions"].startswith("permessage-deflate")
+
+
+def test_a_request_of_another_program_is_refused():
+    protocol = ServerProtocol(origins=["https://example.com"])
+
+    response = protocol.accept(ForeignRequest(("Origin", "https://other.com")))
+
+    assert response.status_code == 403
+    assert isinstance(protocol.handshake_exc, InvalidOrigin)

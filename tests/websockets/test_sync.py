@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import socket
 import threading
 import warnings
 
@@ -121,6 +122,35 @@ def test_what_programs_read_of_a_connection(root):
         assert (ws.close_code, ws.close_reason, ws.state.name) == (1000, "", "CLOSED")
         assert ws.wait_closed() is True
     assert seen == [("/path?q=1", "OPEN", "b")]
+
+
+@ROOTS
+def test_the_end_is_told_with_the_reason_of_each_close_frame(root):
+    client, _ = modules(root)
+    with served(root) as (uri, _), client.connect(uri, proxy=None) as ws:
+        ws.close(4000, "bye")
+        with pytest.raises(Exception, match=r"^sent 4000 ") as caught:
+            ws.recv()
+
+    text = str(caught.value)
+    assert text == "sent 4000 (private use) bye; then received 4000 (private use) bye"
+
+
+@ROOTS
+def test_a_lost_connection_is_told_with_its_cause(root):
+    client, _ = modules(root)
+
+    def handler(ws):
+        ws.socket.shutdown(socket.SHUT_WR)
+        ws.wait_closed()
+
+    with served(root, handler) as (uri, _):
+        ws = client.connect(uri, proxy=None, legacy=True)
+        for call in (ws.recv, lambda: ws.send("x"), ws.recv):
+            with pytest.raises(Exception, match=r"^no close frame received") as caught:
+                call()
+            assert isinstance(caught.value.__cause__, EOFError)
+            assert str(caught.value.__cause__) == "unexpected end of stream"
 
 
 @ROOTS

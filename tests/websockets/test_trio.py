@@ -10,6 +10,7 @@ import pytest
 
 trio = pytest.importorskip("trio")
 
+from tests.support.rawpeer import RawPeer, listener  # noqa: E402
 from tests.trio_.running import echo, trio_test  # noqa: E402
 
 ROOTS = pytest.mark.parametrize("root", ["websockets", "longwire.websockets"])
@@ -44,6 +45,8 @@ async def test_messages_pings_and_the_end(root):
             assert isinstance(pong, trio.Event)
             assert ws.close_code is None
             await ws.aclose(1000, "bye")
+            with pytest.raises(Exception, match=r"\(OK\) bye; then .* \(OK\) bye$"):
+                await ws.recv()
         assert (ws.close_code, ws.close_reason) == (1000, "bye")
         assert ws.protocol.state.name == ws.state.name == "CLOSED"
         await listening.aclose()
@@ -62,6 +65,25 @@ async def test_a_server_that_is_closed_says_1001(root):
             await listening.aclose()
             assert [message async for message in ws] == []
         assert ws.close_code == 1001
+
+
+@ROOTS
+@trio_test
+async def test_a_lost_connection_is_told_with_its_cause(root):
+    client, _ = ends(root)
+
+    def hang_up():
+        with RawPeer(sock.accept()[0], client=False) as peer:
+            peer.answer()
+
+    with listener() as sock:
+        uri = f"ws://127.0.0.1:{sock.getsockname()[1]}/"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, hang_up)
+            async with client.connect(uri, proxy=None) as ws:
+                with pytest.raises(Exception, match=r"^no close frame") as caught:
+                    await ws.recv()
+    assert isinstance(caught.value.__cause__, EOFError)
 
 
 @ROOTS

@@ -165,6 +165,41 @@ def test_a_client_offers_the_documented_default():
     assert factory.get_request_params() == [("client_max_window_bits", None)]
 
 
+def test_a_peer_may_be_asked_for_the_smallest_window_of_the_rfc():
+    client = ClientPerMessageDeflateFactory(server_max_window_bits=8)
+    assert ("server_max_window_bits", "8") in client.get_request_params()
+    agreed = client.process_response_params([("server_max_window_bits", "8")], [])
+    assert agreed.remote_max_window_bits == 8
+    assert agreed.decode(Frame(Opcode.TEXT, HELLO, rsv1=True)).data == b"Hello"
+
+    server = ServerPerMessageDeflateFactory(client_max_window_bits=8)
+    answer, agreed = server.process_request_params(
+        [("client_max_window_bits", None)], []
+    )
+    assert ("client_max_window_bits", "8") in answer
+    assert agreed.remote_max_window_bits == 8
+    assert agreed.decode(Frame(Opcode.TEXT, HELLO, rsv1=True)).data == b"Hello"
+
+
+def test_a_window_of_8_bits_is_agreed_to_on_either_side():
+    # That library refuses to compress so, for zlib cannot; the codec here can.
+    params = [("client_max_window_bits", "8"), ("server_max_window_bits", "8")]
+    _, server = ServerPerMessageDeflateFactory().process_request_params(params, [])
+    client = ClientPerMessageDeflateFactory().process_response_params(params, [])
+    assert server.remote_max_window_bits == client.remote_max_window_bits == 8
+    message = Frame(Opcode.TEXT, b"Hello, " * 1000)
+    for sender, receiver in ((server, client), (client, server)):
+        assert receiver.decode(sender.encode(message)).data == message.data
+
+
+def test_a_window_that_no_rfc_has_is_refused():
+    for factory in (ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory):
+        for name in ("client_max_window_bits", "server_max_window_bits"):
+            for bits in (7, 16):
+                with pytest.raises(ValueError, match="8 to 15 are allowed"):
+                    factory(**{name: bits})
+
+
 def test_a_server_answers_with_parameters_and_an_extension():
     factory = ServerPerMessageDeflateFactory(
         server_no_context_takeover=True, client_max_window_bits=10

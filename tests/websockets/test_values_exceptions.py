@@ -105,6 +105,15 @@ def test_a_closed_connection_can_be_made_of_close_frames():
     assert str(error) == "received 1000 (OK); then sent 1000 (OK)"
 
 
+@pytest.mark.parametrize("kind", [ConnectionClosed, ConnectionClosedError])
+def test_its_text_has_the_reason_of_each_close_frame(kind):
+    error = kind(Close(4000, "bye"), Close(4000, "bye"), False)
+
+    assert str(error) == (
+        "sent 4000 (private use) bye; then received 4000 (private use) bye"
+    )
+
+
 def test_a_reason_without_a_code_is_an_error():
     with pytest.raises(TypeError, match="close reason"):
         ConnectionClosed(None, "bye")

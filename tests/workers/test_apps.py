@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 
-from longwire.workers import App
+from longwire.workers import App, worker
 from longwire.workers.apps import AppError, find, hub_metrics, make, options_for
+from longwire.workers.channel import MAX_LINE
 from longwire.workers.settings import Settings, stages_of
 
 pytestmark = [pytest.mark.once, pytest.mark.stock_loop]
@@ -66,6 +70,33 @@ async def test_what_cannot_be_served_says_what_to_write(
 
     assert said.replace("MODULE", name) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("x = 1\ndef app(:", {}),
+        ("x = 1\n1 / 0", {}),
+        ("def app():\n    1 / 0", {"factory": True}),
+        ("x = 1\nfrom json import not_there_at_all", {}),
+    ],
+)
+async def test_the_log_shows_the_mistake_and_not_how_the_module_was_found(
+    module, caplog, text, options
+):
+    name = module(text)
+
+    with pytest.raises(AppError) as caught:
+        await make(Settings(app=f"{name}:app", **options))
+
+    assert str(caught.value).endswith(f"{name}.py:2)")
+    assert "frozen" not in str(caught.value)
+    form = logging.Formatter("%(message)s")
+    (log,) = [form.format(record) for record in caplog.records]
+    assert f'{name}.py", line 2' in log
+    assert "importlib" not in log
+    assert "apps.py" not in log
+    assert len(log.splitlines()) < 8
 
 
 @pytest.mark.parametrize("name", ["no_such_module", "no_such_package.part"])
@@ -179,7 +210,53 @@ def test_closing_is_spread_over_60_percent_of_the_time(
     assert interval * stages == pytest.approx(timeout * 0.6)
 
 
+def test_metrics_without_their_library_are_said_before_anybody_is_served(monkeypatch):
+    monkeypatch.delitem(sys.modules, "longwire.metrics.prometheus", raising=False)
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+
+    with pytest.raises(AppError, match="--metrics needs prometheus_client; install"):
+        worker._metrics()
+
+
 def test_settings_survive_the_way_to_a_worker():
     settings = Settings(app="a:b", origins=("x", "y"), drain_timeout=1.5)
 
-    assert Settings.from_json(settings.to_json()) == settings
+    line = json.dumps(settings.to_json())
+
+    assert Settings.from_json(json.loads(line)) == settings
+
+
+# --- metrics ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (lambda: "a 1\n", None),
+        (lambda: "x" * (4 << 20), "they take 419"),
+        (lambda: 1 / 0, "ZeroDivisionError"),
+        (lambda: "\udce9", None),
+    ],
+)
+def test_a_worker_answers_for_its_metrics_whatever_they_are(text, why, caplog):
+    async def handler(ws):
+        pass
+
+    said = []
+    first = {"settings": Settings(app="a:b").to_json(), "sockets": []}
+    made = worker.Worker(None, first, None)
+    made._app = App(handler)
+    made._metrics = SimpleNamespace(text=text)
+    made._writer = SimpleNamespace(write=said.append)
+
+    made._do({"do": "metrics", "id": 7})
+
+    (line,) = said
+    message = json.loads(line)
+    assert message["id"] == 7
+    assert len(line) <= MAX_LINE
+    if why is None:
+        assert message["metrics"] == text()
+    else:
+        assert message["metrics"] is None
+        assert message["why"].startswith(why)

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from longwire.workers import channel
 from longwire.workers.admin import merged
 from longwire.workers.channel import pair
 from longwire.workers.notify import Notifier
@@ -182,6 +183,36 @@ def test_messages_come_whole_however_they_are_cut():
     ours.close()
 
 
+@pytest.mark.parametrize(
+    "bad", [b"{", b"", b"[1]", b"\xff", b"[" * 100_000, b'{"a": "' + b"x" * 300 + b'"}']
+)
+def test_what_is_no_message_is_left_out_and_ends_nothing(bad, monkeypatch, caplog):
+    if len(bad) < 1000:
+        monkeypatch.setattr(channel, "MAX_LINE", 300)
+    ours, theirs = pair()
+    with theirs:
+        theirs.sendall(b'{"a": 1}\n' + bad + b'\n{"b"')
+        assert ours.receive() == [{"a": 1}]
+        theirs.sendall(b": 2}\n")
+        assert ours.receive() == [{"b": 2}]
+        assert ours.is_open
+    ours.close()
+    assert f"a worker said {len(bad)} bytes that are no message" in caplog.text
+
+
+def test_a_worker_that_never_stops_does_not_hold_up_the_supervisor(monkeypatch):
+    monkeypatch.setattr(channel, "MAX_LINE", 100)
+    ours, theirs = pair()
+    with theirs:
+        theirs.setblocking(False)
+        theirs.send(b"x" * 99 + b"\n" + b"y" * 80_000)
+        assert ours.receive() == []
+        assert len(ours._input) <= 100
+        theirs.send(b"\n{}\n")
+        assert ours.receive() + ours.receive() == [{}]
+    ours.close()
+
+
 def test_a_worker_that_reads_nothing_does_not_block_the_supervisor():
     ours, theirs = pair()
     with theirs:
@@ -210,7 +241,7 @@ def test_metrics_of_workers_are_told_apart_by_a_label():
     text = (
         "# HELP calls_total Calls.\n# TYPE calls_total counter\n"
         'calls_total{method="a b{\\"}"} 3\n'
-        "# HELP up Up.\n# TYPE up gauge\nup 1.0\n"
+        "# HELP up Up.\n# a comment\n# TYPE up gauge\nup 1.0\n#\n# EOF\n"
     )
 
     assert merged({1: text, 0: text}) == (

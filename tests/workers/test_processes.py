@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import urllib.error
@@ -254,6 +255,54 @@ async def test_workers_end_when_their_supervisor_is_killed(app):
         assert not worker.is_running()
 
 
+@pytest.mark.long
+async def test_a_worker_whose_loop_stands_still_ends_without_its_supervisor(app):
+    text = """
+import time
+
+async def app(ws):
+    await ws.send("in")
+    time.sleep(1000)
+"""
+    # Less than the time for draining does not help a loop that stands still.
+    options = ("--drain-timeout", "0.5", "--hang-timeout", "1000")
+    with serving(app(text), *options) as server:
+        url = url_of(server)
+        (worker,) = psutil.Process(server.process.pid).children()
+        async with connect(url, close_timeout=0.1) as ws:
+            assert await ws.recv() == "in"
+            server.process.kill()
+            gone, _ = await asyncio.to_thread(psutil.wait_procs, [worker], PATIENCE)
+        assert gone
+        assert "the supervisor is gone, ended at once" in server.output
+        assert "served.py" in server.output  # where it stood still
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux' limits of others")
+async def test_a_system_without_room_for_a_worker_takes_no_worker_away(app):
+    with serving(app(ECHO.format(word="first"))) as server:
+        url, pid = url_of(server), server.process.pid
+        async with connect(url) as old:
+            soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            used = len(os.listdir(f"/proc/{pid}/fd"))
+            app(ECHO.format(word="second-and-longer"))
+            # EMFILE: as good as EAGAIN and ENOMEM, and can be had for one process.
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, hard))
+            server.process.send_signal(signal.SIGHUP)
+            line = await line_with(server, "reload given up")
+            assert "it cannot be started: [Errno 24]" in line
+            assert await first_of(old) == "first"
+            # Nor does a death then end the service: what waits is served later.
+            (worker,) = psutil.Process(pid).children()
+            worker.kill()
+            await line_with(server, "starting another in 3.2 s")
+
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+            assert (await word_of(url))[0] == "second-and-longer"
+        assert await stop(server) == 0
+
+
 async def test_health_is_answered_at_the_port_and_for_all_workers_by_admin(app):
     text = """
 from longwire.workers import App
@@ -366,9 +415,14 @@ def test_a_taken_port_is_one_clear_line():
     ("arguments", "said"),
     [
         (["main"], "'main' is not MODULE:ATTRIBUTE, such as main:app"),
+        (
+            ["src/main.py"],
+            "'src/main.py' is not MODULE:ATTRIBUTE, such as src.main:app",
+        ),
         (["./src/main.py:app"], "name the module: src.main:app"),
         (["a:b", "--ssl-key", __file__], "--ssl-key needs --ssl-cert"),
         (["a:b", "--workers", "0"], "0 is not in the range 1<=x<=256"),
+        (["a:b", "-w", "x"], "'x' is not a valid whole number, such as 4"),
         (["a:b", "--metrics"], "--metrics needs --admin"),
         (["a:b", "--admin", "9100", "--port", "0"], "is not HOST:PORT"),
         (["a:b", "--start-timeout", "0"], "--start-timeout must not be 0"),

@@ -70,6 +70,7 @@ class AsgiConnection(ServerConnection):
     entry: Any = None
     """What uvicorn knows the connection by."""
 
+    _starts_at_once = True  # the request is here: uvicorn has read it
     _phase = Phase.CONNECTING
     _shut_down = False  # by the server, and not by the application
     _told = False  # the application has received websocket.connect
@@ -109,7 +110,7 @@ class AsgiConnection(ServerConnection):
         )
         opening.default_headers = host.default_headers(self.entry.state.default_headers)
         try:
-            async with asyncio.timeout_at(self._deadline()) as self._opening:
+            async with asyncio.timeout_at(self._ends_at()) as self._opening:
                 refused = await run(opening.reading(), Stream(wire))
         except TimeoutError:
             refused, answer = opening.interrupted(self._interrupted)

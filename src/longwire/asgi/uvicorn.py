@@ -26,7 +26,8 @@ from typing import Any, ClassVar
 from ..asyncio import server_connection, transport
 from ..asyncio.server import Server
 from ..http.headers import Headers
-from ..opening.server_plan import Origins, ServerSettings, server_settings
+from ..opening.origins import Origins, check_origins, check_pages
+from ..opening.server_plan import ServerSettings, server_settings
 from ..opening.settings import compression_from
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
 from .connection import AsgiConnection
@@ -249,5 +250,7 @@ def protocol(
     ``compression`` and ``origins`` are as for :func:`longwire.serve`; ``logger``
     replaces "uvicorn.error".
     """
+    origins = check_origins(origins)
+    check_pages(origins)
     own = _Own(limits, timeouts or Timeouts(), compression, origins, logger)
     return type("Protocol", (Protocol,), {"own": own, "__module__": __name__})

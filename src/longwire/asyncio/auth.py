@@ -39,3 +39,9 @@ def basic_auth(
         return await run(auth.plan(connection, request), Stream())
 
     return process_request
+
+
+# Given as a callback itself, it is answered with how it is called.
+basic_auth._is_called_first = (  # type: ignore[attr-defined]
+    "basic_auth('realm', ('user', 'password'))"
+)

@@ -14,7 +14,9 @@ from ..broadcasting import (
     members,
 )
 from ..errors import ConcurrencyError
+from ..options import check_timeout
 from ..session.backlog import SENT
+from .casting import cast_here
 from .connection import Connection
 from .threads import Mailbox
 from .usage import elsewhere
@@ -54,18 +56,7 @@ def broadcast(
     check_policy(slow, key)
     casting = _Casting(encode(message, text), slow, key, raise_exceptions)
     loop = asyncio._get_running_loop()
-    others: dict[asyncio.AbstractEventLoop, list[Connection]] = {}
-    sent = skipped = 0
-    for connection in members(connections, Connection):
-        session = connection._session
-        if session is None or not session.can_send:
-            skipped += 1
-        elif connection._loop is not loop:
-            others.setdefault(connection._loop, []).append(connection)
-        elif casting.send(connection) == SENT:
-            sent += 1
-    casting.result.sent = sent
-    casting.result.skipped = skipped
+    others = cast_here(members(connections, Connection), casting, loop)
     casting.forms.settle()
     for other, receivers in others.items():
         casting.send_elsewhere(other, receivers)
@@ -88,6 +79,7 @@ async def broadcast_wait(
     as ``refused``. Cancelling it leaves them out too. Connections of another event
     loop raise ConcurrencyError.
     """
+    check_timeout(timeout)
     casting = _Casting(encode(message, text), "disconnect", None, raise_exceptions)
     loop = asyncio._get_running_loop()
     late: list[Connection] = []

@@ -11,7 +11,6 @@ import asyncio
 import os
 import sys
 import time
-import warnings
 from collections.abc import (
     AsyncIterator,
     Callable,
@@ -23,19 +22,19 @@ from collections.abc import (
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast
 
+from ..dialing import Dialed, Dialer, how_to_connect, path_of, unix_uri
 from ..errors import (
     ConcurrencyError,
     InvalidHandshake,
     InvalidStatus,
     LimitExceeded,
 )
-from ..hints import not_awaited, use_async
+from ..hints import explained, no_loop, not_awaited, use_async
 from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
 from ..observer import Observer
 from ..opening import client_plan as connecting
 from ..opening import retry as retrying
-from ..opening.client_settings import ClientSettings, client_settings
 from ..opening.refusals import explain
 from ..opening.settings import (
     CLOSE_TIMEOUT,
@@ -45,13 +44,9 @@ from ..opening.settings import (
     OPEN_TIMEOUT,
     PRODUCT,
     WRITE_LIMIT,
-    check_keywords,
-    compression_from,
-    limits_from,
-    timeouts_from,
 )
 from ..opening.steps import Opened, Plan
-from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
+from ..options import Compression, Limits, LoggerLike, Timeouts
 from .connection import Connection
 from .driver import Stream, run
 from .keywords import ReachOptions
@@ -94,14 +89,12 @@ _TCP = frozenset(
 )
 
 
-class ClientConnection(Connection):
+class ClientConnection(Connection, Dialed):
     """The client's end of a connection, made by :class:`connect`.
 
     ``request`` and ``response`` are those of the opening handshake.
     """
 
-    _client = True
-    _logger_name = "longwire.client"
     _observer: Observer | None = None
 
     def _log_end(self) -> None:
@@ -109,18 +102,13 @@ class ClientConnection(Connection):
         if self._observer is not None and self.close_report is not None:
             self._observer.ended(self, self.close_report)
 
-    def _who(self) -> str:
-        """Return the URI of the server."""
-        uri = getattr(self.protocol, "uri", None)
-        return f"to {uri}" if uri is None else f"to {uri.shown}"
-
 
 _OF_CONNECTIONS = frozenset(
     name for name in dir(ClientConnection) if not name.startswith("_")
 )
 
 
-class connect:
+class connect(Dialer[ClientConnection]):
     """A connection to the WebSocket server at ``uri``, or a way to keep one.
 
     ``await connect(uri)`` gives a :class:`ClientConnection`; ``async with`` also closes
@@ -155,14 +143,15 @@ class connect:
     :exc:`~longwire.InvalidHandshake` that says what was wrong with the answer.
     """
 
-    _unused = False
+    _name, _uses = "connect", "awaited, entered or iterated"
     _entered = False
     observer: Observer | None = None
     """Told of each handshake and end; :class:`longwire.metrics.Metrics` sets it."""
-    # Whether a refusal says what came of the answer; longwire.websockets has texts of
-    # its own.
-    _explains = True
+    _connection_class = ClientConnection
+    _tcp = _TCP
+    _unix = _UNIX
 
+    @explained(how_to_connect)
     def __init__(
         self,
         uri: str,
@@ -191,41 +180,11 @@ class connect:
         create_connection: Callable[..., ClientConnection] | None = None,
         **kwargs: Unpack[ReachOptions],
     ) -> None:
-        options = cast(dict[str, Any], kwargs)  # unix_connect()'s among them
-        check_keywords(
-            "unix_connect" if options.get("unix") else "connect",
-            options,
-            {*(_UNIX if options.get("unix") else _TCP), *documented_keywords()},
-        )
-        self._settings = client_settings(
-            uri,
-            limits=limits_from(
-                limits,
-                max_size=max_size,
-                max_queue=max_queue,
-                write_limit=write_limit,
-            ),
-            timeouts=timeouts_from(
-                timeouts, open_timeout=open_timeout, close_timeout=close_timeout
-            ),
-            keepalive=Keepalive(interval=ping_interval, timeout=ping_timeout),
-            origin=origin,
-            extensions=extensions,
-            subprotocols=subprotocols,
-            compression=compression_from(compression),
-            additional_headers=additional_headers,
-            user_agent_header=user_agent_header,
-            proxy=proxy,
-            logger=logger,
-            network=options,
-        )
-        _check_callable("process_exception", process_exception)
-        _check_callable("reconnect_delays", reconnect_delays)
-        if create_connection is not None:
-            _check_callable("create_connection", create_connection)
-        self._process_exception = process_exception
-        self._reconnect_delays = reconnect_delays
-        self._create_connection = create_connection or ClientConnection
+        given = {**locals()}
+        for name in ("self", "uri", "kwargs"):
+            del given[name]
+        # Those of unix_connect() among them.
+        self._set_options(uri, given, cast(dict[str, Any], kwargs))
         self._keywords: dict[str, Any] = {
             "ping_interval": ping_interval,
             "ping_timeout": ping_timeout,
@@ -233,18 +192,6 @@ class connect:
             "max_queue": max_queue,
             "write_limit": write_limit,
         }
-
-        self._unused = True
-
-    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        if self._unused:
-            uri = self._settings.uri
-            warn(
-                f"connect() to {uri.host} port {uri.port} was never awaited, entered "
-                "or iterated",
-                RuntimeWarning,
-                source=self,
-            )
 
     def __enter__(self) -> NoReturn:
         """Raise TypeError: connecting takes time."""
@@ -275,12 +222,14 @@ class connect:
         return self._connect()
 
     async def _connect(self) -> ClientConnection:
+        if asyncio._get_running_loop() is None:
+            raise no_loop("connect()")
         settings, observer = self._settings, self.observer
         connection = self._create_connection(settings, **self._keywords)
         stream = self._stream(connection)
         begun = time.monotonic()
         try:
-            opened = await _within(settings, self._plan(connection, stream), stream)
+            opened = await _within(self, self._plan(connection, stream), stream)
             assert stream.wire is not None
             connection.wire = stream.wire = adopt(stream.wire, connection)
             if observer is not None:
@@ -293,7 +242,7 @@ class connect:
             # Whatever it is, a cancellation too: nobody else knows of the socket.
             stream.abort()
             if self._explains:
-                explain(exc, settings.uri)
+                explain(exc, settings.uri, stream.doing)
             raise
         if observer is not None:
             observer.opened(connection, time.monotonic() - begun)
@@ -353,12 +302,7 @@ class connect:
         attempt. Raises what ``process_exception`` calls final, and the last exception
         when the delays are used up.
         """
-        retries = retrying.Retries(
-            self._process_exception,
-            self._reconnect_delays,
-            self._settings.logger,
-            self._settings.uri.shown,
-        )
+        retries = self._retries()
         while True:
             try:
                 connection = await self.connect()
@@ -387,12 +331,9 @@ def _how_it_failed(exc: BaseException) -> tuple[str, int]:
     return ("network" if isinstance(exc, (OSError, EOFError)) else "error"), 0
 
 
-async def _within(
-    settings: ClientSettings, plan: Plan[Opened], stream: Stream
-) -> Opened:
+async def _within(maker: connect, plan: Plan[Opened], stream: Stream) -> Opened:
     """Carry out the opening handshake within its time."""
-    timeout = settings.timeouts.open
-    scope = asyncio.timeout(timeout)
+    scope = asyncio.timeout(maker._settings.timeouts.open)
     try:
         async with scope:
             stream.ends_at = scope.when()
@@ -400,10 +341,7 @@ async def _within(
     except TimeoutError as exc:
         if not scope.expired():
             raise  # the network's own: ETIMEDOUT is a TimeoutError too
-        raise TimeoutError(
-            "timed out while waiting for the opening handshake: "
-            f"still {stream.doing} after {timeout} seconds"
-        ) from exc
+        raise maker._too_late(stream.doing) from exc
 
 
 def unix_connect(
@@ -416,19 +354,8 @@ def unix_connect(
     ``uri`` says what is asked for there; ws://localhost/ if None, wss://localhost/ with
     ``ssl``. The other keywords are those of :class:`connect`.
     """
-    if uri is None:
-        uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
-    if path is not None:
-        path = os.fspath(path)
-    options: dict[str, Any] = {"unix": True, "path": path, **kwargs}
-    return connect(uri, **options)
-
-
-def _check_callable(name: str, value: object) -> None:
-    """Raise TypeError for what cannot be called, before there is a connection."""
-    if not callable(value):
-        kind = type(value).__name__
-        raise TypeError(f"{name} must be a function or class, not {kind}")
+    options: dict[str, Any] = {"unix": True, "path": path_of(path), **kwargs}
+    return connect(unix_uri(uri, kwargs), **options)
 
 
 def documented_keywords() -> frozenset[str]:

@@ -44,8 +44,6 @@ from .usage import UNBROKEN, busy, check_loop, elsewhere, is_from_outside
 
 __all__ = ["Connection", "elsewhere"]
 
-"""One whole message, or one fragment of it, for ``send()``."""
-
 
 class Connection(Link):
     """A WebSocket connection for coroutines.
@@ -60,6 +58,13 @@ class Connection(Link):
     def __iter__(self) -> NoReturn:
         """Raise TypeError: messages are received asynchronously."""
         raise use_async("a connection", "for message in websocket")
+
+    def __enter__(self) -> NoReturn:
+        """Raise TypeError: closing takes time."""
+        raise use_async("a connection", "with websocket")
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Do nothing: no block is entered."""
 
     # --- receiving ---------------------------------------------------------------
 
@@ -283,11 +288,6 @@ class Connection(Link):
         return ThreadSender.of(self).put(message, text, compress)
 
     # --- sending without waiting -------------------------------------------------
-
-    @property
-    def has_room(self) -> bool:
-        """Whether a message would leave now, after all that was sent before it."""
-        return self._session is not None and self._session.has_room
 
     def post(self, message: Message, text: bool | None = None) -> bool:
         """Send a message without waiting: now if there is room, else when there is.

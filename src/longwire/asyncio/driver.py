@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .. import errors
-from ..escaping import excerpt, one_line
+from ..escaping import excerpt
 from ..opening.client_settings import default_tls_context
 from ..opening.steps import (
     Call,
@@ -30,6 +30,7 @@ from ..opening.steps import (
     Step,
     Write,
 )
+from ..socks import NO_LIMIT, proxy_for, translated
 from .network import method_of
 from .usage import is_from_outside
 
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Stream", "run"]
 
 T = TypeVar("T")
-
-# Our own timeouts end every step; python-socks shall not add one of its own.
-_FOREVER = 1e9
 
 
 async def run(plan: Plan[T], stream: Stream) -> T:
@@ -195,34 +193,12 @@ class Stream:
     async def _open_socks(
         self, step: OpenSocks, new_wire: Callable[[], transport.Wire]
     ) -> None:
-        try:
-            import python_socks
-            from python_socks.async_.asyncio import Proxy
-        except ImportError as exc:
-            raise ImportError(
-                "connecting through a SOCKS proxy needs python-socks: "
-                "in a checkout: pip install '.[socks]'"
-            ) from exc
+        proxy = proxy_for(step.proxy, "async_.asyncio")
         self.doing = f"connecting through the SOCKS proxy {step.proxy.host}"
-        scheme = step.proxy.scheme
-        kinds = python_socks.ProxyType
-        proxy = Proxy(
-            kinds.SOCKS5 if scheme.startswith("socks5") else kinds.SOCKS4,
-            step.proxy.host,
-            step.proxy.port,
-            step.proxy.username,
-            step.proxy.password,
-            # socks5h and socks4a leave looking up the name to the proxy.
-            rdns=scheme in ("socks5h", "socks4a"),
-        )
-        try:
+        with translated():
             sock = await proxy.connect(
-                step.host, step.port, timeout=_FOREVER, **step.options
+                step.host, step.port, timeout=NO_LIMIT, **step.options
             )
-        except python_socks.ProxyConnectionError:
-            raise  # an OSError: the proxy cannot be reached
-        except python_socks.ProxyError as exc:
-            raise errors.ProxyError(f"SOCKS proxy refused: {one_line(exc)}") from exc
         loop = asyncio.get_running_loop()
         await loop.create_connection(new_wire, sock=sock)
 

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import connection
-from ..errors import LimitExceeded
-from ..messages import Cause
 from ..opening.settings import (
     CLOSE_TIMEOUT,
     MAX_QUEUE,
@@ -23,12 +21,11 @@ from ..opening.settings import (
     for_connection,
 )
 from ..opening.steps import Opened
-from ..session import deadlines
+from ..random_bytes import ready_bytes
 from ..session.session import (
     ABORT,
     CLOSE,
     CONTINUE,
-    CORK,
     DEADLINE,
     HALF_CLOSE,
     HANGUP,
@@ -44,6 +41,13 @@ from .turns import Turns
 from .wire import Wire
 
 __all__ = ["Link"]
+
+_four_bytes = ready_bytes(4)
+
+
+def _random_bytes(size: int) -> bytes:
+    # Keepalive puts four in a ping (RFC 6455 section 5.5.2), of each connection.
+    return _four_bytes() if size == 4 else os.urandom(size)
 
 
 class Link(Messaging, connection.Connection):
@@ -108,7 +112,7 @@ class Link(Messaging, connection.Connection):
             limits=limits,
             timeouts=self._timeouts,
             keepalive=self._keepalive,
-            random_bytes=os.urandom,
+            random_bytes=_random_bytes,
             now=now(),
             deflate=opened.deflate,
             extensions=opened.extensions,
@@ -126,6 +130,8 @@ class Link(Messaging, connection.Connection):
         self._never_opened = True
         if self.wire is not None:
             self.wire.forget_owner()
+            if self.bucket:
+                Timers.of(self.wire.loop).disarm(self)
         self._wake_for_the_end()
 
     def _wake_for_the_end(self) -> None:
@@ -190,17 +196,6 @@ class Link(Messaging, connection.Connection):
         self._live.write_resumed(self._now())
         self._react()
 
-    def next_deadline(self) -> float:
-        """Return when ``tick`` is due; for the timers."""
-        return self._live.next_deadline()
-
-    def tick(self, now: float) -> None:
-        """Do what is due; for the timers."""
-        session = self._live
-        session.tick(now, self._wire.unsent)
-        if session.flags:
-            self._react()
-
     # --- what the session asks for -----------------------------------------------
 
     def _react_to_rest(self, flags: int, session: Session) -> None:
@@ -256,36 +251,19 @@ class Link(Messaging, connection.Connection):
             return 0
         return self._session.memory + int(self._wire.memory)
 
-    def _hold(self) -> None:
-        """Read no more from the peer, for the server is short of memory."""
-        self._live.hold()
-        self._react()
-
-    def _release(self) -> None:
-        """Read again."""
-        self._live.release(self._now())
-        self._react()
-
-    def _shed(self, error: LimitExceeded) -> None:
-        """End the connection, and drop what its reader has not taken.
-
-        Output that the peer does not take goes, too: it is what there is no room for.
-        """
-        session = self._live
-        dropped = deadlines.shed(session, error, self._now())
-        if dropped:
-            text = "connection had ended; dropped %d unread messages: %s"
-            self.logger.warning(text, dropped, error)
-        self._react()
-        if self._memory > CORK:
-            session.abort(Cause.LIMIT, "", self._now())
-            self._react()
-
     def _hang_up(self, ending: int) -> None:
         self._flush()
         wire = self._wire
         if ending == HALF_CLOSE:
-            wire.half_close()
+            # After the closing handshake nobody says anything more (section 5.5.1), so
+            # there is nothing to read on for, unless something lies there already: TCP
+            # would be reset, and the peer might lose our close frame.
+            # Nor for who is told of the end when the peer has ended TCP, as in the
+            # documented API.
+            session = self._live
+            done = session.protocol.closing_is_done and not session.ends_with_tcp
+            if not (done and wire.close_at_once()):
+                wire.half_close()
         elif ending == CLOSE:
             wire.close()
         elif ending == ABORT:

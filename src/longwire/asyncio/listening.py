@@ -14,12 +14,14 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..admission import ACCEPT_PAUSE, BACKLOG, EXHAUSTED
+from ..departed import Last, has_hung_up, serve_now
 from ..escaping import one_line
 from .native import Listener, can_watch, is_available
 from .network import method_of
-from .usage import ACCEPT_PAUSE
 
 if TYPE_CHECKING:
     from .server import Server
@@ -28,13 +30,6 @@ __all__ = ["Listening", "LoopListener", "Transports", "listen"]
 
 # Connections accepted in one turn of the loop from one socket.
 _ACCEPTS = 64
-BACKLOG = 4096
-"""Connections that the system keeps until they are accepted, by default. Where there is
-no room for one, its client asks again after a second, and two, and four: 100, asyncio's
-default, and 1,024 are used up by ten peers that connect as fast as they can. The system
-has a limit of its own, 4,096 on Linux."""
-# The process, or the system, has no descriptor or memory for one more.
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # The socket is not ours any more. All other errors are of the one connection.
 _LOST = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 
@@ -45,7 +40,8 @@ class LoopListener:
     """A listening socket that the loop watches: ``connect(sock)`` makes a connection.
 
     ``exhausted`` is told when the process has no descriptor or memory for one more;
-    after ``ACCEPT_PAUSE`` seconds it goes on.
+    after ``ACCEPT_PAUSE`` seconds it goes on. Where the peer has hung up already,
+    ``last`` decides when.
     """
 
     def __init__(
@@ -55,10 +51,12 @@ class LoopListener:
         backlog: int,
         connect: Callable[[socket.socket], Coroutine[Any, Any, None]],
         exhausted: Exhausted,
+        last: Last,
     ) -> None:
         self._loop = loop
         self._connect = connect
         self._exhausted = exhausted
+        self._last = last
         self._told = False
         self._again: asyncio.TimerHandle | None = None
         self._making: set[asyncio.Task[None]] = set()
@@ -71,22 +69,35 @@ class LoopListener:
     def _accept(self) -> None:
         for _ in range(_ACCEPTS):
             try:
-                sock, _ = self._sock.accept()
+                sock, peername = self._sock.accept()
             except BlockingIOError:
                 self._told = False
                 return
             except OSError as exc:
-                if exc.errno in _EXHAUSTED:
+                if exc.errno in EXHAUSTED:
                     self._back_off(exc)
                     return
+                if self._sock.fileno() < 0:
+                    return  # stopped by the last one accepted
                 if exc.errno in _LOST:
                     self.stop()
                     raise
                 continue  # gone already, or an error of the network's
             sock.setblocking(False)
-            task = self._loop.create_task(self._connect(sock))
-            self._making.add(task)
-            task.add_done_callback(self._making.discard)
+            if has_hung_up(sock):
+                self._last(peername, sock.close, partial(self._begin, sock))
+            else:
+                self._begin(sock)
+
+    def _begin(self, sock: socket.socket) -> None:
+        task = self._loop.create_task(self._connect(sock))
+        self._making.add(task)
+        task.add_done_callback(partial(self._made, sock))
+
+    def _made(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
+        self._making.discard(task)
+        if task.cancelled():
+            sock.close()  # where it had not begun, it did not do that itself
 
     def _back_off(self, exc: OSError) -> None:
         self._loop.remove_reader(self._sock.fileno())
@@ -196,6 +207,7 @@ async def listen(
         accepted=server._take if by_reactor else None,
         connect=transports.connect if watched else None,
         exhausted=server._exhausted,
+        last=server._serve_last,
     )
     if start:
         await listening.start_serving()
@@ -208,7 +220,8 @@ class Listening:
     ``accepted`` gets (descriptor, peer's address) of each connection, by the reactor.
     Without it, ``connect`` is called with a connected socket and makes a transport of
     it. With neither, asyncio itself accepts, as it does on loops that cannot watch a
-    descriptor. ``exhausted`` is told when the process has no descriptors left.
+    descriptor. ``exhausted`` is told when the process has no descriptors left, and
+    ``last`` of those that had hung up before they were accepted.
     """
 
     def __init__(
@@ -218,12 +231,14 @@ class Listening:
         accepted: Callable[[int, Any], None] | None = None,
         exhausted: Exhausted | None = None,
         connect: Callable[[socket.socket], Coroutine[Any, Any, None]] | None = None,
+        last: Last = serve_now,
     ) -> None:
         self._server = server
         self._backlog = backlog
         self._accepted = accepted
         self._exhausted = exhausted or (lambda exc: None)
         self._connect = connect
+        self._last = last
         self._listeners: list[Listener | LoopListener] = []
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
@@ -253,10 +268,11 @@ class Listening:
 
     def _listen(self, sock: socket.socket) -> Listener | LoopListener:
         loop, backlog = self.get_loop(), self._backlog
+        told = (self._exhausted, self._last)
         if self._accepted is not None:
-            return Listener(loop, sock, backlog, self._accepted, self._exhausted)
+            return Listener(loop, sock, backlog, self._accepted, *told)
         assert self._connect is not None
-        return LoopListener(loop, sock, backlog, self._connect, self._exhausted)
+        return LoopListener(loop, sock, backlog, self._connect, *told)
 
     @property
     def is_making(self) -> bool:

@@ -19,6 +19,7 @@ cdef class Messaging(Receiver):
     cdef public object _reader
     cdef public object _flush_soon
     cdef public object _taps
+    cdef public double _open_by
     cdef public int _unbroken
     cdef public bint _receiving
     cdef Socket _native
@@ -29,10 +30,13 @@ cdef class Messaging(Receiver):
 
     cdef bint is_here(self) except -1
     cdef int check_loop(self) except -1
+    cdef double time(self) except? -1.0
     cdef int _wake_reader(self) except -1
     cdef int react(self) except -1
     cdef int write_due(self, Session session) except -1
+    cdef Py_ssize_t unsent(self) except -1
     cdef int put(self, bytes data) except -1
+    cdef int cast(self, Session session, message, slow, key) except -1
     cdef int send_now(self, Session session, int opcode, message, bint compress) except -1
 
 

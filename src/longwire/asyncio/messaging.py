@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 from ..connection import BytesLike, Data, Fragments, Message, as_wanted
 from ..errors import ConnectionClosedOK, InvalidState
+from ..hints import no_timeout
 from ..messages import Opcode
-from ..session.session import MESSAGE, OUTPUT, Session
+from ..session.session import MESSAGE, NEVER, OUTPUT, Session
 from .usage import UNBROKEN, busy, elsewhere
 
 __all__ = ["Messaging"]
@@ -43,6 +44,8 @@ class Messaging:
     _loop: asyncio.AbstractEventLoop
     _now: Callable[[], float]
 
+    # When the opening handshake has to be over; 0 where nobody is to be told.
+    _open_by = 0.0
     _flush_soon: asyncio.Handle | None = None
     # Who looks at the bytes received and sent, for a log of frames.
     _taps: tuple[Callable[[bytes], None], Callable[[bytes], None]] | None = None
@@ -64,6 +67,8 @@ class Messaging:
         # What link.py and connection.py add, for what is rare.
 
         def _react_to_rest(self, flags: int, session: Session) -> None: ...
+
+        def _end_opening(self) -> None: ...
 
         async def _wait_for_input(self, session: Session) -> None: ...
 
@@ -142,6 +147,25 @@ class Messaging:
             self._taps[1](data)
         self._wire.write(data)
 
+    # --- from the timers ---------------------------------------------------------
+
+    def next_deadline(self) -> float:
+        """Return when ``tick`` is due; for the timers."""
+        if self._session is None:
+            return self._open_by or NEVER
+        return self._session.next_deadline()
+
+    def tick(self, now: float) -> None:
+        """Do what is due; for the timers."""
+        session = self._session
+        if session is None:
+            self._open_by = 0.0
+            self._end_opening()
+            return
+        session.tick(now, self._wire.unsent)
+        if session.flags:
+            self._react()
+
     # --- receiving ---------------------------------------------------------------
 
     @overload
@@ -153,14 +177,17 @@ class Messaging:
     @overload
     async def recv(self, decode: bool | None = None) -> Data: ...
 
-    async def recv(self, decode: bool | None = None) -> Data:
+    async def recv(self, decode: bool | None = None, *, timeout: None = None) -> Data:
         """Return the next message: text as str, binary as bytes.
 
         ``decode=True`` decodes binary messages too, ``decode=False`` leaves text as
-        UTF-8 bytes. Cancelling loses nothing. Raises ConnectionClosed when the
-        connection has ended and all that came before was received,
-        ConcurrencyError while another coroutine is receiving.
+        UTF-8 bytes. Cancelling loses nothing: for a ``timeout``, write ``async with
+        asyncio.timeout(1)``; the keyword is only there to say so. Raises
+        ConnectionClosed when the connection has ended and all that came before was
+        received, ConcurrencyError while another coroutine is receiving.
         """
+        if timeout is not None:
+            raise no_timeout(timeout)
         session = self._live
         self._check_loop()
         if self._receiving:

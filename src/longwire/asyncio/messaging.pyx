@@ -8,12 +8,14 @@ what it yields to the task (a `Waiter`) are two objects.
 """
 
 import asyncio
+import time
 import types
 
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF
 
+from longwire.asyncio.reactor cimport clock, runs_task
 from longwire.asyncio.waiting cimport (
     Waiter,
     as_exception,
@@ -24,10 +26,12 @@ from longwire.asyncio.waiting cimport (
 )
 from longwire.core.protocol cimport Protocol
 from longwire.session.session cimport Session
+from longwire.session.shared_frames cimport Forms
 
 from ..connection import BytesLike, as_wanted
 from ..errors import ConnectionClosedOK, InvalidState
-from ..session.session import CORK
+from ..hints import no_timeout
+from ..session.session import CORK, NEVER
 from .standing import frame_of, recv, send, serving
 from .usage import UNBROKEN, busy, elsewhere
 
@@ -52,6 +56,7 @@ cdef enum:
     # Session's flags.
     MESSAGE = 1
     OUTPUT = 2
+    HANGUP = 32
     # Opcodes.
     TEXT = 1
     BINARY = 2
@@ -59,7 +64,7 @@ cdef enum:
 cdef int _UNBROKEN = UNBROKEN
 cdef Py_ssize_t _CORK = CORK
 cdef object _running_loop = asyncio._get_running_loop
-cdef object _current_task = asyncio.current_task
+cdef object _monotonic = time.monotonic
 
 
 cdef class Messaging(Receiver):
@@ -97,13 +102,17 @@ cdef class Messaging(Receiver):
             return True
         return _running_loop() is self._loop
 
+    cdef double time(self) except? -1.0:
+        """Return the time by the connection's clock."""
+        return clock() if self._now is _monotonic else self._now()
+
     # --- from the wire -----------------------------------------------------------
 
     def feed(self, bytes data):
         """Bytes came. What they cause to be sent leaves in one write."""
-        cdef bint direct = may_resume(self._loop) and _current_task(self._loop) is None
+        cdef bint direct = may_resume(self._loop) and not runs_task(self._loop)
         try:
-            self.take_bytes(data, self._now(), direct)
+            self.take_bytes(data, self.time(), direct)
         except (KeyboardInterrupt, SystemExit) as exc:
             if not direct:
                 raise
@@ -168,6 +177,10 @@ cdef class Messaging(Receiver):
             session.flags = 0
             if flags & OUTPUT:
                 self.write_due(session)
+            if flags & HANGUP:
+                # Before the reader is woken, whose handler then need not wait for it.
+                flags &= ~HANGUP
+                self._hang_up(session.ending)
             if flags & MESSAGE:
                 try:
                     self._wake_reader()
@@ -231,16 +244,42 @@ cdef class Messaging(Receiver):
             self._wire.write(data)
         return 0
 
+    # --- from the timers ---------------------------------------------------------
+
+    def next_deadline(self):
+        """Return when ``tick`` is due; for the timers."""
+        if self._session is None:
+            return self._open_by or NEVER
+        return self._session.next_deadline()
+
+    def tick(self, double now):
+        """Do what is due; for the timers."""
+        cdef Session session = self._session
+        if session is None:
+            self._open_by = 0
+            self._end_opening()
+            return
+        session.tick(now, self.unsent())
+        if session.flags:
+            self.react()
+
+    cdef Py_ssize_t unsent(self) except -1:
+        """Return how many bytes the wire holds that the kernel has not taken."""
+        return self._wire.unsent if self._native is None else self._native.unsent
+
     # --- receiving ---------------------------------------------------------------
 
-    def recv(self, decode=None):
+    def recv(self, decode=None, *, timeout=None):
         """Return the next message: text as str, binary as bytes.
 
         ``decode=True`` decodes binary messages too, ``decode=False`` leaves text as
-        UTF-8 bytes. Cancelling loses nothing. Raises ConnectionClosed when the
-        connection has ended and all that came before was received,
-        ConcurrencyError while another coroutine is receiving.
+        UTF-8 bytes. Cancelling loses nothing: for a ``timeout``, write ``async with
+        asyncio.timeout(1)``; the keyword is only there to say so. Raises
+        ConnectionClosed when the connection has ended and all that came before was
+        received, ConcurrencyError while another coroutine is receiving.
         """
+        if timeout is not None:
+            raise no_timeout(timeout)
         cdef Receiving operation = Receiving.__new__(Receiving)
         operation.owner = self
         operation.decode = decode
@@ -294,8 +333,16 @@ cdef class Messaging(Receiver):
 
     def offer(self, message, slow, key):
         """Send a message for many, or do with it what ``slow`` says; for broadcast."""
-        cdef Session session = self._live
-        cdef int done = session.offer(message, slow, key, self._wire.unsent, self._now())
+        return self.cast(self._live, message, slow, key)
+
+    cdef int cast(self, Session session, message, slow, key) except -1:
+        cdef Py_ssize_t unsent = self.unsent()
+        cdef int done
+        if type(message) is Forms:
+            slow = slow or session.limits.slow
+            done = (<Forms>message).offer_to(session, slow, key, unsent, self.time())
+        else:
+            done = session.offer(message, slow, key, unsent, self.time())
         self.react()
         return done
 
@@ -452,7 +499,7 @@ cdef class Receiving(Operation):
         owner._reader = None
         if session.inbox.whole == 0:
             try:
-                session.wait(owner._now())
+                session.wait(owner.time())
                 if session.flags:
                     owner.react()
             except BaseException:

@@ -8,12 +8,14 @@ build, and on loops that cannot watch descriptors.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import socket
 from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..departed import Last
 from ..once import MAKING
 from . import transport, wire
 from .clocks import has_own_time
@@ -29,12 +31,15 @@ if TYPE_CHECKING:
 
     class Socket:
         closing: bool
+        is_shared: bool
         is_reading: bool
         lost: bool
         write_limits: tuple[int, int]
         receiver: object
 
         def __init__(self, loop: asyncio.AbstractEventLoop, fd: int) -> None: ...
+
+        def close_if_quiet(self) -> bool: ...
 
         def sock(self) -> socket.socket | None: ...
 
@@ -46,7 +51,9 @@ if TYPE_CHECKING:
             loop: asyncio.AbstractEventLoop,
             fd: int,
             backlog: int,
-            accepted: Callable[[int], None],
+            tcp: bool,
+            accepted: Callable[[int, Any], None],
+            hung_up: Callable[[int, Any], None],
         ) -> None: ...
 
         def stop(self) -> None: ...
@@ -104,6 +111,13 @@ class Wire(Socket, wire.Wire):
         """Have bytes go to the owner without a detour through Python."""
         self.receiver = self.owner
 
+    def close_at_once(self) -> bool:
+        """Close where that loses nothing that was received or written.
+
+        Returns whether it was done; then the owner has been told already.
+        """
+        return self._switched and self.close_if_quiet()
+
     def writing_failed(self, exc: OSError) -> None:
         """Tell the owner, who has put off reading, that TCP is gone."""
         # Not at once: the owner is at work, it has just written.
@@ -136,7 +150,8 @@ class Wire(Socket, wire.Wire):
 class Listener(NativeListener):
     """A listening socket of the reactor; ``accepted`` gets (descriptor, peer).
 
-    It raises OSError where the system does not watch one more descriptor.
+    It raises OSError where the system does not watch one more descriptor. Where the
+    peer has hung up, ``last`` gets (address, what closes the descriptor, what begins).
     """
 
     def __init__(
@@ -146,22 +161,35 @@ class Listener(NativeListener):
         backlog: int,
         accepted: Callable[[int, Any], None],
         exhausted: Callable[[OSError], None],
+        last: Last,
     ) -> None:
         self._family = sock.family
         self._tell_accepted = accepted
         self._tell_exhausted = exhausted
-        super().__init__(loop, sock.fileno(), backlog, self._take)
+        self._last = last
+        tcp = self._family in (socket.AF_INET, socket.AF_INET6)
+        super().__init__(loop, sock.fileno(), backlog, tcp, self._take, self._hung_up)
 
-    def _take(self, fd: int) -> None:
-        sock = socket.socket(self._family, socket.SOCK_STREAM, 0, fd)
-        try:
-            peername = sock.getpeername()
-            if self._family in (socket.AF_INET, socket.AF_INET6):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError:
-            sock.close()  # gone already
-            return
-        self._tell_accepted(sock.detach(), peername)
+    def _hung_up(self, fd: int, peername: Any) -> None:
+        # A bare descriptor would stay open where the loop ends and nobody has closed
+        # the server; a socket object goes with it.
+        kept = socket.socket(self._family, socket.SOCK_STREAM, 0, fd)
+        begin = functools.partial(self._take_kept, kept, peername)
+        self._last(peername, kept.close, begin)
+
+    def _take_kept(self, kept: socket.socket, peername: Any) -> None:
+        self._take(kept.detach(), peername)
+
+    def _take(self, fd: int, peername: Any) -> None:
+        if peername is None:
+            sock = socket.socket(self._family, socket.SOCK_STREAM, 0, fd)
+            try:
+                peername = sock.getpeername()
+            except OSError:
+                sock.close()  # gone already
+                return
+            sock.detach()
+        self._tell_accepted(fd, peername)
 
     def exhausted(self, exc: OSError) -> None:
         """Say that connections have to wait."""
@@ -198,6 +226,7 @@ def adopt(old: wire.Wire, owner: Owner) -> wire.Wire:
     except BaseException:
         os.close(fd)
         raise
+    new.is_shared = True  # the transport's descriptor is closed in a moment
     new.data_received(old.take_unread())
     old.forget_owner()
     below.abort()

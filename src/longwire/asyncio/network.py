@@ -16,9 +16,20 @@ from typing import Any, NamedTuple
 
 from ..opening.arguments import check_context
 
-__all__ = ["ENGINES", "Tls", "beneath", "method_of", "take_tls", "wanted_engine"]
+__all__ = [
+    "ENGINES",
+    "Tls",
+    "as_usual",
+    "beneath",
+    "method_of",
+    "take_tls",
+    "wanted_engine",
+]
 
 ENGINES = ("native", "transport")
+
+# OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
+_MISMATCHES = {62: "Hostname", 64: "IP address"}
 
 aiofastnet: Any
 try:
@@ -50,9 +61,42 @@ def method_of(
 ) -> Callable[..., Awaitable[Any]]:
     """Return the loop's method ``name``, or with TLS what does the same for less."""
     if tls and aiofastnet is not None and wanted_engine() == "native":
-        return partial(getattr(aiofastnet, name), _Quiet(loop))
+        return partial(_with_usual_errors, getattr(aiofastnet, name), _Quiet(loop))
     method: Callable[..., Awaitable[Any]] = getattr(loop, name)
     return method
+
+
+async def _with_usual_errors(
+    function: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
+) -> Any:
+    try:
+        return await function(*args, **kwargs)
+    except ssl.SSLError as exc:
+        usual = as_usual(exc, kwargs.get("server_hostname"))
+        raise usual.with_traceback(exc.__traceback__) from None
+
+
+def as_usual(exc: Any, server_hostname: str | None = None) -> Any:
+    """Return an error of aiofastnet's TLS as one of Python's own; others as they are.
+
+    aiofastnet's have no ``args`` and a text of their own. Programs look for
+    "certificate verify failed", or pickle what they caught.
+    """
+    if not isinstance(exc, ssl.SSLError) or exc.args or not exc.reason:
+        return exc
+    usual: Any
+    what = exc.reason.replace("_", " ").lower()
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        why = exc.verify_message
+        kind = _MISMATCHES.get(exc.verify_code)
+        if kind is not None and server_hostname:
+            why = f"{kind} mismatch, certificate is not valid for '{server_hostname}'."
+        usual = type(exc)(ssl.SSL_ERROR_SSL, f"[SSL: {exc.reason}] {what}: {why}")
+        usual.verify_code, usual.verify_message = exc.verify_code, why
+    else:
+        usual = type(exc)(ssl.SSL_ERROR_SSL, f"[SSL: {exc.reason}] {what}")
+    usual.library, usual.reason = "SSL", exc.reason
+    return usual
 
 
 def beneath(

@@ -23,6 +23,9 @@ cdef class Receiver:
     cdef int flush(self) except -1
 
 
+cdef class Descriptor  # below
+
+
 cdef class Reactor:
     cdef object __weakref__
     cdef readonly object loop
@@ -41,20 +44,31 @@ cdef class Reactor:
     cdef lw_event _events[EVENTS]
     cdef int _found
     cdef int _next
+    cdef bint _has_left
+    cdef Descriptor _single
+    cdef int _streak
+    cdef int _guesses
+    cdef int _hope
+    cdef int _missed
 
     cdef PyObject* buffer(self) except NULL
     cdef bytes take_buffer(self, Py_ssize_t size)
     cdef int enter(self, Descriptor member, int interest) except -1
-    cdef int leave(self, Descriptor member) except -1
+    cdef int leave(self, Descriptor member, bint is_shared) except -1
     cdef int change(self, Descriptor member, int interest) except -1
     cdef int cork(self, Receiver receiver) except -1
     cdef Waiter pause(self)
     cdef int _resume(self) except -1
+    cdef int _poll(self, bint again) except -1
+    cdef bint _hopes(self) except -1
+    cdef bint _guess(self, double start) except -1
     cdef int _take_next(self) except -1
     cdef int _go_on_soon(self) except -1
     cdef int _work(self) except -1
     cdef int _flush(self) except -1
     cdef int _complain(self, whose, exc) except -1
+    cdef int _give_up(self, Descriptor member, exc) except -1
+    cdef int _renew(self) except -1
     cdef int _tend(self, Descriptor member, int events) except -1
 
 
@@ -65,7 +79,10 @@ cdef class Descriptor:
     cdef uint64_t tag
 
     cdef int ready(self, int events) except -1
+    cdef bint guess(self) except -1
     cdef int ease(self) except -1
 
 
+cdef double clock() except? -1.0
+cdef bint runs_task(loop) except -1
 cdef object os_error(int error)

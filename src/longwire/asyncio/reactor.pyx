@@ -13,15 +13,19 @@ import asyncio
 import collections
 import os
 import time
+import types
 import weakref
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 from libc.errno cimport errno
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from longwire.asyncio.waiting cimport may_resume
+
+cdef extern from "clock.h" nogil:
+    double lw_now()
 
 cdef extern from "Python.h":
     PyObject* new_bytes "PyBytes_FromStringAndSize"(const char*, Py_ssize_t) except NULL
@@ -58,10 +62,37 @@ cdef enum:
     TOGETHER = 16
     # Bytes below which it costs less to copy what was read than to make a new buffer.
     COPIED = 8192
+    # Polls in a row that find one and the same member, after which it is read without
+    # a poll; and such reads in a row, after which a poll looks for others.
+    ALONE = 16
+    GUESSES = 16
+    # Second polls that are worth trying after one that found something; and batches
+    # without, after which one is tried again.
+    HOPES = 8
+    BATCHES = 16
 
 cdef object _monotonic = time.monotonic
+# A program may have put a clock of its own there before us, to move it.
+cdef bint _is_replaced = not isinstance(_monotonic, types.BuiltinFunctionType)
 cdef object _current_task = asyncio.current_task
+# The tasks that run now, by their loops, where current_task() is a Python function.
+cdef dict _running_tasks = (
+    asyncio.tasks._current_tasks if isinstance(_current_task, types.FunctionType) else None
+)
+cdef bint _has_forked = False
 cdef object _reactors = weakref.WeakKeyDictionary()  # loop: weak reference to reactor
+
+
+cdef double clock() except? -1.0:
+    """Return what ``time.monotonic()`` returns, without an object for it."""
+    return _monotonic() if _is_replaced else lw_now()
+
+
+cdef bint runs_task(loop) except -1:
+    """Return whether a task of ``loop`` is running."""
+    if _running_tasks is None:
+        return _current_task(loop) is not None
+    return loop in _running_tasks
 
 
 cdef class Receiver:
@@ -149,17 +180,26 @@ cdef class Reactor:
             self.change(member, interest)
         except BaseException:
             member.interest = 0
-            self.leave(member)
+            self.leave(member, False)
             raise
         return 0
 
-    cdef int leave(self, Descriptor member) except -1:
-        """Let go of ``member``, before its descriptor is closed."""
+    cdef int leave(self, Descriptor member, bint is_shared) except -1:
+        """Let go of ``member``, before its descriptor is closed.
+
+        ``is_shared`` says that another descriptor of the same socket may stay open.
+        Otherwise closing this one ends the watch, and spares a system call.
+        """
         cdef int fd = member.fd
         if fd < 0 or fd >= len(self._members) or self._members[fd] is not member:
             return 0
-        self.change(member, 0)
+        if is_shared or _has_forked:
+            self.change(member, 0)
+        member.interest = 0
         self._members[fd] = None
+        self._has_left = True
+        if self._single is member:
+            self._single = None
         self._count -= 1
         if self._count == 0:
             self._close()
@@ -199,7 +239,7 @@ cdef class Reactor:
         self._poller = -1
 
     def _take_over(self):
-        """Go on in a process that was forked off, with a poller of its own."""
+        """Go on with a new poller: the old one is a parent's, or has what is gone."""
         cdef Descriptor member
         cdef int old = self._poller
         self._poller = lw_poller_open()
@@ -228,7 +268,7 @@ cdef class Reactor:
     def _batch(self):
         if self._foreign:
             self._take_over()
-        self._direct = may_resume(self.loop) and _current_task(self.loop) is None
+        self._direct = may_resume(self.loop) and not runs_task(self.loop)
         self.working = True
         try:
             self._work()
@@ -301,17 +341,20 @@ cdef class Reactor:
         return 0
 
     cdef int _work(self) except -1:
-        cdef double start = _monotonic()
+        cdef double start = clock()
+        cdef bint again = False
         self.now = start
+        if self._next == self._found and self._guess(start):
+            self._flush()
+            again = True  # as after a poll: the loop sees what else there is
         while self._poller >= 0 and not self._foreign:
             # What the last batch had no time for comes first: the poller would begin
             # with the same ones each time, and who floods us would keep out the rest.
             if self._next == self._found:
-                self._next = 0
-                self._found = lw_poller_take(self._poller, self._events, EVENTS)
-                if self._found < 0:
-                    self._found = 0
-                    raise OSError(errno, os.strerror(errno))
+                if again and len(self._paused) == 0 and not self._hopes():
+                    return 0
+                self._poll(again)
+                again = True
                 if self._found == 0 and len(self._paused) == 0:
                     return 0
             while True:
@@ -319,7 +362,7 @@ cdef class Reactor:
                     self._take_next()
                 if len(self._paused) > 0:
                     self._resume()
-                    self.now = _monotonic()
+                    self.now = clock()
                 if self.now - start > _BATCH:
                     return 0
                 if len(self._due) >= TOGETHER:
@@ -331,21 +374,103 @@ cdef class Reactor:
             self._resume()  # their connections have ended, and so has the reactor
         return 0
 
+    cdef int _poll(self, bint again) except -1:
+        """Ask the poller what is ready; ``again``: not for the first time in a batch."""
+        cdef Descriptor member
+        cdef Py_ssize_t fd
+        self._next = 0
+        self._has_left = False
+        self._found = lw_poller_take(self._poller, self._events, EVENTS)
+        if self._found < 0:
+            self._found = 0
+            raise OSError(errno, os.strerror(errno))
+        if again:
+            # A second poll finds what came meanwhile: nearly always where many are
+            # active, and nearly never where one is, whose peer waits for our answer.
+            if self._found > 0:
+                self._hope = HOPES
+            elif self._hope > 0:
+                self._hope -= 1
+            if self._found == 0:
+                return 0
+        member = None
+        if self._found == 1:
+            fd = <Py_ssize_t>(<uint32_t>self._events[0].tag)
+            member = self._members[fd] if fd < len(self._members) else None
+        if member is None or member is not self._single:
+            self._single = member
+            self._streak = 0
+        elif self._streak < ALONE:
+            self._streak += 1
+        return 0
+
+    cdef bint _hopes(self) except -1:
+        """Return whether a second poll in this batch is likely to find something."""
+        if self._hope == 0:
+            self._missed += 1
+            if self._missed < BATCHES:
+                return False
+            self._missed = 0
+        return True
+
+    cdef bint _guess(self, double start) except -1:
+        """Read from the only member that is active, if it is that and has something.
+
+        The loop says that somebody is ready, and for a while that was always the same
+        one. A miss costs a system call, a hit spares one.
+        """
+        cdef Descriptor member = self._single
+        cdef bint found = False
+        if self._streak < ALONE or member is None or self._poller < 0:
+            return False
+        if self._guesses == GUESSES:
+            self._guesses = 0
+            return False
+        self._guesses += 1
+        try:
+            found = member.guess()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:
+            self._give_up(member, exc)
+            found = True
+        if not found:
+            self._streak = 0
+        self.now = clock()
+        if self.now - start > _BATCH:
+            member.ease()
+        return found
+
     cdef int _take_next(self) except -1:
         """Tend the member of the next event."""
         cdef lw_event event = self._events[self._next]
-        cdef Py_ssize_t fd = <Py_ssize_t>(event.tag & 0xFFFFFFFF)
+        cdef Py_ssize_t fd = <Py_ssize_t>(<uint32_t>event.tag)
         cdef Descriptor member
         cdef double before = self.now
         self._next += 1
         # What an event before it has closed is not there any more.
         member = self._members[fd] if fd < len(self._members) else None
         if member is None or member.tag != event.tag:
+            if not self._has_left:
+                self._renew()
             return 0
         self._tend(member, event.events)
-        self.now = _monotonic()
+        self.now = clock()
         if self.now - before > _BATCH:
             member.ease()
+        return 0
+
+    cdef int _renew(self) except -1:
+        """Have a poller that knows of members only.
+
+        Somebody has another descriptor of a socket that is closed here: a process that
+        was forked off behind Python's back. The poller would report it for ever, and
+        cannot be told to stop, for it knows sockets by descriptors.
+        """
+        try:
+            self._take_over()
+        except OSError:
+            pass  # there is no descriptor for it now; the next event tries again
         return 0
 
     cdef int _tend(self, Descriptor member, int events) except -1:
@@ -355,8 +480,12 @@ cdef class Reactor:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:
-            self._complain(member, exc)
-            member.give_up(exc)
+            self._give_up(member, exc)
+        return 0
+
+    cdef int _give_up(self, Descriptor member, exc) except -1:
+        self._complain(member, exc)
+        member.give_up(exc)
         return 0
 
 
@@ -368,6 +497,10 @@ cdef class Descriptor:
 
     cdef int ready(self, int events) except -1:
         return 0
+
+    cdef bint guess(self) except -1:
+        """Read, if only reading is wanted; return whether there was something."""
+        return False
 
     cdef int ease(self) except -1:
         """Take less at one time: it took longer than a batch may."""
@@ -391,8 +524,14 @@ def _leave_to_parent():
                 reactor._poller = -1
 
 
+def _note_fork():
+    """Note that a child has descriptors of all that is open here."""
+    global _has_forked
+    _has_forked = True
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_parent)
+    os.register_at_fork(before=_note_fork, after_in_child=_leave_to_parent)
 
 
 cdef object os_error(int error):

@@ -6,32 +6,23 @@ mean. Needs werkzeug (``pip install '.[router]'``).
 
 from __future__ import annotations
 
-import inspect
 import os
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..http.heads import Request, Response
 from ..opening import routing
-from .server import Server, ServerConnection, serve, unix_serve
+from ..opening.chaining import chain_async
+from .server import Server, serve, unix_serve
 
 if TYPE_CHECKING:
     from werkzeug.routing import Map
 
 __all__ = ["Router", "route", "unix_route"]
 
-ProcessRequest = Callable[
-    [ServerConnection, Request], Awaitable[Response | None] | Response | None
-]
 
-
-class Router(routing.Router):
+class Router(routing.AsyncRouter):
     __doc__ = routing.Router.__doc__
-
-    async def handler(self, connection: ServerConnection) -> None:
-        """Run the handler chosen for the connection."""
-        await connection.handler(connection, **connection.handler_kwargs)
 
 
 def route(
@@ -56,27 +47,13 @@ def route(
     ``create_router`` makes the :class:`Router`. A ``process_request`` is asked first.
     """
     kwargs.update(server_name=server_name, ssl=ssl, create_router=create_router)
-    return routing.listen_routed(serve, Router, _chain, url_map, args, kwargs)
+    return routing.listen_routed(serve, Router, chain_async, url_map, args, kwargs)
 
 
 def unix_route(
     url_map: Map, path: str | os.PathLike[str] | None = None, **kwargs: Any
 ) -> Server:
     """Return a server as :func:`route` does, on a Unix socket."""
-    return routing.listen_routed(unix_serve, Router, _chain, url_map, (path,), kwargs)
-
-
-def _chain(first: ProcessRequest, router: Router) -> ProcessRequest:
-    """Return a ``process_request`` that asks ``first``, then ``router``."""
-
-    async def process_request(
-        connection: ServerConnection, request: Request
-    ) -> Response | None:
-        response = first(connection, request)
-        if inspect.isawaitable(response):
-            response = await response
-        if response is not None:
-            return response
-        return router.route_request(connection, request)
-
-    return process_request
+    return routing.listen_routed(
+        unix_serve, Router, chain_async, url_map, (path,), kwargs
+    )

@@ -1,16 +1,15 @@
-"""The asyncio server: listening, counting, closing, draining.
+"""The asyncio server: ``serve`` and its server object.
 
-Decides who is let in and how everybody is sent home; what happens on one connection
-is in ``server_connection.py``.
+Who is let in and how connections are closed is decided in ``hosting.py``; what happens
+on one connection is in ``server_connection.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
-import logging
 import os
-import random
 import socket
 import warnings
 from collections.abc import (
@@ -22,21 +21,18 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from functools import partial
 from typing import Any, NoReturn, Self, TypeVar, Unpack, cast
 
-from ..admission import Admission
-from ..hints import use_async
+from ..budget import LATEST
+from ..hints import explained, no_loop, use_async
+from ..hosting import PATIENCE, Host, address_of, check_drain, name_of, place_of
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
 from ..observer import Observer
-from ..opening.arguments import check_handler, check_host, check_port
-from ..opening.server_plan import (
-    CLOSING,
-    Health,
-    Origins,
-    ServerSettings,
-    server_settings,
-)
+from ..opening.arguments import check_path, settings_of_server
+from ..opening.origins import Origins
+from ..opening.server_plan import Health, ServerSettings
 from ..opening.settings import (
     CLOSE_TIMEOUT,
     KEEPALIVE,
@@ -45,11 +41,8 @@ from ..opening.settings import (
     OPEN_TIMEOUT,
     PRODUCT,
     WRITE_LIMIT,
-    compression_from,
-    limits_from,
-    timeouts_from,
 )
-from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
+from ..options import Compression, Limits, LoggerLike, Timeouts
 from ..session.session import check_close
 from . import native, transport
 from .checking import check_network
@@ -57,9 +50,7 @@ from .keywords import ListenOptions
 from .listening import Listening, listen
 from .network import Tls, take_tls
 from .server_connection import ServerConnection
-from .stuck import PATIENCE, tell_of_stuck
 from .usage import check_loop, check_thread
-from .watch import Watch
 
 __all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
 
@@ -82,7 +73,7 @@ _ACCEPTED_GRACE = 2.0
 _ENDS_OF_THE_PROGRAM = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
-class Server:
+class Server(Host[ServerConnection]):
     """A WebSocket server, made by :func:`serve`.
 
     Await it, or enter it with ``async with``, to start listening. Leaving the block
@@ -91,7 +82,12 @@ class Server:
     that makes the listening :class:`asyncio.Server`.
     """
 
+    _awaits = "await "
+    _connection_class = ServerConnection
     _telling: asyncio.TimerHandle | None = None
+    _looking: asyncio.TimerHandle | None = None
+    _departing: asyncio.Handle | None = None
+    _context: contextvars.Context | None = None
     _unused = False  # what serve() has made: nobody started it yet
     observer: Observer | None = None
     """Told of each handshake and end; :class:`longwire.metrics.Metrics` sets it."""
@@ -106,26 +102,13 @@ class Server:
         create_connection: Callable[..., ServerConnection] | None = None,
         tls: Tls | None = None,
     ) -> None:
-        self.handler = handler
-        self.logger = logger or logging.getLogger("longwire.server")
+        super().__init__(handler, logger, settings, create_connection, tls)
         self._create_server = create_server
-        self._settings = settings or ServerSettings()
-        self._create_connection = create_connection
-        self._tls = tls
         # Where the loop does TLS, this is set to False: see listening.py.
         self._starts_tls = tls is not None
         self._server: Listening | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Lock | None = None
-        self._closing = False
-        self._draining = False
-        self._tasks: dict[ServerConnection, asyncio.Task[None]] = {}
-        self._open: set[ServerConnection] = set()
-        self._admission = Admission(self._settings.limits)
-        most = self._settings.limits.server_memory
-        self._watch = Watch(self._open, most, self.logger)
-        # Handlers whose author was told that they serve one message only.
-        self._told: set[str] = set()
         self._closed: asyncio.Event = asyncio.Event()
         self._stopped: asyncio.Event = asyncio.Event()
 
@@ -142,7 +125,7 @@ class Server:
         if self._server is None:
             text = "in a coroutine, await it or enter it by 'async with'"
             return f"<{name}, not started: {text}>"
-        sockets = ", ".join(map(_name_of, self.sockets)) or "closed"
+        sockets = ", ".join(map(name_of, self.sockets)) or "closed"
         return f"<{name}: {sockets}>"
 
     # --- starting ----------------------------------------------------------------
@@ -169,17 +152,20 @@ class Server:
     async def _start(self) -> Self:
         self._unused = False
         if self._loop is None:
+            if asyncio._get_running_loop() is None:
+                raise no_loop("serve()")
             self._loop = asyncio.get_running_loop()
         check_loop(self._loop, "server")
         if self._starting is None:
             self._starting = asyncio.Lock()
         async with self._starting:
             if self._server is None and not self._closing:
+                self._context = contextvars.copy_context()
                 self._server = await self._create_server(self)
                 if self._closing:  # while its address was looked up
                     self._server.close()
                 for sock in self._server.sockets:
-                    self.logger.info("server listening on %s", _name_of(sock))
+                    self.logger.info("server listening on %s", name_of(sock))
         if self._closing:
             raise RuntimeError("the server was closed; make another")
         return self
@@ -210,6 +196,8 @@ class Server:
     async def start_serving(self) -> None:
         """Begin to accept connections, after ``start_serving=False``."""
         await self._start()
+        if not self._listening.is_serving():
+            self._context = contextvars.copy_context()
         await self._listening.start_serving()
 
     async def serve_forever(self) -> None:
@@ -230,16 +218,6 @@ class Server:
         """The listening sockets; none before the start and after the end."""
         return () if self._server is None else self._server.sockets
 
-    @property
-    def is_leaving(self) -> bool:
-        """Whether new requests are answered with 503: closing, or being drained."""
-        return self._closing or self._draining
-
-    @property
-    def connections(self) -> set[ServerConnection]:
-        """The open connections, in a new set."""
-        return {ws for ws in self._open if ws._live.can_send}
-
     # --- ending ------------------------------------------------------------------
 
     def close(
@@ -257,17 +235,8 @@ class Server:
         if self._loop is not None:
             check_thread(self._loop, "server")
         self._stop_listening()
-        for ws in list(self._tasks):
-            if ws not in self._open:
-                ws._interrupt(CLOSING)
-        if close_connections:
-            for ws in self.connections:
-                self._close_one(ws, code, reason)
+        self._close_all(close_connections, code, reason)
         return _WaitClosed(self)
-
-    def _close_one(self, ws: ServerConnection, code: int, reason: str) -> None:
-        """Begin to close an open connection."""
-        ws._start_close(code, reason)
 
     async def wait_closed(self) -> None:
         """Wait until the server is closed and all its handlers have returned.
@@ -300,9 +269,7 @@ class Server:
         server has the same port already; connections accepted before that have two
         seconds for their opening handshakes.
         """
-        if batch < 1:
-            raise ValueError(f"batch is {batch}; the least allowed is 1")
-        check_close(code, reason)
+        check_drain(batch, interval, timeout, code, reason)
         self._check_awaited()
         if not keep_listening and self._server is not None:
             await self._finish_accepted(self._server)
@@ -311,22 +278,18 @@ class Server:
             self._stop_listening()
         try:
             async with asyncio.timeout(timeout):
-                await self._close_in_batches(batch, interval, code, reason)
-                while tasks := [self._tasks[ws] for ws in self._open]:
+                for pause in self._close_in_batches(batch, interval, code, reason):
+                    await asyncio.sleep(pause)
+                while tasks := [self._runs[ws] for ws in self._open]:
                     await asyncio.wait(tasks)
                 # Who has sent no request by now gets no more time for it.
                 await self.close(code=code, reason=reason)
         except TimeoutError:
             self._stop_listening()
-            self.logger.warning(
-                "server cut off %d connections after %s seconds of draining",
-                len(self._tasks),
-                timeout,
-            )
-            for ws, task in list(self._tasks.items()):
-                if ws.wire is not None:
-                    ws.wire.abort()
-                task.cancel()
+            self._cut_off_rest(timeout)
+            for task in list(self._runs.values()):
+                if task is not None:  # None until its client has said something
+                    task.cancel()
             await self.wait_closed()
 
     async def _finish_accepted(self, listening: Listening) -> None:
@@ -338,25 +301,11 @@ class Server:
         loop = asyncio.get_running_loop()
         end = loop.time() + _ACCEPTED_GRACE
         while loop.time() < end and not self._closing:
-            if not (listening.is_making or self._tasks.keys() - self._open):
+            if not (
+                listening.is_making or self._departed or self._runs.keys() - self._open
+            ):
                 break
             await asyncio.sleep(0.02)
-
-    async def _close_in_batches(
-        self, batch: int, interval: float, code: int, reason: str
-    ) -> None:
-        left = list(self._open)
-        random.shuffle(left)
-        while left:
-            some, left = left[:batch], left[batch:]
-            for ws in some:
-                if ws._live.can_send:
-                    if ws.on_drain is None:
-                        self._close_one(ws, code, reason)
-                    else:
-                        ws.on_drain(code, reason)
-            if left:
-                await asyncio.sleep(interval * random.uniform(0.5, 1.5))
 
     def _stop_listening(self) -> None:
         if self._closing:
@@ -366,14 +315,18 @@ class Server:
         if self._server is not None:
             self.logger.info("server closing")
             self._server.close()
+        self._departed.drop_all()
         self._stopped.set()
-        if self._tasks and self._loop is not None:
-            self._telling = self._loop.call_later(PATIENCE, tell_of_stuck, self)
+        if self._runs and self._loop is not None:
+            self._telling = self._loop.call_later(PATIENCE, self._tell_of_stuck)
         self._check_closed()
 
     def _check_closed(self) -> None:
-        if self._closing and not self._tasks and not self._closed.is_set():
+        if self._closing and not self._runs and not self._closed.is_set():
             self._closed.set()
+            if self._looking is not None:
+                self._looking.cancel()
+                self._looking = None
             if self._telling is not None:
                 self._telling.cancel()
             self.logger.info("server closed")
@@ -389,6 +342,9 @@ class Server:
 
     def _take(self, fd: int, peername: Any) -> None:
         """Take in a connection that the reactor has accepted."""
+        if self._is_crowded(address_of(peername)):
+            os.close(fd)
+            return
         try:
             ws = self._make_connection()
         except BaseException:
@@ -396,10 +352,22 @@ class Server:
             raise
         self._attach(ws, fd, peername)
 
+    def _begin_with_departed(self) -> None:
+        if self._departing is None and self._departed:
+            # One in each turn of the loop, in which many are accepted.
+            self._departing = self._own_loop().call_soon(self._begin_with_one)
+
+    def _begin_with_one(self) -> None:
+        self._departing = None
+        try:
+            self._departed.begin_one()
+        finally:
+            self._begin_with_departed()
+
     def _attach(self, ws: ServerConnection, fd: int, peername: Any) -> None:
         """Make the wire of an accepted connection, and begin."""
         try:
-            ws.wire = native.Wire(ws, asyncio.get_running_loop(), fd, peername)
+            ws.wire = native.Wire(ws, self._own_loop(), fd, peername)
         except BaseException:
             os.close(fd)
             raise
@@ -409,102 +377,110 @@ class Server:
             ws.wire.abort()  # nobody else is going to
             raise
 
-    def _make_connection(self) -> ServerConnection:
-        settings = self._settings
-        create = self._create_connection
-        if create is None:
-            ws = ServerConnection(settings, self)
-        elif getattr(create, "__init__", None) is ServerConnection.__init__:
-            # A subclass that asks for nothing else: one object of limits for all.
-            ws = create(settings, self)
-        else:
-            limits, keepalive = settings.limits, settings.keepalive
-            ws = create(
-                settings,
-                self,
-                ping_interval=keepalive.interval,
-                ping_timeout=keepalive.timeout,
-                close_timeout=settings.timeouts.close,
-                max_queue=(limits.queued_messages, limits.queued_messages_low),
-                write_limit=(limits.output_bytes, limits.output_bytes_low),
-            )
-        # The clock of the handshake starts here, before TLS.
-        ws._accepted_at = asyncio.get_running_loop().time()
-        return ws
+    def _keywords_of_connections(self) -> dict[str, Any]:
+        limits = self._settings.limits
+        return {
+            **super()._keywords_of_connections(),
+            "write_limit": (limits.output_bytes, limits.output_bytes_low),
+        }
 
     def _exhausted(self, exc: OSError) -> None:
         self.logger.error("server cannot accept connections for a while: %s", exc)
 
-    def _admit(self, ws: ServerConnection) -> None:
+    def _begin_to_serve(self, ws: ServerConnection) -> None:
         """Start serving a connection that was just accepted, or cut it off."""
         assert ws.wire is not None
-        admission, address = self._admission, ws._address
-        limit = admission.reached(address)
-        if limit is None:
-            admission.enter(address)
-        else:
-            news = admission.news_of(limit, address)
-            if news is not None:
-                self.logger.warning("server refuses connections: %s", news)
-            if self.observer is not None:
-                self.observer.limited(limit)
-            if not admission.enter_crowded():
-                ws.wire.abort()
+        if not self._admit(ws, None):
+            ws.wire.abort()
+            return
+        try:
+            if self._starts_tls:
+                # The first bytes are for TLS, which starts in a moment.
+                ws.transport.pause_reading()
+            elif ws._wait_for_request():
                 return
-            ws._crowded = True
-        if self._starts_tls:
-            # The first bytes are for TLS, which starts in a moment.
-            ws.transport.pause_reading()
-        task = asyncio.get_running_loop().create_task(ws._serve())
-        self._tasks[ws] = task
+        except BaseException:
+            self._give_up(ws)
+            raise
+        self._serve_connection(ws)
+
+    def _serve_connection(self, ws: ServerConnection) -> None:
+        """Start the one task of a connection."""
+        assert ws.wire is not None
+        serving = ws._serve()
+        create: Callable[..., asyncio.Task[None]] = ws.wire.loop.create_task
+        if self._context is not None:
+            # As with asyncio's servers, handlers see the variables of whoever began to
+            # listen: not those of what happens to be at work when the first bytes come.
+            create = partial(self._context.copy().run, create)
+        try:
+            task = create(serving)
+        except BaseException:
+            serving.close()
+            self._give_up(ws)
+            raise
+        self._runs[ws] = task
         task.add_done_callback(ws._task_ended)
 
+    def _give_up(self, ws: ServerConnection) -> None:
+        """Forget a connection that could not get its task: nobody else would end it."""
+        assert ws.wire is not None
+        ws.wire.abort()
+        ws.failed_to_open()
+        if ws in self._runs:
+            self._has_ended(ws)
+        self._check_closed()
+
+    _cuts_off = "; under asyncio.run(), a second Ctrl-C cuts them off"
+
+    def _where_it_waits(self, ws: ServerConnection, run: asyncio.Task[None]) -> str:
+        return place_of(run.get_coro())
+
+    def _has_reached(self, limit: str) -> None:
+        if self.observer is not None:
+            self.observer.limited(limit)
+
     def _task_of(self, ws: ServerConnection) -> asyncio.Task[None] | None:
-        return self._tasks.get(ws)
+        return self._runs.get(ws)
 
     def _has_opened(self, ws: ServerConnection) -> None:
-        self._open.add(ws)
-        self._watch.begin()
         if self.observer is not None:
             self.observer.opened(ws, ws._seconds())
-        if self.is_leaving:
-            # Closed between the answer and now.
-            self._close_one(ws, 1001, "")
+        if self._looking is None and self._watch is not None:
+            loop = asyncio.get_running_loop()
+            self._looking = loop.call_later(LATEST, self._look)
+        super()._has_opened(ws)
+
+    def _look(self) -> None:
+        """Look at the memory of all connections, now and again.
+
+        The timer stays when the last connection ends: where connections come and go one
+        by one, each would leave a cancelled timer in the heap of the loop.
+        """
+        self._looking = None
+        if not self._open:
+            return
+        pause = LATEST
+        try:
+            pause = self._look_at_memory()
+        finally:
+            loop = asyncio.get_running_loop()
+            self._looking = loop.call_later(pause, self._look)
+
+    def _now(self) -> float:
+        return self._own_loop().time()
+
+    def _own_loop(self) -> asyncio.AbstractEventLoop:
+        # To ask which loop is running costs a system call in Python 3.11.
+        return self._loop or asyncio.get_running_loop()
 
     def _release(self, ws: ServerConnection, task: asyncio.Task[None]) -> None:
         """A connection's task has ended."""
-        del self._tasks[ws]
-        self._open.discard(ws)
-        if not self._open:
-            self._watch.end()
-        if ws._crowded:
-            self._admission.leave_crowded()
-        else:
-            self._admission.leave(ws._address)
+        self._has_ended(ws)
         exc = None if task.cancelled() else task.exception()
         if exc is not None and not isinstance(exc, _ENDS_OF_THE_PROGRAM):
             ws.logger.error("connection task failed", exc_info=exc)
         self._check_closed()
-
-    def _warn_if_one_shot(self, ws: ServerConnection) -> None:
-        """Say once what the handler of an open connection may have got wrong."""
-        session = ws._session
-        if (
-            session is None
-            or session.protocol.messages_received != 1
-            or session.has_message
-        ):
-            return
-        name = ws._name_handler()
-        if name in self._told:
-            return
-        self._told.add(name)
-        self.logger.warning(
-            "handler %s returned after one message, which closes the connection; "
-            "to serve all messages, iterate: 'async for message in websocket'; "
-            "to close on purpose and without this line, 'await websocket.close()'",
-            name,
-        )
 
 
 class _WaitClosed:
@@ -521,17 +497,10 @@ def _not_started() -> RuntimeError:
     return RuntimeError("the server was not started: await it, or enter it")
 
 
-def _name_of(sock: socket.socket) -> str:
-    name = sock.getsockname()
-    if not isinstance(name, tuple):
-        return str(name)
-    host, port = name[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 # --- serve -----------------------------------------------------------------------
 
 
+@explained("serve(handler, 'localhost', 8765)")
 def serve(
     handler: Callable[[C], Awaitable[None]],
     host: str | Sequence[str] | None = None,
@@ -610,32 +579,8 @@ def serve(
     :meth:`asyncio.loop.create_server`: ``ssl``, ``sock``, ``reuse_port``,
     ``start_serving``, … Mistakes raise TypeError or ValueError here.
     """
+    settings = settings_of_server({**locals()}, pages="make_server" not in kwargs)
     options = cast(dict[str, Any], kwargs)  # ours for other front doors among them
-    check_handler(handler)
-    settings = server_settings(
-        limits=limits_from(
-            limits, max_size=max_size, max_queue=max_queue, write_limit=write_limit
-        ),
-        timeouts=timeouts_from(
-            timeouts, open_timeout=open_timeout, close_timeout=close_timeout
-        ),
-        keepalive=Keepalive(interval=ping_interval, timeout=ping_timeout),
-        origins=origins,
-        extensions=extensions,
-        subprotocols=subprotocols,
-        select_subprotocol=select_subprotocol,
-        compression=compression_from(compression),
-        process_request=process_request,
-        process_response=process_response,
-        server_header=server_header,
-        health=health,
-        logger=logger,
-    )
-    if create_connection is not None and not callable(create_connection):
-        kind = type(create_connection).__name__
-        raise TypeError(f"create_connection must be a class or factory, not {kind}")
-    check_host(host)
-    check_port(port)
     unix = options.pop("unix", False)
     # For longwire.websockets, whose servers have names of former editions too.
     make_server: Callable[..., Server] = options.pop("make_server", Server)
@@ -676,6 +621,7 @@ def unix_serve(
     A socket left at ``path`` by an earlier process is replaced, as by
     :meth:`asyncio.loop.create_unix_server`, to which further keywords go.
     """
+    check_path(path, kwargs)
     check_network(True, kwargs, _own_keywords())
     options: dict[str, Any] = {"unix": True, "path": path, **kwargs}
     return serve(handler, **options)

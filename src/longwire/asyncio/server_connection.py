@@ -7,28 +7,14 @@ that a peer's fault is one line in the log while a handler's is a traceback.
 from __future__ import annotations
 
 import asyncio
-import email.utils
-import functools
 import inspect
 import ssl as ssl_module
-import time
 from asyncio import _get_running_loop
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any
 
-from ..connection import client_named
-from ..escaping import excerpt, one_line
-from ..http import handshake
-from ..http.headers import HeadersLike
-from ..http.heads import Request, Response
-from ..opening.server_plan import (
-    CLOSING,
-    CROWDED,
-    LEFT,
-    Acceptor,
-    Refused,
-    ServerSettings,
-)
+from ..hosting import LINGER, LINGER_READS, Hosted, date
+from ..opening.server_plan import CLOSING, LEFT, Refused, ServerSettings
 from ..opening.settings import (
     CLOSE_TIMEOUT,
     MAX_QUEUE,
@@ -41,6 +27,7 @@ from ..session.leaving import Outcome, outcome_of
 from .connection import Connection
 from .driver import Stream, run
 from .serving import serving
+from .timers import Timers
 from .usage import is_from_outside
 
 if TYPE_CHECKING:
@@ -48,18 +35,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerConnection", "date"]
 
-_LINGER = 1.0
-"""Seconds that a refused peer gets to read its answer and close."""
 _LEFT_GRACE = 1.0
 """Seconds that callbacks of the opening handshake may still take when the client has
 gone: a client that has only ended its own direction may yet read the answer."""
-_CROWDED_TIME = 2.0
-"""Seconds in which a connection over a limit has to ask, to be told so."""
-_LINGER_READS = 64
-"""Reads of what a refused peer still sends, for the same purpose."""
 
 
-class ServerConnection(Connection):
+class ServerConnection(Connection, Hosted):
     """A client's connection, as handlers get it.
 
     ``server`` is the :class:`Server` it belongs to, ``username`` is set by
@@ -67,30 +48,8 @@ class ServerConnection(Connection):
     See :func:`serve` for the other parameters.
     """
 
-    _client = False
-    _logger_name = "longwire.server"
-
-    request: Request = cast(Request, None)
-    """The opening handshake's request, which a handler always has."""
-    username: str | None = None
-
-    on_drain: Callable[[int, str], None] | None = None
-    """Called with code and reason in place of closing, when the server is drained: it
-    lets what is under way end and closes the connection then. :mod:`longwire.rpc` has
-    one. None closes at once."""
-
-    _crowded = False
-    _accepted_at = 0.0
-    # The peer's network address; "" where there is none, as on Unix sockets.
-    _address = ""
+    server: Server
     _opening: asyncio.Timeout | None = None
-    _interrupted = ""
-    # What decides on the opening handshake; longwire.websockets has it ask methods.
-    _acceptor: Callable[..., Acceptor] = Acceptor
-
-    handler: Callable[..., Awaitable[None]]
-    """The handler that a :class:`~longwire.Router` chose, and its keywords."""
-    handler_kwargs: Mapping[str, Any]
 
     def __init__(
         self,
@@ -114,31 +73,11 @@ class ServerConnection(Connection):
         self.server = server
         self._settings = protocol
 
-    def respond(
-        self,
-        status: int,
-        text: str | bytes,
-        *,
-        content_type: str | None = None,
-        headers: HeadersLike = (),
-    ) -> Response:
-        """Return a response for ``process_request``: a refusal, or a page.
-
-        ``text`` is the body, and plain text in UTF-8 unless ``content_type`` says what
-        it is; ``headers`` are added, or replace those of the same name. Headers may be
-        changed before the response is returned.
-        """
-        return handshake.respond(
-            status, text, content_type=content_type, headers=headers
-        )
-
     def wire_made(self) -> None:
-        """Come in: the socket is accepted."""
+        """Begin: the socket is accepted."""
         super().wire_made()
-        peer = self.remote_address
-        if isinstance(peer, tuple) and peer:
-            self._address = str(peer[0])
-        self.server._admit(self)
+        self._note_address()
+        self.server._begin_to_serve(self)
 
     # --- what the server asks for ------------------------------------------------
 
@@ -172,8 +111,7 @@ class ServerConnection(Connection):
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self.server._release(self, task)
 
-    def _interrupt(self, why: str) -> None:
-        """Answer 503 if the opening handshake is still under way."""
+    def _interrupt(self, why: str = CLOSING) -> None:
         assert self.wire is not None
         self._interrupted = why
         loop = self.wire.loop
@@ -182,8 +120,15 @@ class ServerConnection(Connection):
         else:  # between two runs of the loop
             loop.call_soon(self._end_opening)
 
+    def _cut_off(self) -> None:
+        if self.wire is not None:
+            self.wire.abort()
+
     def _end_opening(self) -> None:
-        if self._opening is not None and not self._opening.expired():
+        if self._opening is None:
+            if self.wire is not None:
+                self.wire.begin()  # to be answered, as its time is over
+        elif not self._opening.expired():
             self._opening.reschedule(asyncio.get_running_loop().time())
 
     def peer_left(self) -> None:
@@ -201,22 +146,38 @@ class ServerConnection(Connection):
 
     # --- opening -----------------------------------------------------------------
 
+    _starts_at_once = False
+
+    def _wait_for_request(self) -> bool:
+        """Have the server start our task when the client says something.
+
+        Most of what an opening handshake costs, others need not wait for where clients
+        connect and say nothing. Returns whether there is time to wait.
+        """
+        wire = self.wire
+        assert wire is not None
+        if self._starts_at_once or self._arm_opening() is not None:
+            return False
+        wire.when_heard(self._heard)
+        return True
+
+    def _heard(self) -> None:
+        assert self.wire is not None
+        loop = self.wire.loop
+        if loop.get_task_factory() is None:
+            self.server._serve_connection(self)
+        else:
+            # An eager task would run below what the wire is doing now.
+            loop.call_soon(self.server._serve_connection, self)
+
     async def _open(self) -> Opened | None:
         """Return what the opening handshake agreed on, None if it was refused."""
-        settings = self._settings
-        acceptor = self._acceptor(
-            settings,
-            self,
-            self._why_unavailable,
-            date=date,
-            # Without TLS here, a proxy may do it for us.
-            secure=True if self.server._tls else None,
-        )
+        acceptor = self._make_acceptor()
         wire = self.wire
         assert wire is not None
         outcome: Opened | Refused
         try:
-            async with asyncio.timeout_at(self._deadline()) as self._opening:
+            async with asyncio.timeout_at(self._arm_opening()) as self._opening:
                 await self._start_tls()
                 outcome = await run(acceptor.plan(), Stream(wire))
         except TimeoutError:
@@ -227,6 +188,7 @@ class ServerConnection(Connection):
             outcome = Refused(None, exc)
         finally:
             self._opening = None
+            self._open_by = 0.0
         if isinstance(outcome, Opened):
             return outcome
         self._log_refusal(outcome)
@@ -238,6 +200,23 @@ class ServerConnection(Connection):
         await self._linger(outcome)
         return None
 
+    def _arm_opening(self) -> float | None:
+        """Have the timers end the handshake in time; return when it is over already.
+
+        One that is about to be over would need a timer of the loop for each connection,
+        and nearly all of them are cancelled at once.
+        """
+        if self._open_by and not self._interrupted:
+            return None  # armed already
+        ends_at = self._ends_at()
+        wire = self.wire
+        assert wire is not None
+        if ends_at is None or ends_at <= wire.loop.time():
+            return ends_at
+        self._open_by = ends_at
+        Timers.of(wire.loop).arm(self)
+        return None
+
     def _seconds(self) -> float:
         """Return how long the opening handshake has taken so far."""
         return asyncio.get_running_loop().time() - self._accepted_at
@@ -246,22 +225,6 @@ class ServerConnection(Connection):
         super()._log_end()
         if self.server.observer is not None and self.close_report is not None:
             self.server.observer.ended(self, self.close_report)
-
-    def _deadline(self) -> float | None:
-        """Return when the opening handshake has to be over."""
-        if self._interrupted:
-            # The server closed before this task had its first turn.
-            return self._accepted_at
-        seconds = self._settings.timeouts.open
-        if self._crowded:
-            # Few may be told at one time: who says nothing must not keep out the rest.
-            seconds = _CROWDED_TIME if seconds is None else min(seconds, _CROWDED_TIME)
-        return None if seconds is None else self._accepted_at + seconds
-
-    def _why_unavailable(self) -> str | None:
-        if self._crowded:
-            return CROWDED
-        return CLOSING if self.server.is_leaving else None
 
     async def _start_tls(self) -> None:
         """Do the TLS handshake, if the server has TLS.
@@ -276,29 +239,6 @@ class ServerConnection(Connection):
         assert wire is not None
         await wire.start_tls(tls.context, server_side=True, **tls.options)
 
-    def _who(self) -> str:
-        return client_named(self.remote_address, self.request)
-
-    def _log_refusal(self, refused: Refused) -> None:
-        if refused.quiet:
-            return
-        response, exc = refused.response, refused.exc
-        if refused.ours:
-            self.logger.error("opening handshake failed", exc_info=exc)
-        elif exc is not None:
-            self.logger.info(
-                "opening handshake failed: %s (%s)", one_line(exc), self._who()
-            )
-        elif response is not None:
-            self.logger.info(
-                "connection rejected (%d %s) (%s)"
-                if response.status_code >= 400
-                else "HTTP response sent (%d %s) (%s)",
-                response.status_code,
-                excerpt(response.reason_phrase),
-                self._who(),
-            )
-
     async def _linger(self, refused: Refused) -> None:
         """Close so that the peer gets to see the answer.
 
@@ -310,21 +250,16 @@ class ServerConnection(Connection):
         if refused.response is None:
             return
         try:
-            async with asyncio.timeout(_LINGER):
+            async with asyncio.timeout(LINGER):
                 await wire.drain()
                 wire.half_close()
-                for _ in range(_LINGER_READS):
+                for _ in range(LINGER_READS):
                     if not await wire.read():
                         break
         except OSError:
             pass  # gone, or still talking: it had its answer
 
     # --- handling ----------------------------------------------------------------
-
-    def _name_handler(self) -> str:
-        """Return what the handler of this connection is called, for the log."""
-        handler = vars(self).get("handler", self.server.handler)
-        return getattr(handler, "__qualname__", type(handler).__name__)
 
     def _handle(self) -> Coroutine[Any, Any, None]:
         """Return the handler's coroutine, or one that raises what calling it raised."""
@@ -360,13 +295,6 @@ class ServerConnection(Connection):
             return asyncio.current_task() is not self.server._task_of(self)
         return is_from_outside(exc)
 
-    def _log_outcome(self, outcome: Outcome, exc: BaseException | None) -> None:
-        """Say that the handler failed, if it did."""
-        if outcome is Outcome.FAILED:
-            self.logger.error("connection handler failed", exc_info=exc)
-        elif outcome is Outcome.ENDED:
-            self.logger.debug("connection handler ended with the connection")
-
 
 async def _wait_for(result: Awaitable[None]) -> None:
     await result
@@ -374,13 +302,3 @@ async def _wait_for(result: Awaitable[None]) -> None:
 
 async def _raise(exc: BaseException) -> None:
     raise exc
-
-
-def date() -> str:
-    """Return the time in the form of RFC 9110 section 5.6.7."""
-    return _date_of(int(time.time()))
-
-
-@functools.lru_cache(maxsize=1)
-def _date_of(second: int) -> str:
-    return email.utils.formatdate(second, usegmt=True)

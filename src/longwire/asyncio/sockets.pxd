@@ -8,6 +8,7 @@ cdef class Socket(Descriptor):
     cdef bint _half_closing
     cdef bint _broken
     cdef bint _got_eof
+    cdef bint _is_read
     cdef bint _paused
     cdef bint _full
     cdef list _queue
@@ -18,7 +19,8 @@ cdef class Socket(Descriptor):
     cdef Py_ssize_t _low
     cdef object _sock
     cdef bint _lent
-    cdef object _sockname
+    cdef public bint is_shared
+    cdef object _last_name
 
     cpdef write(self, bytes data)
     cdef int write_pieces(self, list given) except -1
@@ -27,13 +29,21 @@ cdef class Socket(Descriptor):
     cdef int _sent(self, Py_ssize_t size) except -1
     cdef int _fail_writing(self, int error) except -1
     cdef bint _has_input(self) except -1
+    cdef bint guess(self) except -1
     cdef int ease(self) except -1
     cdef int _read(self) except -1
     cdef int _want(self) except -1
     cdef int _end(self, exc) except -1
+    cdef int _close_descriptor(self) except -1
 
 
 cdef class Listener(Descriptor):
     cdef object _accepted
+    cdef object _hung_up
     cdef object _again
     cdef bint _told
+    cdef bint _tcp
+    cdef bint _looked
+    cdef bint _inherits
+
+    cdef bint _set_up(self, int fd)

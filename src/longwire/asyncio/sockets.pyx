@@ -22,6 +22,22 @@ from libc.errno cimport (
     errno,
 )
 
+from longwire.asyncio.addresses cimport (
+    LW_PEER_GONE,
+    LW_PEER_HUNG_UP,
+    kept,
+    lw_address,
+    lw_address_room,
+    lw_has_nodelay,
+    lw_is_usual,
+    lw_peer_state,
+    lw_set_nodelay,
+    lw_sockname,
+    shown,
+    shown_of,
+    sockaddr,
+    socklen_t,
+)
 from longwire.asyncio.reactor cimport (
     LEAST_READ,
     READ_SIZE,
@@ -31,16 +47,13 @@ from longwire.asyncio.reactor cimport (
     os_error,
 )
 
-from .usage import ACCEPT_PAUSE
+from ..admission import ACCEPT_PAUSE
 
 cdef extern from "Python.h":
     char* bytes_at "PyBytes_AS_STRING"(PyObject*)
 
 cdef extern from "poller.h" nogil:
     int LW_READ, LW_WRITE, LW_BROKEN, LW_NOSIGNAL, MSG_PEEK
-    ctypedef unsigned int socklen_t
-    struct sockaddr:
-        pass
     struct iovec:
         void* iov_base
         size_t iov_len
@@ -98,13 +111,18 @@ cdef class Socket(Descriptor):
             self._flush()
         return 0
 
+    cdef bint guess(self) except -1:
+        return self.interest == LW_READ and self._read() != 0
+
     cdef int _read(self) except -1:
+        """Read once; return 0 where there was nothing."""
         cdef Reactor reactor = self.reactor
         cdef ssize_t size = recv(
             self.fd, bytes_at(reactor.buffer()), self._portion, 0
         )
         cdef bytes data
         cdef Receiver receiver
+        self._is_read = size < self._portion
         if size > 0:
             if size == self._portion and size < READ_SIZE:
                 self._portion = min(READ_SIZE, size + size // 8)
@@ -121,9 +139,11 @@ cdef class Socket(Descriptor):
             self.eof_received()
             if self._broken:
                 self._end(None)
-        elif errno != EAGAIN and errno != EINTR:
+        elif errno == EAGAIN or errno == EINTR:
+            return 0
+        else:
             self._end(os_error(errno))
-        return 0
+        return 1
 
     cdef int ease(self) except -1:
         """Read less at one time."""
@@ -325,6 +345,20 @@ cdef class Socket(Descriptor):
         else:
             self._want()
 
+    def close_if_quiet(self):
+        """Close now if all was sent and, at the last look, all was read.
+
+        Returns whether it was done; ``connection_lost`` was called then. Not where a
+        socket object was asked for: its owner may have set what is done at a close.
+        """
+        if self.fd < 0 or self.closing or self._broken or self._lent:
+            return False
+        if self._queue is not None or self._paused or not self._is_read:
+            return False
+        self._close_descriptor()
+        self.connection_lost(None)
+        return True
+
     def abort(self):
         """Close now, whatever was not sent."""
         self._end(None)
@@ -335,24 +369,32 @@ cdef class Socket(Descriptor):
 
     cdef int _end(self, exc) except -1:
         """Close the descriptor; ``connection_lost`` follows in the loop's next turn."""
-        cdef int fd = self.fd
-        if fd < 0:
+        if self.fd < 0:
             return 0
+        self._close_descriptor()
+        if not self.reactor.loop.is_closed():
+            self.reactor.loop.call_soon(self.connection_lost, exc)
+        return 0
+
+    cdef int _close_descriptor(self) except -1:
+        cdef int fd = self.fd
+        cdef lw_address address
         # As it is with asyncio, our address is known after the end too.
-        self._sockname = self.sockname()
+        if lw_sockname(fd, &address) == 0:
+            self._last_name = kept(&address)
+            if not lw_is_usual(&address):
+                self._last_name = (self.sockname(),)
         self.closing = True
         self._queue = None
         self.unsent = 0
         self.receiver = None
-        self.reactor.leave(self)
+        self.reactor.leave(self, self.is_shared or self._lent)
         self.fd = -1
         if self._sock is not None:
             self._sock.detach()
             self._sock = None
         self._lent = False
         close(fd)
-        if not self.reactor.loop.is_closed():
-            self.reactor.loop.call_soon(self.connection_lost, exc)
         return 0
 
     # --- questions ---------------------------------------------------------------
@@ -382,12 +424,20 @@ cdef class Socket(Descriptor):
         return self.fd < 0
 
     def sockname(self):
-        """Return our address."""
-        cdef object sock = self.sock()
-        if sock is None:
-            return self._sockname
+        """Return our address, also after the end."""
+        cdef lw_address address
+        cdef object found
+        if self.fd < 0:
+            if isinstance(self._last_name, bytes):
+                return shown_of(self._last_name)
+            return None if self._last_name is None else self._last_name[0]
+        if lw_sockname(self.fd, &address) < 0:
+            return None
+        found = shown(&address)
+        if found is not None:
+            return found
         try:
-            return sock.getsockname()
+            return self.sock().getsockname()
         except OSError:
             return None
 
@@ -412,30 +462,54 @@ cdef class Socket(Descriptor):
 
 
 cdef class Listener(Descriptor):
-    """A listening socket: calls ``accepted(fd)`` for each connection.
+    """A listening socket: calls ``accepted(fd, peer)`` for each connection.
+
+    ``peer`` is its address, None where only the socket module can tell; ``tcp`` says
+    that small writes of the connections are to leave at once. ``hung_up(fd, peer)`` is
+    called in place of ``accepted`` where the peer has ended its stream already.
 
     The descriptor is somebody else's, and stays open. ``exhausted(exc)`` is called when
     the process has no descriptor or memory for one more; it then goes on after
     ``ACCEPT_PAUSE`` seconds.
     """
 
-    def __init__(self, loop, int fd, int backlog, accepted):
+    def __init__(self, loop, int fd, int backlog, bint tcp, accepted, hung_up):
         self._accepted = accepted
+        self._hung_up = hung_up
+        self._tcp = tcp
         if listen(fd, backlog) < 0:
             raise OSError(errno, os.strerror(errno))
+        if tcp:
+            # Linux and the BSDs have accepted sockets inherit it.
+            lw_set_nodelay(fd)
         self.reactor = Reactor.of(loop)
         self.fd = fd
         self.reactor.enter(self, LW_READ)
 
     cdef int ready(self, int events) except -1:
-        cdef int fd, i
+        cdef int fd, i, state
+        cdef lw_address peer
         for i in range(ACCEPTS):
             if self.fd < 0:
                 return 0  # stopped by the last one accepted
-            fd = lw_accept(self.fd, NULL, NULL)
+            fd = lw_accept(self.fd, lw_address_room(&peer), &peer.size)
             if fd >= 0:
+                # Who resets connections as fast as TCP makes them costs us no task for
+                # each: in the time of those, the kernel's queue would fill.
+                state = lw_peer_state(fd)
+                if state == LW_PEER_GONE or self._tcp and not self._set_up(fd):
+                    close(fd)
+                    continue
                 try:
-                    self._accepted(fd)
+                    address = shown(&peer)
+                except BaseException:
+                    close(fd)
+                    raise
+                try:
+                    if state == LW_PEER_HUNG_UP:
+                        self._hung_up(fd, address)
+                    else:
+                        self._accepted(fd, address)
                 except OSError as exc:
                     # The system will watch no more descriptors: it is the same with all.
                     self._back_off(exc)
@@ -452,6 +526,13 @@ cdef class Listener(Descriptor):
                 self._lose(errno)
             # Else the one who came is gone already, or an error of the network's.
         return 0
+
+    cdef bint _set_up(self, int fd):
+        """Have small writes of an accepted socket leave at once; False if it is gone."""
+        if not self._looked:
+            self._looked = True
+            self._inherits = lw_has_nodelay(fd) == 1
+        return self._inherits or lw_set_nodelay(fd) == 0
 
     def _back_off(self, exc):
         self.reactor.change(self, 0)
@@ -479,7 +560,7 @@ cdef class Listener(Descriptor):
             self._again.cancel()
             self._again = None
         if self.fd >= 0:
-            self.reactor.leave(self)
+            self.reactor.leave(self, True)  # the descriptor is not closed
             self.fd = -1
 
 

@@ -8,6 +8,7 @@ the connection is asked again when its bucket comes up.
 from __future__ import annotations
 
 import asyncio
+import collections
 import heapq
 import math
 import weakref
@@ -15,8 +16,12 @@ from typing import Protocol
 
 __all__ = ["RESOLUTION", "Timed", "Timers"]
 
+_NEVER = math.inf
 RESOLUTION = 0.05
 """Seconds by which a deadline may be noticed late."""
+AT_ONCE = 16
+"""Connections asked in one turn of the loop: what is due may begin a task for each, and
+thousands that connected together have the same deadline."""
 
 
 class Timed(Protocol):
@@ -33,40 +38,44 @@ class Timed(Protocol):
 
 
 class Timers:
-    """The wheel of one loop; get it by :meth:`of`."""
+    """The wheel of one loop; get it by :meth:`of`.
 
-    _wheels: weakref.WeakKeyDictionary[
-        asyncio.AbstractEventLoop, weakref.ref[Timers]
-    ] = weakref.WeakKeyDictionary()
+    The loop's timer stays when the last connection goes: where they come and go one by
+    one, each would leave a cancelled timer in the heap of the loop.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # The loop's own handle keeps the wheel, for as long as anybody is in it: with
-        # the loop all of them can go.
+        # The loop's own handle keeps the wheel, at least as long as anybody is in it:
+        # with the loop all of them can go.
         self._loop = weakref.ref(loop)
         self._buckets: dict[int, set[Timed]] = {}
         self._order: list[int] = []
+        # Those whose bucket has come up, until they are asked.
+        self._due: collections.deque[Timed] = collections.deque()
         self._handle: weakref.ref[asyncio.TimerHandle] | None = None  # it has the loop
         self._waiting_for = 0
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> Timers:
         """Return the wheel of ``loop``, made at the first call."""
-        found = cls._wheels.get(loop)
+        found = _WHEELS.get(loop)
         wheel = None if found is None else found()
         if wheel is None:
             wheel = cls(loop)
-            cls._wheels[loop] = weakref.ref(wheel)
+            _WHEELS[loop] = weakref.ref(wheel)
         return wheel
 
     def arm(self, timed: Timed) -> None:
         """See to it that ``timed`` is asked at its next deadline, or before."""
         deadline = timed.next_deadline()
-        if deadline == math.inf:
+        if deadline == _NEVER:
             return
         bucket = math.ceil(deadline / RESOLUTION)
-        if 0 < timed.bucket <= bucket:
+        before = timed.bucket
+        if 0 < before <= bucket:
             return
-        self.disarm(timed)
+        if before:
+            self.disarm(timed)
         members = self._buckets.get(bucket)
         if members is None:
             members = self._buckets[bucket] = set()
@@ -86,13 +95,14 @@ class Timers:
     def _drop_empty(self) -> None:
         while self._order and not self._buckets[self._order[0]]:
             del self._buckets[heapq.heappop(self._order)]
-        if not self._order:
-            self._cancel()
 
     def _schedule(self) -> None:
-        if not self._order:
+        if self._due:
+            first = 0  # at once
+        elif self._order:
+            first = self._order[0]
+        else:
             return
-        first = self._order[0]
         if self._handle is not None:
             if self._waiting_for <= first:
                 return
@@ -110,24 +120,24 @@ class Timers:
         self._handle = None
 
     def _turn(self) -> None:
-        """Ask everybody whose bucket has come up."""
+        """Ask those whose bucket has come up, some of them in the next turns."""
         self._handle = None
         loop = self._loop()
         if loop is None:
             return
         now = loop.time()
-        due: list[Timed] = []
         while self._order and self._order[0] * RESOLUTION <= now:
-            due.extend(self._buckets.pop(heapq.heappop(self._order)))
-        for timed in due:
-            timed.bucket = 0
+            members = self._buckets.pop(heapq.heappop(self._order))
+            for timed in members:
+                timed.bucket = 0
+            self._due.extend(members)
+        now_asked = [self._due.popleft() for _ in range(min(AT_ONCE, len(self._due)))]
         try:
-            while due:
-                self._ask(due.pop(), now, loop)
+            while now_asked:
+                self._ask(now_asked.pop(), now, loop)
         finally:
             # Left over where an interrupt came between: asked in a moment.
-            for timed in due:
-                self.arm(timed)
+            self._due.extend(now_asked)
             self._schedule()
 
     def _ask(self, timed: Timed, now: float, loop: asyncio.AbstractEventLoop) -> None:
@@ -141,3 +151,8 @@ class Timers:
         else:
             if timed.bucket == 0:
                 self.arm(timed)
+
+
+_WHEELS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[Timers]] = (
+    weakref.WeakKeyDictionary()
+)

@@ -12,7 +12,7 @@ import ssl
 from typing import Any, cast
 
 from . import wire
-from .network import beneath, method_of
+from .network import as_usual, beneath, method_of
 from .wire import Owner
 
 __all__ = ["SALVAGED", "Wire"]
@@ -48,7 +48,7 @@ class Wire(wire.Wire, asyncio.Protocol):
         if exc is not None and self._switched and not self.tls_begun:
             self._salvage()
         self.lost = True
-        super().connection_lost(exc)
+        super().connection_lost(as_usual(exc))
 
     def _salvage(self) -> None:
         """Read what the system has of what came, where asyncio does not.

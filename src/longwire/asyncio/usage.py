@@ -8,7 +8,6 @@ from asyncio import _get_running_loop
 from ..errors import ConcurrencyError
 
 __all__ = [
-    "ACCEPT_PAUSE",
     "UNBROKEN",
     "busy",
     "check_loop",
@@ -16,9 +15,6 @@ __all__ = [
     "elsewhere",
     "is_from_outside",
 ]
-
-ACCEPT_PAUSE = 1.0
-"""Seconds without accepting after the process has run out of descriptors or memory."""
 
 UNBROKEN = 256
 """Messages sent without waiting after which other tasks get a turn: a loop that only

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 __all__ = ["MAX_UNREAD", "Owner", "Wire"]
@@ -70,6 +71,7 @@ class Wire:
     _blocked = False
     _unread = b""
     _waiter: asyncio.Future[None] | None = None
+    _begin: Callable[[], None] | None = None
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self.owner = owner
@@ -125,10 +127,27 @@ class Wire:
             self._wake()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._begin is not None:
+            self.begin()
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     # --- opening -----------------------------------------------------------------
+
+    def when_heard(self, begin: Callable[[], None]) -> None:
+        """Have ``begin`` called once, when the peer says something or is gone.
+
+        Until somebody reads: a peer that says nothing costs no task.
+        """
+        self._begin = begin
+        if self._unread or self.got_eof or self.lost:
+            self.begin()
+
+    def begin(self) -> None:
+        """Do that now, if it was not done."""
+        begin, self._begin = self._begin, None
+        if begin is not None:
+            begin()
 
     async def read(self) -> bytes:
         """Return the bytes that came, at least one; b"" at the end of the stream.
@@ -192,6 +211,13 @@ class Wire:
     def forget_owner(self) -> None:
         """Tell nobody anything more, so that both can go without a collector."""
         self.owner = _Nobody()
+
+    def close_at_once(self) -> bool:
+        """Close where that loses nothing that was received or written.
+
+        Returns whether it was done; then the owner has been told already.
+        """
+        return False
 
     def shorten(self) -> None:
         """Have bytes go the shortest way from now on, if there is a shorter one."""

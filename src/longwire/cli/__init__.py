@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 
+from .. import __version__, build
+
 __all__ = ["main"]
 
 _NEEDED = ("click", "rich", "prompt_toolkit")
@@ -29,6 +31,9 @@ def main() -> int:
         missing = (exc.name or "").partition(".")[0]
         if missing not in _NEEDED:
             raise
+        if sys.argv[1:] == ["--version"]:
+            print(f"longwire, version {__version__} ({build.described()})")
+            return 0
         print(
             f"longwire: the command line needs {missing}, which is not installed; "
             "in a checkout of longwire: pip install '.[cli]'",

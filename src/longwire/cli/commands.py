@@ -27,7 +27,7 @@ from .. import (
 )
 from ..escaping import escape, one_line
 from ..options import PROFILES
-from ..workers.logs import EscapingFormatter
+from ..workers.logs import configure
 from .client import InputError, converse
 from .input import given_lines, prompt_lines, stdin_lines
 from .output import JsonOutput, LineOutput, Output, TerminalOutput
@@ -37,6 +37,7 @@ __all__ = [
     "header",
     "insecure_context",
     "listening",
+    "log_level",
     "longwire",
     "one_line_for_failures",
     "seconds",
@@ -74,15 +75,10 @@ def header(value: str | tuple[str, str]) -> tuple[str, str]:
     return name.strip(), content.strip()
 
 
-def _build() -> str:
-    why = build.why_pure()
-    return f"{build.BUILD} build{': ' * bool(why)}{why}"
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(f"{__version__} ({_build()})", prog_name="longwire")
+@click.version_option(f"{__version__} ({build.described()})", prog_name="longwire")
 def longwire() -> None:
-    """WebSocket tools: an interactive client, an echo server, a demo."""
+    """WebSocket tools: clients, servers, RPC and the hub."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
             # A character that a terminal cannot show is no reason to stop.
@@ -208,7 +204,7 @@ def connect_command(
     """
     uri = _with_scheme(uri)
     if listen:
-        messages, wait = (), math.inf
+        wait = math.inf
     reads = not (messages or listen)
     terminal = _is_terminal(sys.stdout) and not as_json
     interactive = reads and terminal and _is_terminal(sys.stdin)
@@ -262,10 +258,10 @@ def _opening(
     compression: str,
     ping_interval: float,
     max_size: int,
-    ca: str | None = None,
-    cert: str | None = None,
-    key: str | None = None,
-    proxy: str | None = None,
+    ca: str | None,
+    cert: str | None,
+    key: str | None,
+    proxy: str | None,
 ) -> connect:
     """Return the connection that the options ask for, not opened yet."""
     network: dict[str, Any] = {}
@@ -276,6 +272,8 @@ def _opening(
         raise click.UsageError("--ca and --cert are for wss://.")
     if key and not cert:
         raise click.UsageError("--key needs --cert.")
+    if insecure and ca:
+        raise click.UsageError("--insecure trusts any certificate: leave out --ca.")
     if proxy is not None:
         network["proxy"] = None if proxy == "none" else proxy
     return connect(
@@ -293,9 +291,18 @@ def _opening(
 def _client_context(
     insecure: bool, ca: str | None, cert: str | None, key: str | None
 ) -> ssl.SSLContext:
-    context = insecure_context() if insecure else ssl.create_default_context(cafile=ca)
-    if cert is not None:
-        context.load_cert_chain(cert, key)
+    """Return the context that the options ask for; UsageError for other files."""
+    context = insecure_context() if insecure else ssl.create_default_context()
+    try:
+        if ca is not None:
+            what = f"--ca {ca}: a PEM file with certificates is needed"
+            context = ssl.create_default_context(cafile=ca)
+        if cert is not None:
+            what = f"--cert {cert}: a PEM file with certificate and key is needed, or "
+            what += "--key FILE for the key"
+            context.load_cert_chain(cert, key)
+    except ssl.SSLError as exc:
+        raise click.UsageError(f"{what} ({exc.reason or exc})") from exc
     return context
 
 
@@ -454,13 +461,14 @@ def _announce(name: str, where: str) -> None:
         console.print(Text("Ctrl-C stops it.", "dim"))
 
 
+def log_level(verbose: int) -> int:
+    """Return the level of what is logged where -v was given so many times."""
+    return (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+
+
 def _log(verbose: int) -> None:
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    handler = logging.StreamHandler()
-    handler.setFormatter(EscapingFormatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(handlers=[handler], level=level)
     # Why a server has not ended yet is always of interest.
-    logging.getLogger("longwire.cli").setLevel(min(level, logging.INFO))
+    configure(log_level(verbose), "longwire.cli")
 
 
 def _run_server(server: Coroutine[Any, Any, None]) -> None:

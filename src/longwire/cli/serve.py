@@ -21,16 +21,23 @@ from ..workers.notify import Notifier
 from ..workers.settings import Settings
 from ..workers.sockets import bind_slot, bind_unix, remove_unix
 from ..workers.supervisor import Supervisor
-from .commands import listening, longwire, one_line_for_failures, seconds
+from .commands import listening, log_level, longwire, one_line_for_failures, seconds
 from .serving import CannotListen, find_addresses, place, url
 
 __all__ = ["serve_command"]
+
+
+class _Workers(click.IntRange):
+    """A number of processes."""
+
+    name = "whole number, such as 4"
+
 
 _OPTIONS = (
     click.option(
         "-w",
         "--workers",
-        type=click.IntRange(1, 256),
+        type=_Workers(1, 256),
         default=1,
         envvar="WEB_CONCURRENCY",
         show_default=True,
@@ -152,15 +159,14 @@ def serve_command(
     Exit status 0 after SIGTERM or Ctrl-C, 3 if no worker could be started or is left.
     """
     _check(app, options, admin)
-    level = (logging.INFO, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    own_level = logging.WARNING if not verbose else level
     settings = Settings(
         app=app,
         app_dir=os.path.abspath(app_dir) if app_dir else "",
-        log_level=logging.getLevelName(own_level),
+        log_level=log_level(verbose),
         **options,
     )
-    configure(f"supervisor [{os.getpid()}]", settings.log_level)
+    # Which workers started and ended is always of interest.
+    configure(settings.log_level, "longwire.workers", f"supervisor [{os.getpid()}]")
     with one_line_for_failures("cannot serve"):
         status = _serve(settings, host, port, unix, admin)
     sys.exit(status)
@@ -193,8 +199,10 @@ def _serve(
     bind, where = _binder(settings, host, port, unix)
     admin_at = None if admin is None else _bind_admin(admin)
 
-    def announce() -> None:
-        count = f"{settings.workers} worker{'s' * (settings.workers > 1)}"
+    def announce(ready: int) -> None:
+        count = f"{ready} worker{'s' * (ready > 1)}"
+        if ready < settings.workers:
+            count = f"{ready} of {settings.workers} workers"
         line = Text("longwire serve listening on ").append(where, "bold cyan")
         # The URL last, where scripts look for it.
         console = Console(highlight=False, soft_wrap=True)

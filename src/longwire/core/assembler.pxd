@@ -39,7 +39,9 @@ cdef class Assembler:
     cpdef tuple finish(self, FrameReader reader)
     cpdef tuple finish_with(self, bytes payload, bint fin)
     cpdef clear(self)
+    @cython.locals(size=Py_ssize_t)
     cpdef Py_ssize_t waiting(self)
+    @cython.locals(size=Py_ssize_t)
     cpdef Py_ssize_t memory(self) except -1
     cdef _count(self, Py_ssize_t size)
     cdef bytes _inflate(self, bytes payload, bint fin)

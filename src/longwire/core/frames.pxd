@@ -13,6 +13,9 @@ from longwire.core.masking cimport (
 )
 
 
+cdef Py_ssize_t _SMALL
+
+
 @cython.final
 cdef class FrameReader:
     cdef readonly bint client

@@ -19,7 +19,7 @@ from .masking import (
 from .partial import Held
 
 # Header and payload of the largest control frame: what may be held unparsed.
-SMALL = 14 + 125
+SMALL = _SMALL = 14 + 125
 
 
 class FrameReader:
@@ -52,7 +52,7 @@ class FrameReader:
     def feed(self, data: bytes) -> None:
         """Add input. Large input is not copied unless older input is unread."""
         left = self._end - self._pos
-        if self._later or left > SMALL:
+        if self._later or left > _SMALL:
             # Also where all before it was read: what waits comes first.
             self._later += data
             return

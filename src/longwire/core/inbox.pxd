@@ -23,6 +23,8 @@ cdef class Inbox:
     cpdef add(self, tuple piece)
     @cython.locals(piece=tuple)
     cpdef tuple take_piece(self)
+    @cython.locals(rest=list, at=Py_ssize_t)
+    cpdef put_back(self, tuple piece)
     @cython.locals(
         piece=tuple, message=tuple, parts=list, rest=list, at=Py_ssize_t,
         size=Py_ssize_t, fin=bint,

@@ -60,11 +60,35 @@ class Inbox:
         if piece[2]:
             self.whole += 1
 
+    def pieces(self) -> list[tuple[int, Any, bool]]:
+        """Return all pieces, the oldest first; none is removed."""
+        if self.count == 0:
+            return []
+        rest = self._rest
+        return [self._oldest] if rest is None else [self._oldest, *rest[self._first :]]
+
     def take_piece(self) -> tuple[int, Any, bool]:
         """Remove and return the oldest piece; there must be one."""
         piece: tuple[int, Any, bool] = self._oldest
         self._remove(1, memory_of(piece[1]) + _PIECE, piece[2])
         return piece
+
+    def put_back(self, piece: tuple[int, Any, bool]) -> None:
+        """Make ``piece`` the oldest again: the one that was taken last."""
+        if self.count:
+            rest, at = self._rest, self._first
+            if rest is None:
+                self._rest = [self._oldest]
+            elif at:
+                rest[at - 1] = self._oldest
+                self._first = at - 1
+            else:
+                rest.insert(0, self._oldest)
+        self._oldest = piece
+        self.count += 1
+        self.size += memory_of(piece[1]) + _PIECE
+        if piece[2]:
+            self.whole += 1
 
     def take(self) -> tuple[int, Any]:
         """Remove and return the oldest message, joined; ``whole`` must not be 0."""

@@ -34,6 +34,7 @@ cdef class Protocol:
     cdef readonly unsigned long long bytes_sent
     cdef readonly unsigned long long messages_received
     cdef readonly unsigned long long messages_sent
+    cdef bint _ends_cleanly
     cdef FrameReader _reader
     cdef Assembler _assembler
     cdef bint _begun

@@ -68,6 +68,7 @@ class Protocol:
         self.close_sent: tuple[int, str] | None = None
         self.close_received: tuple[int, str] | None = None
         self.close_received_first = False
+        self._ends_cleanly = False  # nothing came behind the peer's close frame
         self.bytes_received = 0
         self.bytes_sent = 0
         self.messages_received = 0
@@ -98,6 +99,8 @@ class Protocol:
         self.bytes_received += len(data)
         if not self._input_ended:
             self._reader.feed(data)
+        else:
+            self._ends_cleanly = False
 
     @property
     def buffered(self) -> int:
@@ -108,6 +111,11 @@ class Protocol:
     def is_inflating(self) -> bool:
         """Whether input waits for the codec's next ``allowance``."""
         return self.codec is not None and self.codec.pending
+
+    @property
+    def closing_is_done(self) -> bool:
+        """Whether both have sent a close frame, and the peer nothing behind its own."""
+        return self._ends_cleanly and self.close_sent is not None
 
     def partial(self) -> int:
         """Return the bytes of memory that the frame under way takes."""
@@ -255,6 +263,7 @@ class Protocol:
         close = parse_close(payload)
         self.close_received = close
         self.close_received_first = self.close_sent is None
+        self._ends_cleanly = self._reader.unread() == 0
         self._move(states.GOT_CLOSE)
         self._end_input()
         return (_CLOSE, close, True)

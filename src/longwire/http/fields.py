@@ -288,6 +288,9 @@ def validate_subprotocols(subprotocols: Sequence[str]) -> None:
     if isinstance(subprotocols, (str, bytes)):
         kind = type(subprotocols).__name__
         raise TypeError(f"subprotocols must be a list of str, not a {kind}")
+    if not isinstance(subprotocols, Iterable):
+        kind = type(subprotocols).__name__
+        raise TypeError(f"subprotocols must be a list of str, not {kind}")
     for subprotocol in subprotocols:
         if not isinstance(subprotocol, str):
             kind = type(subprotocol).__name__

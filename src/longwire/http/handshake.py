@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 
 from ..errors import (
@@ -95,9 +95,20 @@ def accept_token(key: str) -> str:
     return base64.b64encode(digest).decode()
 
 
-def _single(headers: Headers, name: str) -> str:
+# The values of the fields of a head, by name in lower case.
+_Values = Mapping[str, list[str]]
+_LOWER = {
+    name: lower(name)
+    for name in (
+        *("Connection", "Origin", "Upgrade", "Sec-WebSocket-Accept"),
+        *("Sec-WebSocket-Key", "Sec-WebSocket-Version"),
+    )
+}
+
+
+def _single(fields: _Values, name: str) -> str:
     """Return the one value of a field; raise InvalidHeader unless there is one."""
-    values = headers.get_all(name)
+    values = fields.get(_LOWER[name])
     if not values:
         raise InvalidHeader(name)
     if len(values) > 1:
@@ -105,29 +116,27 @@ def _single(headers: Headers, name: str) -> str:
     return values[0]
 
 
-def _listed(
-    headers: Headers, name: str, parse: Callable[[str], list[str]]
-) -> list[str]:
+def _listed(fields: _Values, name: str, parse: Callable[[str], list[str]]) -> list[str]:
     """Return the elements of a list field, in lower case, over all its lines."""
-    values = headers.get_all(name)
+    values = fields.get(_LOWER[name], [])
     if len(values) == 1 and values[0] in _USUAL:
         return [lower(values[0])]
     return [lower(item) for item in parse(combined(values))]
 
 
-def _shown(headers: Headers, name: str) -> str | None:
+def _shown(fields: _Values, name: str) -> str | None:
     """Return a list field for an error message."""
-    values = headers.get_all(name)
+    values = fields.get(_LOWER[name])
     return ", ".join(values) if values else None
 
 
-def _check_upgrade(headers: Headers, *, exactly: bool) -> None:
+def _check_upgrade(fields: _Values, *, exactly: bool) -> None:
     """Raise InvalidUpgrade unless the fields ask for, or grant, a WebSocket."""
-    upgrade = _listed(headers, "Upgrade", parse_upgrade)
+    upgrade = _listed(fields, "Upgrade", parse_upgrade)
     if "websocket" not in upgrade or (exactly and len(upgrade) > 1):
-        raise InvalidUpgrade("Upgrade", _shown(headers, "Upgrade"))
-    if "upgrade" not in _listed(headers, "Connection", parse_connection):
-        raise InvalidUpgrade("Connection", _shown(headers, "Connection"))
+        raise InvalidUpgrade("Upgrade", _shown(fields, "Upgrade"))
+    if "upgrade" not in _listed(fields, "Connection", parse_connection):
+        raise InvalidUpgrade("Connection", _shown(fields, "Connection"))
 
 
 # --- server ----------------------------------------------------------------------
@@ -138,22 +147,22 @@ def check_request(request: Request) -> str:
 
     Raises the InvalidHandshake that says what is wrong; ``status`` is the answer's.
     """
-    headers = request.headers
+    fields = request.headers._by_name()
     if request.method != "GET":
         raise InvalidMethod(request.method)
     if request.protocol == "HTTP/1.0":
         raise InvalidProtocol(request.protocol)
-    _check_upgrade(headers, exactly=False)
-    version = _single(headers, "Sec-WebSocket-Version")
+    _check_upgrade(fields, exactly=False)
+    version = _single(fields, "Sec-WebSocket-Version")
     if version != _VERSION:
         fault = InvalidHeaderValue("Sec-WebSocket-Version", version)
         fault.status = 426  # section 4.4: with the version we do speak
         raise fault
-    key = _single(headers, "Sec-WebSocket-Key")
+    key = _single(fields, "Sec-WebSocket-Key")
     if _KEY.fullmatch(key) is None:
         raise InvalidHeaderValue("Sec-WebSocket-Key", key)
-    if "Origin" in headers:
-        _check_ascii(_single(headers, "Origin"))
+    if "origin" in fields:
+        _check_ascii(_single(fields, "Origin"))
     return key
 
 
@@ -236,7 +245,8 @@ def _host_and_port(authority: str, default: int) -> tuple[str, int] | None:
 
 def offered_subprotocols(headers: Headers) -> list[str]:
     """Return what Sec-WebSocket-Protocol has, over all its lines, in order."""
-    return parse_subprotocol(combined(headers.get_all("Sec-WebSocket-Protocol")))
+    values = headers._by_name().get("sec-websocket-protocol")
+    return parse_subprotocol(combined(values)) if values else []
 
 
 def select_subprotocol(
@@ -275,12 +285,17 @@ def build_response(
 
     ``date`` is the time in the form of RFC 9110 section 5.6.7: no clock here.
     """
-    headers = Headers()
-    if date is not None:
-        headers["Date"] = date
-    headers.set_insecure("Upgrade", "websocket")
-    headers.set_insecure("Connection", "Upgrade")
-    headers.set_insecure("Sec-WebSocket-Accept", accept_token(key))
+    fields = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Accept", accept_token(key)),
+    ]
+    if date is None:
+        headers = Headers._made(fields)
+    else:
+        headers = Headers({"Date": date})
+        for name, value in fields:
+            headers.set_insecure(name, value)
     if extensions_header is not None:
         headers["Sec-WebSocket-Extensions"] = extensions_header
     if subprotocol is not None:
@@ -343,12 +358,25 @@ def respond(
     content_type: str | None = None,
     headers: HeadersLike = (),
 ) -> Response:
-    """Return a response as :func:`refuse`, of the kind that ``content_type`` says."""
+    """Return a response as :func:`refuse`, of the kind that ``content_type`` says.
+
+    Raises ValueError for headers that give the body another length.
+    """
     fields = Headers(headers)
     if content_type is not None:
         fields.pop("Content-Type", None)
         fields["Content-Type"] = content_type
-    return refuse(status, text, headers=fields)
+    response = refuse(status, text, headers=fields)
+    found = response.headers.get_all("Content-Length")
+    # RFC 9112 section 6.3: by these a client finds the end of the body.
+    if "Transfer-Encoding" in fields:
+        raise ValueError("headers have Transfer-Encoding; the body is sent as it is")
+    if response.body and found != [str(len(response.body))]:
+        raise ValueError(
+            f"headers have Content-Length: {', '.join(found)}; "
+            f"the body has {len(response.body)} bytes"
+        )
+    return response
 
 
 def refusal_for(exc: Exception, *, date: str | None = None) -> Response:
@@ -416,7 +444,9 @@ def build_request(
     extra = Headers(additional_headers or ())
     for name in extra:
         if name in _OURS:
-            raise ValueError(f"additional_headers has {name}, which is not its to set")
+            raise ValueError(
+                f"additional_headers has {name}, which longwire sets itself"
+            )
         headers.pop(name, None)
     headers.update(extra)
     for value in headers.get_all("Origin"):
@@ -433,11 +463,11 @@ def check_response(response: Response, key: str) -> None:
     present in the message" (RFC 9112 section 6.3).
     Subprotocol and extensions are for whoever knows what was offered.
     """
-    headers = response.headers
+    fields = response.headers._by_name()
     if response.status_code != 101:
         raise InvalidStatus(response)
-    _check_upgrade(headers, exactly=True)
-    accept = _single(headers, "Sec-WebSocket-Accept")
+    _check_upgrade(fields, exactly=True)
+    accept = _single(fields, "Sec-WebSocket-Accept")
     if accept != accept_token(key):
         raise InvalidHeaderValue("Sec-WebSocket-Accept", accept)
 

@@ -7,7 +7,6 @@ escapes, so that every value goes out as the bytes it came in.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
@@ -119,6 +118,13 @@ class Headers(MutableMapping[str, str]):
         headers._state = fields, values
         return headers
 
+    @classmethod
+    def _made(cls, fields: list[tuple[str, str]]) -> Headers:
+        """Return fields that are known to be fine, each name of which comes once."""
+        headers = cls.__new__(cls)
+        headers._state = fields, {name.lower(): [value] for name, value in fields}
+        return headers
+
     def pack(self) -> None:
         """Take less memory from now on: about as much as on the wire.
 
@@ -126,8 +132,14 @@ class Headers(MutableMapping[str, str]):
         at one field does not bring the memory back. Bytes, because one character above
         U+FFFF makes a str four times as large.
         """
-        with contextlib.suppress(UnsafeHeader):  # never sent, and cannot be told apart
+        try:
             self._state = self._text().encode(errors="surrogatepass")
+        except UnsafeHeader:
+            pass  # never sent, and cannot be told apart
+
+    def _by_name(self) -> Mapping[str, list[str]]:
+        """Return the values of each name, in lower case; they are only to look at."""
+        return self._look()[1]
 
     def _look(self) -> _Unpacked:
         """Return fields and values, not to be changed."""
@@ -142,8 +154,8 @@ class Headers(MutableMapping[str, str]):
             return self._state
 
     def __str__(self) -> str:
-        lines = [f"{name}: {value}\r\n" for name, value in self._look()[0]]
-        return "".join(lines) + "\r\n"
+        lines = (f"{name}: {value}" for name, value in self._look()[0])
+        return "\r\n".join([*lines, "", ""])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._look()[0]!r})"
@@ -165,12 +177,13 @@ class Headers(MutableMapping[str, str]):
         return self._text().encode(errors="surrogateescape")
 
     def _text(self) -> str:
-        text, fields = str(self), self._look()[0]
-        ends = len(fields) + 1
-        if text.count("\n") != ends or text.count("\r") != ends or "\0" in text:
+        fields = self._look()[0]
+        lines = [f"{name}: {value}" for name, value in fields]
+        together = "".join(lines)
+        if "\n" in together or "\r" in together or "\0" in together:
             unsafe = (x for x in fields if _LINE_BREAK.search("".join(x)) is not None)
             raise UnsafeHeader(*next(unsafe))
-        return text
+        return "\r\n".join([*lines, "", ""])
 
     # --- the mapping -------------------------------------------------------------
 
@@ -239,7 +252,7 @@ class Headers(MutableMapping[str, str]):
             elif isinstance(source, Mapping):
                 pairs = source.items()
             else:
-                pairs = source
+                pairs = _pairs(source)
             for name, value in list(pairs):
                 self[name] = value
         for name, value in kwargs.items():
@@ -257,6 +270,31 @@ class Headers(MutableMapping[str, str]):
         Changes made meanwhile are not seen.
         """
         return iter(self._look()[0].copy())
+
+
+def _pairs(source: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return ``source`` as a list, or raise TypeError and say what to write."""
+    found: list[object] = []
+    if isinstance(source, (str, bytes)) or not isinstance(source, Iterable):
+        found = [source]
+    else:
+        found.extend(source)
+    for each in found:
+        if not isinstance(each, (tuple, list)) or len(each) != 2:
+            kind = type(each).__name__
+            where = "" if found == [source] else " in a list"
+            raise TypeError(
+                f"headers must be a mapping, or pairs of a name and a value, not {kind}"
+                f"{where}{_as_mapping(each)}"
+            )
+    return found  # type: ignore[return-value]
+
+
+def _as_mapping(line: object) -> str:
+    """Return how to write the line of a header; without its value: it may be secret."""
+    text = line.decode(errors="replace") if isinstance(line, bytes) else line
+    name = text.partition(":")[0] if isinstance(text, str) else ""
+    return f": write {{{name!r}: ...}}" if is_token(name) else ""
 
 
 def _unpack(packed: bytes) -> _Unpacked:

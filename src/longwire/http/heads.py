@@ -26,7 +26,7 @@ from ..errors import (
 from ..escaping import quote
 from .fields import TOKEN, combined, is_token, is_valid_host, lower
 from .headers import Headers
-from .lines import Reader, content_length
+from .lines import FIELDS, Reader, content_length
 
 __all__ = ["Request", "RequestReader", "Response", "ResponseReader"]
 
@@ -47,11 +47,17 @@ _ABSOLUTE_FORM = re.compile(
     r"(?:https?|wss?)://(?P<host>[!$-.0-;=@-~]*)(?P<path>[/?][!$-;=?-~]*)?",
     re.IGNORECASE | re.ASCII,
 )
+# A whole request as nearly all are: what it matches, the strict reader reads so, too.
+_USUAL_REQUEST = re.compile(rb"GET (/[!$-;=?-~]*) HTTP/1\.1\r\n" + FIELDS + rb"\r\n")
 # RFC 9112 section 4: the space behind the status is there without a phrase, too.
 _STATUS_LINE = re.compile(
     rb"HTTP/([0-9])\.([0-9]) ([1-5][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)"
 )
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*(;[\t\x20-\x7e\x80-\xff]*))?")
+
+# RFC 8446 section 5.1: a TLS record begins with its type; 22 is a handshake.
+_TLS_HANDSHAKE = 22
+_IS_TLS = ": the client speaks TLS; give serve() ssl=context, or the client ws://"
 
 # Bytes of a reason phrase that are kept: RFC 9112 section 4, "A client SHOULD ignore
 # the reason-phrase content". As text it may take four times as much, for as long as
@@ -86,6 +92,17 @@ class Request:
         """
         text = self.path.partition("?")[2]
         return urllib.parse.parse_qs(text, keep_blank_values=True)
+
+    @classmethod
+    def checked(cls, path: str, headers: Headers) -> Request:
+        """Return a GET request; ``path`` must be known to be one."""
+        request = cls.__new__(cls)
+        request.path = path
+        request.headers = headers
+        request.method = "GET"
+        request.protocol = "HTTP/1.1"
+        request._exception = None
+        return request
 
     def __post_init__(self) -> None:
         self._check()
@@ -172,7 +189,7 @@ class Response:
             kind = type(self.headers).__name__
             raise TypeError(f"headers must be Headers, not {kind}")
         # None is what a 101 has of the sans-I/O servers of former editions.
-        if not isinstance(self.body, bytes | None):
+        if self.body is not None and not isinstance(self.body, bytes):
             raise TypeError(f"body must be bytes, not {type(self.body).__name__}")
 
     @property
@@ -216,10 +233,16 @@ class RequestReader(Reader):
     def __init__(self, max_line: int, max_headers: int, max_bytes: int) -> None:
         super().__init__(max_line, max_headers, max_bytes)
         self._steps = self._read()
+        self._begun = False
         self._request: Request | None = None
 
     def feed(self, data: bytes) -> Request | None:
         """Return the request when ``data`` completes it; None: more is needed."""
+        if not self._begun:
+            self._begun = True
+            self._request = self._usual(data)
+            if self._request is not None:
+                return self._request
         self._data += data
         if self._request is None:
             try:
@@ -233,6 +256,32 @@ class RequestReader(Reader):
         self._eof = True
         if self._request is None:
             next(self._steps, None)
+
+    def _usual(self, data: bytes) -> Request | None:
+        """Return the request if all of it is here and nothing about it is unusual.
+
+        None leaves it to ``_read()``, which is strict, limits each line and says what
+        is wrong. It is slower: a request is read in steps there, which may be few bytes
+        each.
+        """
+        match = _USUAL_REQUEST.match(data)
+        if match is None:
+            return None
+        size, block = match.end(), match[2]
+        # All of the head within the limit of one line: no line is too long.
+        if size > self._max_line or size > self._max_bytes - 2:
+            return None
+        if block.count(b"\n") > self._max_headers:
+            return None
+        headers = Headers.parse(block)
+        values = headers._by_name()
+        if "content-length" in values or "transfer-encoding" in values:
+            return None
+        hosts = values.get("host", ())
+        if len(hosts) != 1 or not is_valid_host(hosts[0]):
+            return None
+        self._data += data[size:]
+        return Request.checked(match[1].decode("ascii"), headers)
 
     def _read(self) -> Generator[None, None, Request]:
         # The line itself is not kept while the fields are waited for.
@@ -251,9 +300,10 @@ class RequestReader(Reader):
                 yield from self._wait(self.what)
             first = self._data[self._start]
             if first not in b"\r\n" and not is_token(chr(first)):
-                # Most likely TLS on a plain port: no use waiting for a line end.
+                # It will not be a request: no use waiting for a line end.
                 raise InvalidMessage(
                     f"a request begins with a method, but {bytes((first,))!r} came"
+                    f"{_IS_TLS if first == _TLS_HANDSHAKE else ''}"
                 )
             line = yield from self._line(RequestLineTooLong)
             if line:

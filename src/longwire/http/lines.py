@@ -21,12 +21,15 @@ from ..escaping import quote
 from .fields import MAX_ELEMENTS, combined
 from .headers import Headers
 
-__all__ = ["Reader", "content_length"]
+__all__ = ["FIELDS", "Reader", "content_length"]
 
 TooLong = type[RequestLineTooLong | StatusLineTooLong | HeaderLineTooLong]
 
 # RFC 9112 section 5: no space before the colon, no line that begins with a space.
-_FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+_FIELD_LINE = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*"
+_FIELD = re.compile(_FIELD_LINE)
+FIELDS = rb"((?:%s\r\n)+)" % _FIELD_LINE
+"""The pattern of one or more whole field lines; what it matches needs no other look."""
 # Section 5.2: obs-fold, the line end and the white space behind it.
 _FOLDED = re.compile(rb"[\t ][\t\x20-\x7e\x80-\xff]*")
 _FOLD = re.compile(rb"\r\n[\t ]+")
@@ -77,7 +80,10 @@ class Reader:
         self._start = self._scanned = 0
 
     def _line_ends(self, too_long: TooLong) -> Generator[None, None, tuple[int, int]]:
-        """Return where the next line begins, and where it ends without its end."""
+        """Return where the next line begins, and where it ends without its end.
+
+        It may have a CR inside, which is for the caller to refuse.
+        """
         data, start = self._data, self._start
         allowed = min(self._max_line, self._left - 2)
         while True:
@@ -92,12 +98,11 @@ class Reader:
             self._scanned = stop
             yield from self._wait(self.what)
         stop = end - has_cr
-        if not has_cr or data.count(b"\r", start, stop):
+        if not has_cr:
             # RFC 9112 section 2.2 lets a lenient reader take a bare LF for a line
             # end; where two readers differ in that, requests can be smuggled.
-            fault = "CR without LF" if has_cr else "LF without CR"
             line = quote(bytes(data[start:stop]))
-            raise InvalidMessage(f"{fault} in the {self.what}: {line}")
+            raise InvalidMessage(f"LF without CR in the {self.what}: {line}")
         self._left -= end + 1 - start
         self._start = self._scanned = end + 1
         return start, stop
@@ -105,7 +110,13 @@ class Reader:
     def _line(self, too_long: TooLong) -> Generator[None, None, bytes]:
         """Return the next line without its end."""
         start, stop = yield from self._line_ends(too_long)
-        return bytes(self._data[start:stop])
+        line = bytes(self._data[start:stop])
+        self._check_no_cr(line)
+        return line
+
+    def _check_no_cr(self, line: bytes) -> None:
+        if b"\r" in line:  # section 2.2: "A sender MUST NOT generate a bare CR"
+            raise InvalidMessage(f"CR without LF in the {self.what}: {quote(line)}")
 
     def _too_long(self, too_long: TooLong) -> Exception:
         if self._max_line <= self._left - 2:
@@ -132,8 +143,9 @@ class Reader:
                 or not self.unfolds
                 or not _FOLDED.fullmatch(data, start, stop)
             ):
-                line = quote(bytes(data[start:stop]))
-                raise InvalidMessage(f"invalid header line: {line}")
+                line = bytes(data[start:stop])
+                self._check_no_cr(line)
+                raise InvalidMessage(f"invalid header line: {quote(line)}")
             folded = True
         block = bytes(data[:start])
         self._forget()

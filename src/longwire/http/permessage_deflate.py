@@ -25,8 +25,9 @@ __all__ = ["ClientPerMessageDeflateFactory", "ServerPerMessageDeflateFactory"]
 
 NAME = "permessage-deflate"
 
-# Section 7.1.2: decimal, without leading zeros; 8 is missing on purpose.
-_BITS = re.compile("9|1[0-5]")
+# Sections 7.1.2.1 and 7.1.2.2: "a decimal integer value without leading zeroes between
+# 8 to 15, inclusive".
+_BITS = re.compile("[89]|1[0-5]")
 
 
 class Preferences(Protocol):
@@ -108,8 +109,8 @@ def _check_bits(name: str, bits: object) -> None:
         return
     if isinstance(bits, bool) or not isinstance(bits, int):
         raise TypeError(f"{name} must be an int, not {type(bits).__name__}")
-    if not 9 <= bits <= 15:
-        raise ValueError(f"{name} is {bits}; 9 to 15 are allowed")
+    if not 8 <= bits <= 15:
+        raise ValueError(f"{name} is {bits}; 8 to 15 are allowed")
 
 
 def _compressor(settings: Mapping[str, Any] | None) -> dict[str, int]:
@@ -142,7 +143,7 @@ class ClientPerMessageDeflateFactory(ClientExtensionFactory):
     """Offers permessage-deflate as a client.
 
     The first four are what is offered: ``server_…`` asks the server to keep no
-    context or a window of 9 to 15 bits, and an answer without that is refused;
+    context or a window of 8 to 15 bits, and an answer without that is refused;
     ``client_no_context_takeover`` is our own promise; ``client_max_window_bits`` is
     one too with a number, with True it lets the server ask for any, with None for
     none. ``compress_settings`` are ``level`` and ``memLevel`` of zlib.

@@ -68,7 +68,9 @@ def parse_proxy(proxy: str) -> Proxy:
     if parts.scheme not in _DEFAULT_PORTS:
         found = repr(parts.scheme) if parts.scheme else "missing"
         names = ", ".join(_DEFAULT_PORTS)
-        raise InvalidProxy(proxy, f"scheme is {found}; {names} are allowed")
+        is_port = parts.path.isdecimal()
+        hint = f": write http://{proxy}" if is_port or not parts.scheme else ""
+        raise InvalidProxy(proxy, f"scheme is {found}; {names} are allowed{hint}")
     if not parts.hostname:
         raise InvalidProxy(proxy, "hostname isn't provided")
     if port == 0:
@@ -107,6 +109,11 @@ def _user_info(
         raise InvalidProxy(proxy, "username contains a colon")
     if has_controls(username) or has_controls(password):
         raise InvalidProxy(proxy, "username or password contains control characters")
+    if parts.scheme.startswith("socks5"):
+        # RFC 1929 section 2: their lengths are sent in one byte.
+        for text in (username, password):
+            if len(text.encode("utf-8", "surrogateescape")) > 255:
+                raise InvalidProxy(proxy, "username or password is over 255 bytes")
     return username, password
 
 

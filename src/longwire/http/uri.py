@@ -72,13 +72,10 @@ def parse_uri(uri: str) -> WebSocketURI:
     parts = _split(uri)
     if parts.scheme not in ("ws", "wss"):
         found = repr(parts.scheme) if parts.scheme else "missing"
-        known = {"http": "ws", "https": "wss"}.get(parts.scheme)
-        hint = ""
-        if known is not None:
-            hint = f": write {known}://"
-        elif parts.path.split("/")[0].isdecimal() and "//" not in uri:
-            hint = f": write ws://{uri}"
-        raise InvalidURI(uri, f"scheme is {found}; ws and wss are allowed{hint}")
+        hint = _instead_of_scheme(parts, uri)
+        raise InvalidURI(
+            uri or "''", f"scheme is {found}; ws and wss are allowed{hint}"
+        )
     if "#" in uri:
         raise InvalidURI(uri, "fragment identifier is meaningless")
     secure = parts.scheme == "wss"
@@ -95,6 +92,19 @@ def parse_uri(uri: str) -> WebSocketURI:
     )
 
 
+def _instead_of_scheme(parts: urllib.parse.SplitResult, uri: str) -> str:
+    """Return how the text about another scheme goes on: what to write."""
+    known = {"http": "ws", "https": "wss"}.get(parts.scheme)
+    if known is not None:
+        return f": write {known}://"
+    if parts.scheme == "unix" or (not parts.netloc and uri.startswith(("/", "."))):
+        return ": write unix_connect(path) for a Unix socket"
+    is_port = parts.path.split("/")[0].isdecimal() and "//" not in uri
+    if is_port or (not parts.scheme and uri.strip("/")):
+        return f": write ws://{uri.lstrip('/')}"
+    return ""
+
+
 def _split(uri: str) -> urllib.parse.SplitResult:
     try:
         return urllib.parse.urlsplit(uri)
@@ -108,14 +118,20 @@ def _port(parts: urllib.parse.SplitResult, uri: str) -> int | None:
     except ValueError:
         port = 0
     if port == 0:
-        raise InvalidURI(uri, "port isn't a number from 1 to 65535")
+        what = "port isn't a number from 1 to 65535"
+        host = parts.netloc.rpartition("@")[2]
+        if host.count(":") > 1 and "[" not in host:
+            what += ", and an address of IPv6 has brackets: write [::1]"
+        raise InvalidURI(uri, what)
     return port
 
 
 def _host(parts: urllib.parse.SplitResult, uri: str) -> str:
     host = parts.hostname
     if not host:
-        raise InvalidURI(uri, "hostname isn't provided")
+        instead = parts.path.lstrip("/") if not parts.netloc else ""
+        hint = f": write {parts.scheme}://{instead}" if instead else ""
+        raise InvalidURI(uri, f"hostname isn't provided{hint}")
     try:
         return host_name(host)
     except UnicodeError as exc:

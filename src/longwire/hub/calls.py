@@ -427,7 +427,7 @@ class Calls:
         if not declaration.history:
             raise OptionOff("the topic stores nothing", option="history")
         if declaration.read_history == "nobody":
-            raise OptionOff("its history is not to be read", option="read_history")
+            raise OptionOff("reading its history is not allowed", option="read_history")
         _check_range("limit", limit, 1, service.limits.page)
         place = _position(since)
         page = await service.read(topic, declaration, place, limit, reverse=reverse)
@@ -524,7 +524,7 @@ def _check_presence(declaration: Declaration, access: Access) -> None:
     if not declaration.presence:
         raise OptionOff("the topic has no presence", option="presence")
     if declaration.read_presence == "nobody":
-        raise OptionOff("its presence is not to be read", option="read_presence")
+        raise OptionOff("reading its presence is not allowed", option="read_presence")
     if "presence" not in access.may:
         raise NotAuthorised("the token has no right to presence")
 

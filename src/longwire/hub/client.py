@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import msgspec
 
+from ..hints import checks_keywords
 from ..rpc import Client, Disconnected, InvalidResult, Peer, RemoteError, TooBusy
 from .client_subscription import Message, Subscription, Token
 from .errors import (
@@ -26,6 +27,7 @@ from .errors import (
     revived,
 )
 from .following import GapIn, MessageIn
+from .tasks import Tasks
 
 __all__ = ["HubClient", "Message", "Subscription"]
 
@@ -52,6 +54,7 @@ class HubClient:
     Peer. ``prefix`` is the one that the server's hub was installed with.
     """
 
+    @checks_keywords()
     def __init__(self, client: Client | Peer, *, prefix: str = "hub") -> None:
         if not isinstance(client, (Client, Peer)):
             kind = type(client).__name__
@@ -63,8 +66,13 @@ class HubClient:
         self._subs: dict[str, Subscription] = {}
         self._waiting: dict[Subscription, None] = {}
         self._task: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks("the hub's client")
         self._is_watching = False
+        if f"{prefix}.message" in client.settings.routes:
+            raise ValueError(
+                f"there is a route '{prefix}.message' already: this client has a "
+                f"HubClient, and one is enough for all topics; call its subscribe()"
+            )
         client.settings.routes.add(
             prefix,
             {
@@ -110,6 +118,7 @@ class HubClient:
             await self.call("publish", {"data": data}, topic=topic, id=id, key=key)
         )
 
+    @checks_keywords()
     def subscribe(
         self,
         topic: str,
@@ -176,7 +185,7 @@ class HubClient:
         """See whether there will be a connection, and end where there will be none."""
         if not self._is_watching:
             self._is_watching = True
-            self._spawn(self._watch())
+            self._tasks.spawn(self._watch())
 
     async def _watch(self) -> None:
         try:
@@ -198,7 +207,7 @@ class HubClient:
     def _subscribe_soon(self, sub: Subscription) -> None:
         self._waiting[sub] = None
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._subscribe_all())
+            self._task = self._tasks.spawn(self._subscribe_all())
 
     async def _subscribe_all(self) -> None:
         """Subscribe to what waits, all that do in one call."""
@@ -277,18 +286,7 @@ class HubClient:
         # A server that says so a thousand times makes one task of it.
         if sub.retrying is not None:
             sub.retrying.cancel()
-        sub.retrying = self._spawn(subscribe())
-
-    def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("a task of the hub's client failed", exc_info=task.exception())
+        sub.retrying = self._tasks.spawn(subscribe())
 
     # --- what the server tells ---------------------------------------------------
 
@@ -346,7 +344,7 @@ class HubClient:
         if sub is None or not callable(sub.token):
             return
         if sub.refreshing is None or sub.refreshing.done():
-            sub.refreshing = self._spawn(self._refresh(sub))
+            sub.refreshing = self._tasks.spawn(self._refresh(sub))
 
     async def _refresh(self, sub: Subscription) -> None:
         try:
@@ -387,13 +385,7 @@ class HubClient:
         for sub in list(self._subs.values()):
             await self._remove(sub)
             sub.fail(NotSubscribed("the client was closed"))
-        tasks = list(self._tasks)
-        if self._task is not None:
-            tasks.append(self._task)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._tasks.stop()
         self.client.settings.signals.opened.disconnect(self._opened)
         self.client.settings.signals.closed.disconnect(self._lost)
         self.client.settings.routes.remove(self.prefix)

@@ -12,10 +12,11 @@ import inspect
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 import msgspec
 
+from ..hints import use_async
 from .entries import Entry
 from .errors import Gap
 from .following import Broken, Follower, Item, SubscribedIn
@@ -32,6 +33,14 @@ MAX_DELAY = 30.0
 """Most seconds between attempts to subscribe."""
 
 Token = str | Callable[[], Any] | None
+
+
+_ENTERING = "with hub.subscribe(...) as messages"
+
+
+def _not_entered(what: str) -> TypeError:
+    """Return the error of who forgot to enter a subscription."""
+    return TypeError(f"{what} does not subscribe: write 'async {_ENTERING}'")
 
 
 class Message(NamedTuple):
@@ -124,6 +133,21 @@ class Subscription:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.unsubscribe()
 
+    def __enter__(self) -> NoReturn:
+        """Raise TypeError: a subscription is entered with ``async with``."""
+        raise use_async("a subscription", _ENTERING)
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Do nothing: no block is entered."""
+
+    def __await__(self) -> NoReturn:
+        """Raise TypeError: a subscription is entered with ``async with``."""
+        raise _not_entered("awaiting it")
+
+    def __iter__(self) -> NoReturn:
+        """Raise TypeError: a subscription is iterated over with ``async for``."""
+        raise use_async("a subscription", "for message in messages")
+
     async def unsubscribe(self) -> None:
         """End the subscription; who iterates gets to the end."""
         self._entered = False
@@ -199,7 +223,7 @@ class Subscription:
             # What is not read is left where it is, and asked for later.
             self._paused = True
             self.follower.asked()
-            self._hub._spawn(self._hub._leave(self.topic))
+            self._hub._tasks.spawn(self._hub._leave(self.topic))
         if items:
             self._wake.set()
 
@@ -218,6 +242,8 @@ class Subscription:
                 if self._error is not None:
                     raise self._error
                 if not self._entered:
+                    if self._first is None:
+                        raise _not_entered("iterating over it")
                     raise StopAsyncIteration
                 self._wake.clear()
                 await self._wake.wait()

@@ -86,7 +86,7 @@ class Control:
         try:
             await self._send(order)
         except BrokerUnavailable as exc:
-            logger.info("telling all nodes: %s", exc)
+            logger.info("an order to all nodes was not published: %s", exc)
 
     # --- what is heard -----------------------------------------------------------
 

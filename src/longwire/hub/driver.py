@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .broker import Broker, Storage
 from .core import Core
 from .effects import Attach, Check, Detach, Hangup, Read, Resolved, Send
 from .entries import Entry, Position
-from .errors import BrokerUnavailable, NotSubscribed
+from .errors import BrokerUnavailable
 from .fanout import Fanout
 from .feeds import Feed
 from .limits import HubLimits
 from .links import HubLink
 from .subscriptions import GONE, Missing, Push, Request, Subscription
+from .tasks import Tasks
 
 __all__ = ["Driver"]
 
@@ -72,7 +73,8 @@ class Driver:
         # Topics that the broker was asked to feed, perhaps in vain.
         self._told: set[str] = set()
         self._reads: asyncio.Semaphore = asyncio.Semaphore(READS_AT_ONCE)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks("the hub")
+        self.spawn = self._tasks.spawn
 
     # --- its life ----------------------------------------------------------------
 
@@ -84,27 +86,11 @@ class Driver:
     async def stop(self) -> None:
         """End all that is under way."""
         self._stopped = True
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
         if self._timer is not None:
             self._timer.cancel()
         for future in self._waiters.values():
             future.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run ``coroutine`` in a task that ends with the driver."""
-        task = self.loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("a task of the hub failed", exc_info=task.exception())
+        await self._tasks.stop()
 
     async def _run_broker(self) -> None:
         """Run the broker, and run it again if it fails."""
@@ -283,10 +269,16 @@ class Driver:
                 [feed.name for feed in check.feeds]
             )
         except BrokerUnavailable as exc:
-            logger.info("looking at %d topics: %s", len(check.feeds), exc)
+            logger.info(
+                "cannot look for missed messages of %d topics: %s",
+                len(check.feeds),
+                exc,
+            )
             self.core.check_failed(check, self.now)
         except Exception:
-            logger.exception("looking at %d topics failed", len(check.feeds))
+            logger.exception(
+                "looking for missed messages of %d topics failed", len(check.feeds)
+            )
             self.core.check_failed(check, self.now)
         else:
             self.core.tops(check, tops, self.now)
@@ -366,7 +358,9 @@ class Driver:
         """End a subscription without an outcome; return the exception that says why."""
         name = request.sub.feed.name
         if request.sub.state == GONE:
-            return NotSubscribed(f"the subscription to {name} was ended meanwhile")
+            # By an order, or since orders were missed: whether it may subscribe is
+            # found out when it does so again.
+            return BrokerUnavailable(f"{name}: all are to subscribe anew")
         self.unsubscribe([request.sub])
         return BrokerUnavailable(f"{name}: the broker does not answer")
 

@@ -11,9 +11,10 @@ import concurrent.futures
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 from ..errors import ConcurrencyError
+from ..hints import checks_keywords, give_own_hints, use_async
 from ..rpc import Peer, Server
 from .broker import Broker, Members, Stored
 from .calls import Calls
@@ -28,11 +29,14 @@ from .payloads import check_key
 from .service import Service
 from .subscriptions import Request
 from .tokens import Tokens
-from .topics import Declarations, Readers, Rule, Slow, Snapshot, declare
+from .topics import RULES, Declarations, Readers, Rule, Slow, Snapshot, declare
 
 __all__ = ["Hub", "Published"]
 
 logger = logging.getLogger("longwire.hub")
+
+_RULES = ", ".join(repr(rule) for rule in RULES)
+_SCHEMES = "redis://, rediss://, nats:// or tls://"
 
 
 class Published(NamedTuple):
@@ -75,6 +79,7 @@ class Hub:
     entered, or at its first use.
     """
 
+    @checks_keywords()
     def __init__(
         self,
         broker: str | Broker | None = None,
@@ -103,6 +108,7 @@ class Hub:
 
     # --- topics ------------------------------------------------------------------
 
+    @checks_keywords(subscribe=f"one of {_RULES}, or a function of the context")
     def topic(
         self,
         pattern: str,
@@ -160,6 +166,7 @@ class Hub:
             )
         )
 
+    @checks_keywords()
     def install(self, server: Server, prefix: str = "hub") -> None:
         """Let the clients of an RPC server call the hub: ``hub.subscribe`` and so on.
 
@@ -179,6 +186,13 @@ class Hub:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
+
+    def __enter__(self) -> NoReturn:
+        """Raise TypeError: a hub is entered with ``async with``."""
+        raise use_async("Hub()", "with hub")
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Do nothing: no block is entered."""
 
     async def start(self) -> None:
         """Begin to serve, on this event loop; does not wait for the broker."""
@@ -225,11 +239,18 @@ class Hub:
             service, self._running = self._running, None
             await service.stop()
 
-    def _start(self) -> Service:
+    def _start(self, publishing: str = "") -> Service:
+        """Return what runs; ``publishing`` is the verb that a program publishes by."""
         if self._closed:
             raise RuntimeError("the hub is closed; make another")
         service = self._running
         if service is None:
+            if publishing:
+                logger.warning(
+                    "%s has started the hub: write 'async with hub', which publishes "
+                    "at its end what waits, and leaves the broker",
+                    publishing,
+                )
             service = self._running = Service(
                 self.broker,
                 self.limits,
@@ -268,7 +289,7 @@ class Hub:
         Raises UnknownTopic, TooLarge, TypeError or ValueError for what cannot be
         published, BrokerUnavailable when nobody knows whether it was stored.
         """
-        service = self._start()
+        service = self._start("publish()")
         message = self._message(service, topic, data, id, headers, key)
         return _published(await service.publishing.publish(message))
 
@@ -284,7 +305,7 @@ class Hub:
 
         Raises what ``publish`` does for what cannot be published, before anything is.
         """
-        service = self._start()
+        service = self._start("publish_many()")
         messages = {
             topic: self._message(service, topic, data, id, headers, None)
             for topic in topics
@@ -318,7 +339,7 @@ class Hub:
         for what cannot be published, Overloaded when too many wait; a message that the
         broker did not take is counted and logged.
         """
-        service = self._start()
+        service = self._start("publish_nowait()")
         service.publishing.put(self._message(service, topic, data, id, headers, key))
 
     def publish_threadsafe(
@@ -356,7 +377,7 @@ class Hub:
         headers: Mapping[str, str] | None,
         key: str | None,
     ) -> Any:
-        declaration, _ = service.find(topic)
+        declaration = service.declaration_of(topic)
         if id is not None and not (isinstance(id, str) and 1 <= len(id) <= 256):
             raise ValueError("id must be a text of 1 to 256 characters")
         if key is not None:
@@ -469,6 +490,20 @@ class Hub:
         return f"<Hub {self.node} on {self.broker.name}, {state}>"
 
 
+give_own_hints(
+    Hub,
+    {
+        "send emit broadcast": "write await hub.publish(topic, data)",
+        "subscribe on join": "clients subscribe, by HubClient(client).subscribe(topic)",
+        "serve run listen": "write hub.install(server), which is an rpc.Server, and "
+        "server.serve('localhost', 8765)",
+        "asgi": "write longwire.hub.asgi(hub)",
+        "topics channel channels room add_topic": "write hub.topic(name, "
+        "subscribe=...)",
+    },
+)
+
+
 def _broker_of(broker: str | Broker | None) -> Broker:
     if broker is None:
         return MemoryBroker()
@@ -482,13 +517,28 @@ def _broker_of(broker: str | Broker | None) -> Broker:
 
             return NatsBroker(broker)
         raise ValueError(
-            f"no broker for {broker!r}: None is the memory of this process"
+            f"no broker for {_without_password(broker)!r}: a URL begins with "
+            f"{_SCHEMES}{_with_scheme(broker)}; None is the memory of this process"
         )
     for name in ("run", "publish", "attach", "read"):
         if not callable(getattr(broker, name, None)):
             kind = type(broker).__name__
             raise TypeError(f"broker must be a URL, a Broker or None, not {kind}")
     return broker
+
+
+def _without_password(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    return f"{head.partition('://')[0]}://…@{tail}" if at else url
+
+
+def _with_scheme(url: str) -> str:
+    """Return what to write for a host and the port of a broker, "" otherwise."""
+    if "://" in url or "@" in url or not url.isprintable():
+        return ""
+    schemes = {":6379": "redis", ":4222": "nats"}
+    found = next((s for port, s in schemes.items() if url.endswith(port)), "redis")
+    return f", such as {found}://{url}"
 
 
 def _published(stored: Stored) -> Published:

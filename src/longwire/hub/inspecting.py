@@ -16,6 +16,7 @@ from .subscriptions import BEHIND, LIVE, Subscription
 
 if TYPE_CHECKING:
     from .service import Service
+    from .topics import Declaration
 
 __all__ = ["overview", "topic_details"]
 
@@ -78,7 +79,7 @@ async def topic_details(service: Service, topic: str, limit: int) -> dict[str, A
         "here": None if feed is None else _feed(feed),
         "subscribers": [_subscriber(service, sub) for sub in subs[:limit]],
         "subscribers_total": len(subs),
-        "stored": await _stored(service, topic, limit),
+        "stored": await _stored(service, declaration, topic, limit),
     }
 
 
@@ -117,9 +118,10 @@ def _subscriber(service: Service, sub: Subscription) -> dict[str, Any]:
     }
 
 
-async def _stored(service: Service, topic: str, limit: int) -> dict[str, Any]:
+async def _stored(
+    service: Service, declaration: Declaration, topic: str, limit: int
+) -> dict[str, Any]:
     """Return what the broker has; what it says if it cannot be asked."""
-    declaration, _ = service.find(topic)
     broker, size = service.driver.broker, service.limits.page_bytes
     storage = declaration.storage
     try:

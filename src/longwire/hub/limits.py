@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from ..hints import checks_init
+
 __all__ = ["HubLimits"]
 
 KiB, MiB = 1 << 10, 1 << 20
 
 
+@checks_init
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class HubLimits:
     """The bounds of one hub in one process. Sizes in bytes, times in seconds.

@@ -1,9 +1,7 @@
 """Links: the one place where the hub touches connections.
 
 A link is a connection as the hub needs it: whether it has room, a message that goes out
-now or not at all, word when there is room again, and an end with a reason. What of that
-the connections and ``longwire.rpc`` do not offer by name is reached for here, and only
-here.
+now or not at all, word when there is room again, and an end with a reason.
 """
 
 from __future__ import annotations
@@ -15,7 +13,6 @@ from typing import Any, Protocol
 
 from ..errors import LimitExceeded
 from ..messages import State
-from ..rpc.mounted import UNSENT
 from ..rpc.peer import Peer
 from ..session.shared_frames import Forms
 from .budgets import Budget
@@ -28,9 +25,6 @@ __all__ = ["HubLink", "PeerLink"]
 Message = Push | Missing
 
 TEXT, BINARY = 1, 2  # RFC 6455 section 5.2
-
-_CLOSING: set[asyncio.Task[None]] = set()
-"""Closes under way: a loop keeps no task that nobody else has."""
 
 POLL = 0.005
 """Seconds between looks at a state that ends within a turn or two of the loop."""
@@ -98,14 +92,14 @@ class PeerLink:
         # delivery takes 2.3 us more than by longwire.broadcast, and took 4.5 by way of
         # the peer (bench/hub.py --only fanout, 1,000 clients).
         self._connection: Any = peer.connection
-        # A connection of another kind has its outbox alone to say whether it has room.
+        # One that an ASGI server holds has its outbox alone to say whether it has room.
         self._can_post = hasattr(peer.connection, "post")
         self._outbox: Any = peer.outbox
 
     @property
     def has_room(self) -> bool:
         """Whether a message would leave now, and after all that was sent before it."""
-        if self.is_closed or self._outbox._pump is not None:
+        if self.is_closed or self._outbox.pump is not None:
             return False  # answers wait; what is sent now would overtake them
         if self._can_post:
             return bool(self._connection.has_room)
@@ -146,10 +140,8 @@ class PeerLink:
         if self.is_closed or not self.peer.is_open:
             return True  # nobody is there to miss it
         form = message.forms.get(self.codec) or self._make_form(message)
-        if not self._can_post or outbox._pump is not None:
-            most = UNSENT
-            if self._can_post:
-                most = self._connection.protocol.limits.unsent_bytes
+        if not self._can_post or outbox.pump is not None:
+            most = self._connection.protocol.limits.unsent_bytes
             if most is not None and outbox.size + len(form.payload) > most:
                 reason = f"slow consumer: {outbox.size} bytes wait; {most} are allowed"
                 self.hang_up(reason, "unsent_bytes", most)
@@ -185,7 +177,7 @@ class PeerLink:
         then(self)
 
     async def _wait_for_change(self) -> None:
-        pump = self._outbox._pump
+        pump = self._outbox.pump
         if pump is not None:
             await asyncio.wait([pump])
             return
@@ -200,23 +192,10 @@ class PeerLink:
 
     def hang_up(self, reason: str, limit: str, value: float | None) -> None:
         """Close the connection with 1008; its close report names the limit."""
-        if not self._can_post:
-            self._hang_up_mounted(reason)
-            return
         error = LimitExceeded(reason)
         error.limit = limit
         error.limit_value = value
         self._connection.close_for(error)
-
-    def _hang_up_mounted(self, reason: str) -> None:
-        """Close a connection that an ASGI server holds, before what waits for it."""
-        if not self.is_closed and self.peer.is_open:
-            self._connection._queue.clear()
-            closing = asyncio.get_running_loop().create_task(
-                self.peer.close(1008, reason[:120])
-            )
-            _CLOSING.add(closing)
-            closing.add_done_callback(_CLOSING.discard)
 
     def end(self) -> None:
         """The connection has ended."""

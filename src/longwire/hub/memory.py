@@ -1,18 +1,21 @@
 """The broker of one process: topics in its memory, and nothing on the way.
 
 Ends with its process. The epoch is new with each start, so that a restart is honestly
-another history.
+another history. Its clock is the time of day when it was made, counted on by the
+monotonic clock: a time of day that is set later ends no lease and drops no history.
 """
 
 from __future__ import annotations
 
 import asyncio
+import binascii
 import collections
-import secrets
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from ..hints import checks_keywords
+from ..random_bytes import ready_bytes
 from .broker import (
     Change,
     Join,
@@ -26,6 +29,7 @@ from .broker import (
     Stored,
 )
 from .entries import Entry, Page, Position, Verdict, judge
+from .members import by_topic, count_users
 
 __all__ = ["MemoryBroker", "new_epoch"]
 
@@ -40,7 +44,13 @@ FORGOTTEN = 600.0
 
 def new_epoch() -> str:
     """Return an epoch that no history had before: 8 random characters."""
-    return secrets.token_urlsafe(6)
+    # As secrets.token_urlsafe(6), in less time: each publish brings one.
+    random = binascii.b2a_base64(_random_bytes(), newline=False)
+    return random.translate(_URL_SAFE).decode()
+
+
+_random_bytes = ready_bytes(6)
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 DEQUE = 760
@@ -76,6 +86,7 @@ class MemoryBroker:
     consecutive = True
     lossless = True
 
+    @checks_keywords()
     def __init__(
         self,
         *,
@@ -92,7 +103,7 @@ class MemoryBroker:
         self._topics_bytes = topics_bytes
         self._most_ids = ids
         self._ids_bytes = ids_bytes
-        self._clock = time.time
+        self._clock = _steady_clock()
         self._topics: dict[str, _Topic] = {}  # the longest unused first
         self._stored: dict[_Topic, None] = {}  # those with entries, the idlest first
         self._size = 0
@@ -296,12 +307,10 @@ class MemoryBroker:
     ) -> list[Presence]:
         """Carry out changes, and end leases that are over."""
         now = self._clock()
-        by_topic: dict[str, list[Change]] = {name: [] for name in topics}
-        for change in changes:
-            by_topic.setdefault(change.topic, []).append(change)
         gone = frozenset(dead)
         return [
-            self._change(name, wanted, gone, now) for name, wanted in by_topic.items()
+            self._change(name, wanted, gone, now)
+            for name, wanted in by_topic(topics, changes).items()
         ]
 
     def _change(
@@ -333,7 +342,7 @@ class MemoryBroker:
             else:
                 lease = change.after if isinstance(change, Leave) else change.lease
                 members[change.client] = (now + lease, found[1])
-        counts = len(members), _users(members)
+        counts = len(members), count_users(member for _, member in members.values())
         if not members:
             del self._members[name]
         return Presence(name, joined, left, *counts, unknown)
@@ -343,8 +352,7 @@ class MemoryBroker:
         now = self._clock()
         members = self._members.get(topic, {})
         present = [member for until, member in members.values() if until > now]
-        users = {member.user or (member.client,) for member in present}
-        return Members(present[:limit], len(present), len(users))
+        return Members(present[:limit], len(present), count_users(present))
 
     # --- time --------------------------------------------------------------------
 
@@ -364,17 +372,18 @@ class MemoryBroker:
                 self._forget_id(key)
 
 
+def _steady_clock() -> Callable[[], float]:
+    """Return a clock of seconds since 1970 that nobody can set."""
+    ahead = time.time() - time.monotonic()
+    return lambda: time.monotonic() + ahead
+
+
 def _topic_size(name: str) -> int:
     return TOPIC + sys.getsizeof(name)
 
 
 def _id_size(id: str) -> int:
     return ID + sys.getsizeof(id)
-
-
-def _users(members: dict[str, tuple[float, Member]]) -> int:
-    # Who has no user is one of its own.
-    return len({member.user or (member.client,) for _, member in members.values()})
 
 
 def _page(

@@ -11,33 +11,9 @@ from typing import Any
 
 from ..rpc import Application, Server
 from ..rpc import asgi as rpc_asgi
-from ..rpc.mounted import Receive, Send
 from .hub import Hub
 
 __all__ = ["asgi"]
-
-
-class HubApplication(Application):
-    """An application of ``longwire.rpc`` that a hub begins and ends with."""
-
-    hub: Hub
-
-    async def __call__(
-        self, scope: dict[str, Any], receive: Receive, send: Send
-    ) -> None:
-        """Serve one connection, or the life of the ASGI server."""
-        if scope["type"] == "lifespan":
-            await self._live_with_hub(receive, send)
-        else:
-            await super().__call__(scope, receive, send)
-
-    async def _live_with_hub(self, receive: Receive, send: Send) -> None:
-        await receive()
-        await self.hub.start()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self.hub.close()
-        await send({"type": "lifespan.shutdown.complete"})
 
 
 def asgi(
@@ -64,10 +40,7 @@ def asgi(
     """
     if not isinstance(hub, Hub):
         raise TypeError(f"asgi() takes a Hub, not {type(hub).__name__}")
-    made = rpc_asgi(server, **options)
-    hub.install(made.server, prefix)
-    application = HubApplication(
-        made.server, max_size=made._max_size, connections=made._connections
-    )
-    application.hub = hub
+    application = rpc_asgi(server, **options)
+    hub.install(application.server, prefix)
+    application.on_startup, application.on_shutdown = hub.start, hub.close
     return application

@@ -94,10 +94,11 @@ def encode_value(value: Any, max_size: int | None = None) -> tuple[str, bytes]:
     integers beyond 64 bits, keys that are no texts, more than ``MAX_DEPTH`` levels;
     TooLarge for more than ``max_size`` bytes.
     """
-    plain = value
-    if type(value) not in _PLAIN:
-        plain = msgspec.to_builtins(value, builtin_types=_BYTES, str_keys=True)
-    has_bytes = _look_through(plain)
+    plain, has_bytes = value, False
+    if type(value) is not str:
+        if type(value) not in _PLAIN:
+            plain = msgspec.to_builtins(value, builtin_types=_BYTES, str_keys=True)
+        has_bytes = _look_through(plain)
     codec: Codec = MSGPACK if has_bytes else JSON
     try:
         data = codec.encode(plain)
@@ -168,22 +169,22 @@ def check_headers(headers: Mapping[str, str] | None, max_size: int | None) -> No
 
 def pack(payload: Payload) -> bytes:
     """Return what a broker is to store."""
-    mark = payload.codec[0]
     if payload.sender is None and not payload.headers and payload.key is None:
-        return mark.encode() + payload.data
+        return _MARKS[payload.codec] + payload.data
     head = msgspec.json.encode(
         _Head(payload.sender, payload.headers or None, payload.key)
     )
     if len(head) > _MAX_HEAD:
         raise TooLarge(f"a head of {len(head)} bytes; {_MAX_HEAD} are allowed")
     return b"%b%b%b%b" % (
-        mark.upper().encode(),
+        _MARKS[payload.codec].upper(),
         len(head).to_bytes(2),
         head,
         payload.data,
     )
 
 
+_MARKS = {"json": b"j", "msgpack": b"m"}
 _CODECS = {ord("j"): "json", ord("m"): "msgpack"}
 _CODECS_WITH_HEAD = {ord("J"): "json", ord("M"): "msgpack"}
 

@@ -199,7 +199,9 @@ class Permissions:
         elif rule == "token":
             allowed = right in may
         if not allowed:
-            raise NotAuthorised("not authorised")
+            # The name of a topic that is declared: checked, and the peer's own word.
+            verb = "publish on" if right == "pub" else "subscribe to"
+            raise NotAuthorised(f"not authorised to {verb} {context.topic!r}")
         return _EVERYTHING
 
 

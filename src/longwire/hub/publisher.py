@@ -44,7 +44,10 @@ class Publisher:
     def __init__(self, make_hub: Callable[[], Hub]) -> None:
         if not callable(make_hub):
             kind = type(make_hub).__name__
-            raise TypeError(f"Publisher takes a function that makes a Hub, not {kind}")
+            raise TypeError(
+                f"Publisher takes a function that makes a Hub, not {kind}: write "
+                "Publisher(make_hub), where make_hub() returns the Hub"
+            )
         self._make_hub = make_hub
         self._running: _Running | None = None
         self._closed = False

@@ -217,6 +217,12 @@ class Service:
             raise UnknownTopic("a topic's name is a text")
         return self._declarations.find(name)
 
+    def declaration_of(self, name: object) -> Declaration:
+        """Return a topic's declaration, which is remembered for the next message."""
+        if not isinstance(name, str):
+            raise UnknownTopic("a topic's name is a text")
+        return self._declarations.declaration_of(name)
+
     async def subscribe(
         self,
         link: PeerLink,
@@ -314,9 +320,12 @@ class Service:
         key: str | None = None,
     ) -> Message:
         """Return what a broker is to store; raises for what cannot be published."""
-        check_headers(headers, self.limits.headers)
+        if headers is not None:
+            check_headers(headers, self.limits.headers)
         codec, encoded = encode_value(data, self.limits.data)
-        payload = Payload(codec, encoded, sender, dict(headers or {}), key)
+        payload = Payload(
+            codec, encoded, sender, dict(headers) if headers else None, key
+        )
         return Message(topic, declaration.storage, pack(payload), id)
 
     # --- answers -----------------------------------------------------------------

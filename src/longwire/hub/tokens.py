@@ -22,6 +22,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..hints import checks_keywords
 from ..rpc.errors import NotAuthorised
 from .errors import TokenExpired
 
@@ -67,6 +68,7 @@ class Tokens:
     seconds.
     """
 
+    @checks_keywords()
     def __init__(
         self,
         secret: str | bytes | Sequence[str | bytes] | None = None,
@@ -110,6 +112,7 @@ class Tokens:
         """Return a token with HS256 that ends in ``expires`` seconds after ``now``."""
         if not self._secrets:
             raise TypeError("making tokens needs secret=")
+        _check_wanted(user, now, expires, may)
         claims: dict[str, Any] = {
             "topics": [topics] if isinstance(topics, str) else list(topics),
             "may": list(may),
@@ -174,9 +177,26 @@ class Tokens:
 # --- keys ------------------------------------------------------------------------
 
 
+def _check_wanted(user: object, now: object, expires: object, may: object) -> None:
+    """Raise TypeError for a token that cannot be made."""
+    if user is not None and not isinstance(user, str):
+        kind = type(user).__name__
+        raise TypeError(f"user must be a str or None, not {kind}: write str(user)")
+    for name, value in (("now", now), ("expires", expires)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            kind = type(value).__name__
+            hint = ": write time.time()" if name == "now" else ""
+            raise TypeError(f"{name} must be a number of seconds, not {kind}{hint}")
+    if isinstance(may, str):
+        raise TypeError(f"may must be a list of str: write [{may!r}]")
+
+
 def _several(keys: Any) -> list[str | bytes]:
     if keys is None:
         return []
+    if not isinstance(keys, (str, bytes, Iterable)):
+        kind = type(keys).__name__
+        raise TypeError(f"a key must be str or bytes, or a list of these, not {kind}")
     found = [keys] if isinstance(keys, (str, bytes)) else list(keys)
     if not found:
         raise ValueError("an empty list of keys")

@@ -32,6 +32,9 @@ __all__ = [
 MAX_NAME = 128
 """Most bytes of a name, in UTF-8."""
 
+REMEMBERED = 4096
+"""Names whose declarations are remembered."""
+
 INTERNAL = "$"
 """What the names of the hub's own topics begin with."""
 CONTROL = "$control"
@@ -90,6 +93,8 @@ class Declarations:
     def __init__(self, max_history: int | None) -> None:
         self._max_history = max_history
         self._table: dict[tuple[str, int], Declaration] = {}
+        # Names that were checked, with their declarations: some are published to often.
+        self._known: dict[str, Declaration] = {}
 
     def __iter__(self) -> Iterator[Declaration]:
         return iter(self._table.values())
@@ -127,6 +132,16 @@ class Declarations:
         if declaration is None or params is None:
             raise UnknownTopic(f"no topic {name!r} is declared")
         return declaration, params
+
+    def declaration_of(self, name: str) -> Declaration:
+        """Return the declaration of a topic; raises as ``find()`` does."""
+        declaration = self._known.get(name)
+        if declaration is None:
+            declaration, _ = self.find(name)
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[name] = declaration
+        return declaration
 
 
 def check_name(name: object) -> None:
@@ -245,6 +260,8 @@ def _segments_of(pattern: object) -> tuple[str, ...]:
     problem = _problem_of(plain)
     if problem is None and segments[0].startswith("{"):
         problem = "the first segment chooses the declaration and cannot be a parameter"
+    if "{" in plain or "}" in plain:
+        problem = "a parameter is a whole segment in braces, such as {room}"
     if problem is not None:
         raise ValueError(f"{pattern!r} cannot be declared: {problem}")
     return tuple(segments)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from ..observer import joined
+from ..hints import checks_keywords, give_own_hints
 from .calls import Calls
 from .counting import Connections, Lag, value_of_family
 from .families import Reading
+from .watching import check_calls, check_provider, needs_one_of, observe
 
 __all__ = ["Metrics"]
 
@@ -28,10 +29,12 @@ class Metrics:
 
     ``registry`` is a :class:`prometheus_client.CollectorRegistry` to belong to, such
     as ``prometheus_client.REGISTRY``; one of its own if None. Reading is possible from
-    any thread.
+    any thread. ModuleNotFoundError where neither library is installed.
     """
 
+    @checks_keywords()
     def __init__(self, registry: Any = None) -> None:
+        needs_one_of("Metrics()", "metrics", "prometheus_client", "opentelemetry")
         self._lag = Lag()
         self._sides = {
             side: Connections(side, self._lag) for side in ("server", "client")
@@ -50,18 +53,7 @@ class Metrics:
         ``connect`` itself, or a subclass, has all clients counted that it is called to
         make from now on.
         """
-        from .. import Server, connect
-
-        if isinstance(target, Server):
-            target.observer = joined(target.observer, self._sides["server"])
-        elif isinstance(target, connect) or target is connect:
-            target.observer = joined(target.observer, self._sides["client"])
-        else:
-            kind = type(target).__name__
-            raise TypeError(
-                f"watch() takes what serve() or connect() returns, or connect, not "
-                f"{kind}; for an rpc.Server, there is watch_calls()"
-            )
+        observe(target, self._sides.__getitem__)
         return target
 
     def watch_calls(self, server: T) -> T:
@@ -69,9 +61,7 @@ class Metrics:
 
         Returns it. Methods that it has not are counted as ``unknown``.
         """
-        if not hasattr(server, "signals") or not hasattr(server, "routes"):
-            kind = type(server).__name__
-            raise TypeError(f"watch_calls() takes an rpc.Server, not {kind}")
+        check_calls(server)
         if self._calls is None:
             self._calls = Calls()
         self._calls.watch(server)
@@ -99,11 +89,15 @@ class Metrics:
         found: str = self._text()
         return found
 
+    @checks_keywords()
     def respond(self, path: str = "/metrics") -> Any:
         """Return a ``process_request`` for ``serve`` that answers ``path``.
 
-        Whoever can reach the server can read it there.
+        Whoever can reach the server can read it there. Raises ValueError for what is no
+        path, such as ``"metrics"``.
         """
+        _check_path(path)
+        self._register()
 
         def process_request(connection: Any, request: Any) -> Any:
             if request.path.partition("?")[0] != path:
@@ -115,16 +109,47 @@ class Metrics:
 
     def _register(self) -> None:
         if self._text is None:
+            needs_one_of("metrics as text", "metrics", "prometheus_client")
+            made = "prometheus_client.CollectorRegistry()"
+            check_provider("registry", self._registry, "register", made)
             from .prometheus import register
 
             self._text = register(self, self._registry)
 
+    @checks_keywords()
     def export_to(self, meter_provider: Any = None) -> None:
         """Make all metrics instruments of OpenTelemetry, read when it collects.
 
         ``meter_provider`` is the process's own if None. Histograms become counters of
         their buckets, as Prometheus has them.
         """
+        needs_one_of("export_to()", "tracing", "opentelemetry")
+        check_provider(
+            "meter_provider", meter_provider, "get_meter", "MeterProvider(...)"
+        )
         from .opentelemetry import export
 
         export(self, meter_provider)
+
+
+# Given as a callback itself, it is answered with how it is called.
+Metrics.respond._is_called_first = "metrics.respond()"  # type: ignore[attr-defined]
+
+give_own_hints(
+    Metrics,
+    {
+        "serve start start_http_server start_server": "write "
+        "serve(..., process_request=metrics.respond())",
+        "generate_latest render expose": "write metrics.text()",
+        "inc observe counter gauge histogram labels": "connections are counted by "
+        "metrics.watch(serve(...)); for numbers of your own take prometheus_client",
+    },
+)
+
+
+def _check_path(path: object) -> None:
+    if not isinstance(path, str):
+        kind = type(path).__name__
+        raise TypeError(f"path must be a path such as '/metrics', not {kind}")
+    if not path.startswith("/") or "?" in path or "#" in path:
+        raise ValueError(f"path is {path!r}; a path such as '/metrics' is allowed")

@@ -6,8 +6,10 @@ import time
 import weakref
 from typing import Any, TypeVar
 
-from ..observer import Observer, joined
+from ..hints import checks_keywords
+from ..observer import Observer
 from .calls import name_of
+from .watching import check_calls, check_provider, needs_one_of, observe
 
 __all__ = ["Tracing"]
 
@@ -25,11 +27,16 @@ class Tracing:
 
     Spans of a handshake continue the trace that the request's headers name
     (``traceparent``), and those of calls are their children where the connection is
-    watched, too. Needs ``opentelemetry-api``. ``tracer_provider`` is the process's own
-    if None.
+    watched, too. ``tracer_provider`` is the process's own if None. Raises
+    ModuleNotFoundError without ``opentelemetry-api``.
     """
 
+    @checks_keywords()
     def __init__(self, tracer_provider: Any = None) -> None:
+        needs_one_of("Tracing()", "tracing", "opentelemetry")
+        check_provider(
+            "tracer_provider", tracer_provider, "get_tracer", "TracerProvider(...)"
+        )
         from opentelemetry import propagate, trace
 
         from .. import __version__
@@ -49,28 +56,16 @@ class Tracing:
 
         Returns it. ``connect`` itself: of all clients from now on.
         """
-        from .. import Server, connect
-
-        if isinstance(target, Server):
-            kind = self._trace.SpanKind.SERVER
-        elif isinstance(target, connect) or target is connect:
-            kind = self._trace.SpanKind.CLIENT
-        else:
-            name = type(target).__name__
-            raise TypeError(
-                f"watch() takes what serve() or connect() returns, not {name}"
-            )
-        watched: Any = target
-        watched.observer = joined(watched.observer, _Handshakes(self, kind))
+        kinds = self._trace.SpanKind
+        of_side = {"server": kinds.SERVER, "client": kinds.CLIENT}
+        observe(target, lambda side: _Handshakes(self, of_side[side]))
         return target
 
     def watch_calls(self, server: T) -> T:
         """Make a span of each call that clients make of a rpc.Server; returns it."""
-        signals: Any = getattr(server, "signals", None)
-        routes: Any = getattr(server, "routes", None)
-        if signals is None or routes is None:
-            kind = type(server).__name__
-            raise TypeError(f"watch_calls() takes an rpc.Server, not {kind}")
+        check_calls(server)
+        watched: Any = server
+        routes, signals = watched.routes, watched.signals
 
         def started(call: Any) -> None:
             name = name_of(routes, call.method)

@@ -9,6 +9,7 @@ from ..errors import InvalidHeader
 from ..http.auth import CredentialsChecker
 from ..http.headers import build_www_authenticate_basic, parse_authorization_basic
 from ..http.heads import Request, Response
+from .arguments import check_callback
 from .steps import Call, Plan
 
 __all__ = ["BasicAuth", "Credentials"]
@@ -30,11 +31,16 @@ class BasicAuth:
         check_credentials: Callable[[str, str], Any] | None,
     ) -> None:
         if (credentials is None) == (check_credentials is None):
-            raise ValueError("give either credentials or check_credentials")
+            raise ValueError(
+                "give either credentials or check_credentials: write "
+                "basic_auth('realm', ('user', 'password'))"
+            )
         self._challenge = build_www_authenticate_basic(realm)
         if credentials is not None:
             self._check: Callable[[str, str], Any] = CredentialsChecker(credentials)
         elif callable(check_credentials):
+            parameters = ("username", "password")
+            check_callback("check_credentials", check_credentials, parameters)
             self._check = check_credentials
         else:
             kind = type(check_credentials).__name__

@@ -114,6 +114,8 @@ def client_settings(
         raise TypeError(f"uri must be a str, not {type(uri).__name__}")
     parsed = parse_uri(uri)
     address = _address(parsed, dict(network or {}))
+    # True: TLS with the usual context, which is none of a proxy without TLS either.
+    proxy_tls_given = (network or {}).get("proxy_ssl") is not None
     if subprotocols is not None:
         validate_subprotocols(subprotocols)
     _check_header_value("origin", "Origin", origin)
@@ -129,7 +131,7 @@ def client_settings(
         extensions=_factories(extensions, compression),
         additional_headers=_check_headers(parsed, origin, additional_headers),
         user_agent=user_agent_header,
-        proxy=_check_proxy(proxy, address),
+        proxy=_check_proxy(proxy, address, proxy_tls_given),
         max_redirects=_max_redirects(),
         logger=_check_logger(logger),
     )
@@ -142,6 +144,10 @@ def _address(uri: WebSocketURI, network: dict[str, Any]) -> Address:
         raise ValueError("ssl is given, but the URI is ws://; write wss://")
     if network.get("server_hostname") is not None and not uri.secure:
         raise ValueError("server_hostname is given, but the URI is ws://; write wss://")
+    sock = network.get("sock")
+    if isinstance(sock, (str, bytes, int, list, tuple)):
+        kind = type(sock).__name__
+        raise TypeError(f"sock must be a connected socket or None, not {kind}")
     names = ("ssl_handshake_timeout", "ssl_shutdown_timeout")
     tls_options = {name: network.pop(name) for name in names if name in network}
     return Address(
@@ -185,12 +191,13 @@ def _check_header_value(keyword: str, header: str, value: object) -> None:
 def _check_headers(
     uri: WebSocketURI, origin: str | None, given: HeadersLike | None
 ) -> Headers:
-    if given is not None and not isinstance(given, Iterable):
-        kind = type(given).__name__
-        raise TypeError(
-            f"additional_headers must be a mapping or pairs of str, not {kind}"
-        )
-    headers = Headers(given or {})
+    try:
+        headers = Headers(() if given is None else given)
+    except TypeError as exc:
+        text = str(exc)
+        if not text.startswith("headers "):  # one of them, that is, and not the whole
+            text = f"headers: {text}"
+        raise TypeError(f"additional_{text}") from None
     # Refuses the fields that are the handshake's own.
     build_request(uri, key="", origin=origin, additional_headers=headers)
     return headers
@@ -209,7 +216,7 @@ def _factories(
     return (*factories, ClientPerMessageDeflateFactory.of(compression))
 
 
-def _check_proxy(proxy: object, address: Address) -> Proxy | bool:
+def _check_proxy(proxy: object, address: Address, tls_given: bool) -> Proxy | bool:
     if proxy is None or proxy is False or address.unix or address.sock is not None:
         return False  # a connected socket or a local one needs no way to the server
     if proxy is True:
@@ -218,7 +225,7 @@ def _check_proxy(proxy: object, address: Address) -> Proxy | bool:
         kind = type(proxy).__name__
         raise TypeError(f"proxy must be a URL, True or None, not {kind}")
     parsed = parse_proxy(proxy)
-    if address.proxy_tls is not None and parsed.scheme != "https":
+    if tls_given and parsed.scheme != "https":
         raise ValueError(f"proxy_ssl is given, but the proxy is {parsed.scheme}://")
     return parsed
 

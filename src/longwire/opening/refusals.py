@@ -15,21 +15,52 @@ from ..http.uri import WebSocketURI
 __all__ = ["explain", "explanation_of"]
 
 
-def explain(exc: BaseException, uri: WebSocketURI) -> None:
-    """Add to the text of ``exc`` what may be wrong, and what to write."""
+def explain(exc: BaseException, uri: WebSocketURI, doing: str = "") -> None:
+    """Add to the text of ``exc`` where it happened, what may be wrong, what to write.
+
+    ``doing`` is what the attempt was at, in words.
+    """
     if isinstance(exc, InvalidStatus):
         exc.explanation = explanation_of(exc.response)
         return
     if isinstance(exc, socket.gaierror):
-        exc.strerror = f"{exc.strerror}: host {excerpt(uri.host)} of {uri.shown}"
+        # Where host= is given, it is looked up in place of the URI's.
+        host = doing.partition("connecting to ")[2].rpartition(" port ")[0]
+        where = f"host {excerpt(host or uri.host)} of {uri.shown}"
+        if host and host != uri.host:
+            where = f"host {excerpt(host)}, where {uri.shown} is to be found"
+        exc.strerror = f"{exc.strerror}: {where}"
         return
     hint = no_answer(uri.secure, exc)
-    if not hint:
-        return
-    if isinstance(exc, InvalidMessage):
+    if isinstance(exc, InvalidMessage) and hint:
         exc.args = (f"{exc}; {hint}", *exc.args[1:])
     elif isinstance(exc, ssl.SSLError):
-        exc.strerror = f"{exc.strerror}; {hint}"
+        exc.strerror = f"{exc.strerror}{'; ' * bool(hint)}{hint}"
+    elif isinstance(exc, OSError) and not isinstance(exc, TimeoutError):
+        _explain_network(exc, f"while {doing}" if doing else "", uri)
+
+
+def _explain_network(exc: OSError, during: str, uri: WebSocketURI) -> None:
+    """Say in the text of ``exc``, which the network raised, where that was.
+
+    Whether the caller's network has an address, its library's text has it, or neither
+    has, depends on the front end and on how many addresses were tried.
+    """
+    place = f"{during} ({uri.shown})" if during else f"({uri.shown})"
+    if exc.strerror:
+        exc.strerror = f"{exc.strerror} {place}"
+        return
+    reasons = _reasons(exc)
+    text = str(exc) or "the other side hung up"
+    exc.args = (f"{text}{': ' * bool(reasons)}{reasons} {place}",)
+
+
+def _reasons(exc: BaseException) -> str:
+    """Return why each of several attempts failed, which only the cause tells."""
+    cause = exc.__cause__
+    if not isinstance(cause, BaseExceptionGroup):
+        return ""
+    return ", ".join(dict.fromkeys(str(each) for each in cause.exceptions))
 
 
 def explanation_of(response: Response) -> str:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..escaping import excerpt
 from ..http.heads import Request, Response
+from .chaining import ProcessRequest
 
 if TYPE_CHECKING:
     from werkzeug.routing import Map
 
-__all__ = ["Router", "listen_routed"]
+__all__ = ["AsyncRouter", "Router", "listen_routed"]
 
 S = TypeVar("S")
 
@@ -33,6 +34,12 @@ class Router:
         self, url_map: Map, server_name: str | None = None, url_scheme: str = "ws"
     ) -> None:
         _import_werkzeug()
+        if not callable(getattr(url_map, "iter_rules", None)):
+            kind = type(url_map).__name__
+            raise TypeError(
+                f"url_map must be a werkzeug.routing.Map, not {kind}: write "
+                "Map([Rule('/chat', endpoint=handler)])"
+            )
         self.url_map = url_map
         self.server_name = server_name
         self.url_scheme = url_scheme
@@ -83,18 +90,25 @@ class Router:
         return None
 
 
+class AsyncRouter(Router):
+    __doc__ = Router.__doc__
+
+    async def handler(self, connection: Any) -> None:
+        """Run the handler chosen for the connection."""
+        await connection.handler(connection, **connection.handler_kwargs)
+
+
 def listen_routed(
     listen: Callable[..., S],
     make_router: Callable[..., Any],
-    chain: Callable[[Any, Any], Any],
+    chain: Callable[[Any, ProcessRequest], ProcessRequest],
     url_map: Map,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> S:
     """Return the server of ``listen`` whose handlers a router chooses.
 
-    ``kwargs`` are the keywords of ``route()``; ``chain(first, router)`` returns a
-    ``process_request`` that asks ``first``, then ``router``.
+    ``kwargs`` are the keywords of ``route()``; ``chain`` is one of ``chaining.py``.
     """
     server_name: str | None = kwargs.pop("server_name", None)
     ssl: ssl_module.SSLContext | Literal[True] | None = kwargs.pop("ssl", None)
@@ -103,9 +117,7 @@ def listen_routed(
         kwargs["ssl"] = ssl
     router = create(url_map, server_name, "ws" if ssl is None else "wss")
     first = _check_first(kwargs.get("process_request"))
-    kwargs["process_request"] = (
-        router.route_request if first is None else chain(first, router)
-    )
+    kwargs["process_request"] = chain(first, router.route_request)
     return listen(router.handler, *args, **kwargs)
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from ..errors import InvalidHandshake, InvalidMessage, LimitExceeded, WebSocketException
 from ..escaping import excerpt
+from ..hints import a
 from ..http import handshake
 from ..http.extensions import (
     ServerExtensionFactory,
@@ -27,6 +27,7 @@ from ..http.headers import Headers, validate_subprotocols
 from ..http.heads import Request, RequestReader, Response
 from ..messages import Deflate
 from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
+from .origins import Origins, check_origins
 from .steps import Call, Opened, Plan, Read, Write
 
 __all__ = [
@@ -42,7 +43,6 @@ __all__ = [
 
 Health = Callable[[], Any] | None
 """What a health check asks: a function that returns why not, or None; may be async."""
-Origins = Sequence[str | re.Pattern[str] | None] | Literal["same"]
 
 CLOSING = "Server is shutting down"
 """Why a server that closes or drains answers 503."""
@@ -139,7 +139,7 @@ def server_settings(
         limits=limits,
         timeouts=timeouts,
         keepalive=keepalive,
-        origins=_check_origins(origins),
+        origins=check_origins(origins),
         subprotocols=None if subprotocols is None else tuple(subprotocols),
         select_subprotocol=select_subprotocol,
         extensions=_factories(extensions, compression),
@@ -156,21 +156,6 @@ def _check_callback(name: str, value: object) -> None:
     if value is not None and not callable(value):
         kind = type(value).__name__
         raise TypeError(f"{name} must be a function, a coroutine or None, not {kind}")
-
-
-def _check_origins(origins: Any) -> Origins | None:
-    if origins is None or origins == "same":
-        return origins  # type: ignore[no-any-return]
-    if isinstance(origins, str):
-        raise TypeError(
-            f'origins must be a list of values or "same"; write [{origins!r}]'
-        )
-    values = tuple(origins)
-    for value in values:
-        if value is not None and not isinstance(value, (str, re.Pattern)):
-            kind = type(value).__name__
-            raise TypeError(f"origins has a {kind}; str, re.Pattern, None are allowed")
-    return values
 
 
 def _check_server_header(value: object) -> str | None:
@@ -332,6 +317,11 @@ class Acceptor:
             why = None if check is None else self._unavailable()
             if why is None and check is not None:
                 why = yield Call(check, ())
+                if why is not None and not isinstance(why, str):
+                    raise TypeError(
+                        f"a health check returned {why!r}; None says that all is well, "
+                        "a str why it is not"
+                    )
         except Exception as exc:
             why, failure = "The check failed", exc
         status, text = (200, "OK") if why is None else (503, f"{why}.")
@@ -352,11 +342,14 @@ class Acceptor:
         exc: BaseException | None = None
         try:
             self._check_available()
-            response = yield from _ask(
-                "process_request", settings.process_request, connection, request
-            )
+            response = None
+            if settings.process_request is not None:
+                response = yield from _ask(
+                    "process_request", settings.process_request, connection, request
+                )
+                if response is None:
+                    self._check_available()  # once more: it may have taken its time
             if response is None:
-                self._check_available()
                 response, agreed = yield from self._negotiate(request)
             else:
                 agreed = _Agreed(response.headers.get("Sec-WebSocket-Protocol"))
@@ -368,20 +361,21 @@ class Acceptor:
             # An extension's factory, or a response that says two things at once.
             exc, ours, response = fault, True, callback_failed()
         response = self.sign(response)
-        try:
-            changed = yield from _ask(
-                "process_response",
-                settings.process_response,
-                *(connection, request, response),
-                unless=response,
-            )
-        except _CallbackFailed as failure:
-            first, exc = exc, failure.__cause__
-            if exc is not None and exc.__context__ is None:
-                exc.__context__ = first  # both are in the one record of the log
-            ours, changed = True, callback_failed()
-        if changed is not None:
-            response = self.sign(changed)
+        if settings.process_response is not None:
+            try:
+                changed = yield from _ask(
+                    "process_response",
+                    settings.process_response,
+                    *(connection, request, response),
+                    unless=response,
+                )
+            except _CallbackFailed as failure:
+                first, exc = exc, failure.__cause__
+                if exc is not None and exc.__context__ is None:
+                    exc.__context__ = first  # both are in the one record of the log
+                ours, changed = True, callback_failed()
+            if changed is not None:
+                response = self.sign(changed)
         yield from self.write_response(response)
         if response.status_code != 101:
             return Refused(response, exc, ours)
@@ -421,7 +415,7 @@ class Acceptor:
             selected = yield Call(select, (self._connection, offered))
             if selected is not None and selected not in offered:
                 # RFC 6455 section 4.2.2: the value is one of those the client sent.
-                allowed = excerpt(", ".join(offered))
+                allowed = excerpt(", ".join(offered)) or "none was offered"
                 raise ValueError(
                     f"select_subprotocol returned {selected!r}; "
                     f"None or one of those offered is allowed: {allowed}"
@@ -434,11 +428,14 @@ class Acceptor:
 
     def sign(self, response: Response) -> Response:
         """Return ``response`` with date and name; remember it as the answer."""
-        if "Date" not in response.headers:
-            response.headers["Date"] = self._date()
+        headers = response.headers
+        names = headers._by_name()
+        # Both are known to be harmless.
+        if "date" not in names:
+            headers.set_insecure("Date", self._date())
         name = self._settings.server_header
-        if name is not None and "Server" not in response.headers:
-            response.headers["Server"] = name
+        if name is not None and "server" not in names:
+            headers.set_insecure("Server", name)
         self._connection.response = response
         return response
 
@@ -485,16 +482,14 @@ def callback_failed() -> Response:
 
 def _ask(
     name: str,
-    function: Callable[..., Any] | None,
+    function: Callable[..., Any],
     *args: Any,
     unless: Response | None = None,
 ) -> Plan[Response | None]:
-    """Return the response a callback wants, None if it wants none or is None.
+    """Return the response a callback wants, None if it wants none.
 
     ``unless`` is what is sent then; the callback may have changed it.
     """
-    if function is None:
-        return None
     try:
         response = yield Call(function, args)
         if response is not None or unless is not None:
@@ -510,7 +505,11 @@ def _check_response(name: str, response: object) -> None:
     """Raise TypeError for what cannot be sent, while that can still be answered."""
     if not isinstance(response, Response):
         kind = type(response).__name__
-        raise TypeError(f"{name} returned a {kind}; Response or None are allowed")
+        status = response if type(response) is int else 403
+        raise TypeError(
+            f"{name} returned {a(kind)}; Response or None are allowed: write "
+            f"'return connection.respond({status}, \"text\")', or None to go on"
+        )
     try:
         response.serialize()
     except (TypeError, ValueError) as exc:

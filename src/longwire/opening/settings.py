@@ -8,14 +8,13 @@ come through here, so a keyword means the same and fails the same everywhere.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .. import __version__
-from ..hints import keyword_hint
+from ..hints import keyword_error
 from ..options import PROFILES, Compression, Keepalive, Limits, Timeouts
 
 __all__ = [
@@ -32,8 +31,10 @@ __all__ = [
     "DefaultSeconds",
     "check_keywords",
     "compression_from",
+    "connection_keywords",
     "for_connection",
     "limits_from",
+    "settings_of_both",
     "timeouts_from",
 ]
 
@@ -106,7 +107,14 @@ def limits_from(
     try:
         return dataclasses.replace(limits, **changes)  # type: ignore[arg-type]
     except (TypeError, ValueError) as exc:
-        raise type(exc)(_in_keywords(str(exc))) from None
+        text = _PAIRS.sub(r"\1 or a pair of these,", _in_keywords(str(exc)))
+        raise type(exc)(text) from None
+
+
+# These keywords may also be pairs, which the field of Limits does not know.
+_PAIRS = re.compile(
+    r"^((?:max_size|max_queue|write_limit) must be an int(?: or None)?),"
+)
 
 
 def timeouts_from(
@@ -162,6 +170,45 @@ def for_connection(
     return limits, timeouts, keepalive
 
 
+def settings_of_both(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``serve`` and ``connect`` alike are told by ``given`` keywords.
+
+    The keys are fields of the settings of either side. Raises TypeError or ValueError
+    for a keyword that cannot be used.
+    """
+    return {
+        "limits": limits_from(
+            given["limits"],
+            max_size=given["max_size"],
+            max_queue=given["max_queue"],
+            write_limit=given["write_limit"],
+        ),
+        "timeouts": timeouts_from(
+            given["timeouts"],
+            open_timeout=given["open_timeout"],
+            close_timeout=given["close_timeout"],
+        ),
+        "keepalive": Keepalive(
+            interval=given["ping_interval"], timeout=given["ping_timeout"]
+        ),
+        "compression": compression_from(given["compression"]),
+    }
+
+
+def connection_keywords(settings: Any) -> dict[str, Any]:
+    """Return what the class of a connection is given of the ``settings`` of its side.
+
+    They are keywords of :func:`for_connection`.
+    """
+    limits: Limits = settings.limits
+    return {
+        "ping_interval": settings.keepalive.interval,
+        "ping_timeout": settings.keepalive.timeout,
+        "close_timeout": settings.timeouts.close,
+        "max_queue": (limits.queued_messages, limits.queued_messages_low),
+    }
+
+
 def _pair(name: str, value: object) -> tuple[Any, Any]:
     """Return ``value`` as (first, second); the second is None unless it is a pair."""
     if not isinstance(value, tuple):
@@ -188,6 +235,10 @@ def _in_keywords(text: str) -> str:
     )
 
 
+_NO_COMPRESSION = "; for no compression, write compression=None"
+_NOTHING = ("", "none", "None", "no", "off", "false", "False", "identity")
+
+
 def compression_from(value: str | Compression | None) -> Compression | None:
     """Return what ``compression=`` stands for: None, a profile's name, or itself.
 
@@ -197,29 +248,19 @@ def compression_from(value: str | Compression | None) -> Compression | None:
         return value
     if not isinstance(value, str):
         kind = type(value).__name__
-        raise TypeError(f"compression must be a name, Compression or None, not {kind}")
+        what = "False" if value is False else kind
+        raise TypeError(
+            f"compression must be a name, Compression or None, not {what}"
+            f"{_NO_COMPRESSION if value is False else ''}"
+        )
     if value not in PROFILES:
         names = ", ".join(map(repr, PROFILES))
-        raise ValueError(f"unsupported compression: {value!r}; {names} are allowed")
+        nothing = value in _NOTHING
+        raise ValueError(
+            f"unsupported compression: {value!r}; {names} are allowed"
+            f"{_NO_COMPRESSION if nothing else ''}"
+        )
     return PROFILES[value]
-
-
-# Names that other editions, other libraries and plain habit use for ours; where there
-# are two, the first is the client's and the second the server's.
-_RENAMED: Mapping[str, str] = {
-    "extra_headers": "additional_headers process_response",
-    "headers": "additional_headers process_response",
-    "header": "additional_headers process_response",
-    "timeout": "open_timeout",
-    "ssl_context": "ssl",
-    "sslopt": "ssl",
-    "user_agent": "user_agent_header",
-    "create_protocol": "create_connection",
-    "klass": "create_connection",
-    "heartbeat": "ping_interval",
-    "max_msg_size": "max_size",
-    "protocols": "subprotocols",
-}
 
 
 def check_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -228,16 +269,7 @@ def check_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> No
     ``where`` is the function's name, as the caller knows it. The text says which
     known keyword was probably meant.
     """
-    names = sorted(set(known))
+    names = set(known)
     for name in given:
-        if name in names:
-            continue
-        text = f"{where}() got an unexpected keyword argument {name!r}"
-        hint = keyword_hint(name)
-        if hint is not None:
-            raise TypeError(f"{text}; {hint}")
-        meant = _RENAMED[name].split() if name in _RENAMED else []
-        near = next((word for word in meant if word in names), None)
-        if near is None and not meant:
-            near = next(iter(difflib.get_close_matches(name, names, 1)), None)
-        raise TypeError(f"{text}; did you mean {near!r}?" if near else text)
+        if name not in names:
+            raise keyword_error(where, name, names)

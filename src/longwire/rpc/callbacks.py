@@ -13,15 +13,21 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 __all__ = [
+    "ERROR",
+    "INFO",
     "STOPS",
+    "WARNING",
     "as_coroutine",
     "begin",
     "begin_later",
+    "cannot_await",
     "log",
     "tell",
 ]
 
 logger = logging.getLogger("longwire.rpc")
+
+INFO, WARNING, ERROR = logging.INFO, logging.WARNING, logging.ERROR
 
 STOPS = (KeyboardInterrupt, SystemExit)
 """What a program is ended by: never caught."""
@@ -44,6 +50,14 @@ def log(level: int, text: str, *args: object, **options: Any) -> None:
             raise
         except BaseException:
             return
+
+
+def cannot_await(awaitable: object, what: str) -> TypeError:
+    """Return the exception for what would have to be awaited, and nobody can."""
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()
+    kind = type(awaitable).__name__
+    return TypeError(f"{what} returned a {kind}; only plain functions are called here")
 
 
 async def tell(

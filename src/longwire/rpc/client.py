@@ -7,49 +7,24 @@ fail, for nobody knows whether they were carried out.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
-import os
-import re
-from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
-from ..escaping import one_line
-from ..messages import CloseReport
-from .callbacks import log
-from .calling import DEFAULT, Calling, as_params
+from ..hints import explained, no_loop, use_async
+from ..options import check_timeout
+from . import keeping
+from .calling import DEFAULT
 from .envelope import Params
-from .errors import CallTimeout, Disconnected, TooBusy
+from .errors import CallTimeout, Disconnected
+from .kept import Kept
+from .link import LEAVING
 from .peer import Peer
-from .performing import LEAVING, current_call
-from .routes import Routes
-from .settings import WIRES, Settings
-from .signals import Signals
-from .streams import Stream
-from .texts import escaped, text_of
+from .performing import current_call
 
 __all__ = ["Client"]
 
-PATIENCE = 2.0
-"""Seconds that a call waits for a connection where connecting fails: a server that
-restarts is back by then, one that is not there will not be."""
-_MAX_REASON = 200
 
-OPTIONS = (
-    "limits",
-    "errors",
-    "show_errors",
-    "tracebacks",
-    "authorize_call",
-    "threads",
-    "describe",
-    "enc_hook",
-    "dec_hook",
-    "signals",
-)
-
-
-class Client(Calling):
+class Client(Kept[Peer]):
     """A client that calls the server at ``uri``, and keeps its connection.
 
     ::
@@ -74,6 +49,7 @@ class Client(Calling):
     ``peer`` is the present connection's :class:`Peer`, None without one.
     """
 
+    @explained("rpc.Client('ws://localhost:8765/', name=value, ...)")
     def __init__(
         self,
         uri: str,
@@ -84,62 +60,27 @@ class Client(Calling):
         max_queued: int = 1000,
         **options: Any,
     ) -> None:
-        if offline not in ("queue", "keep", "reject"):
-            raise ValueError(
-                f'offline is {offline!r}; "queue", "keep" or "reject" is allowed'
-            )
-        if isinstance(max_queued, bool) or not isinstance(max_queued, int):
-            kind = type(max_queued).__name__
-            raise TypeError(f"max_queued must be an int, not {kind}")
         from .. import connect
-        from ..opening.retry import process_exception
 
-        own = {name: options.pop(name) for name in OPTIONS if name in options}
-        own.setdefault("describe", False)
-        self.settings = Settings(routes, wire=wire, **own)
-        if not wire.startswith("wsrpc"):
-            options.setdefault("subprotocols", [WIRES[wire]])
-        self._process_exception: Callable[[Exception], Exception | None] = options.pop(
-            "process_exception", process_exception
-        )
-        if not callable(self._process_exception):
-            raise TypeError("process_exception must be a function")
+        self._begin_keeper(uri, routes, wire, offline, max_queued, options)
         options["process_exception"] = self._attempt_failed
-        self._connecting = connect(uri, **options)
-        self.uri = uri
-        self.offline = offline
-        self.max_queued = max_queued
-        self.peer: Peer | None = None
-        # Those that wait for a connection, with the time since when they do.
-        self._waiting: dict[asyncio.Future[Peer], float] = {}
-        self._queued = 0  # of those waiting, the calls
+        self._connecting = keeping.connect_with(connect, uri, options)
         self._task: asyncio.Task[None] | None = None
-        self._final: Exception | None = None
-        # Why the last attempt to connect failed; None while there is a connection.
-        self._failure: Exception | None = None
-        self._report: CloseReport | None = None
-
-    @property
-    def routes(self) -> Routes:
-        """What the server may call here."""
-        return self.settings.routes
-
-    @property
-    def signals(self) -> Signals:
-        """``opened`` and ``closed`` for each connection, and the server's calls."""
-        return self.settings.signals
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether there is a connection now."""
-        return self.peer is not None and self.peer.is_open
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it has ended for good: closed, or connecting has failed for ever."""
-        return self._final is not None
 
     # --- the connection ----------------------------------------------------------
+
+    def __enter__(self) -> NoReturn:
+        """Raise TypeError: connecting takes time."""
+        raise use_async("Client()", "with Client(...) as client")
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Do nothing: no block is entered."""
+
+    def __await__(self) -> NoReturn:
+        """Raise TypeError: a client is entered."""
+        raise TypeError(
+            "Client() is not awaited: write 'async with Client(...) as client'"
+        )
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -152,6 +93,10 @@ class Client(Calling):
         """Begin to connect; what ``async with`` does first."""
         if self._task is not None:
             raise RuntimeError("the client was started before; make another")
+        if asyncio._get_running_loop() is None:
+            raise no_loop("rpc.Client()", but="rpc.trio and rpc.sync have their own")
+        # Not when it begins: the task may be cancelled before it does.
+        self._connecting._unused = False
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def connected(self) -> Peer:
@@ -191,77 +136,32 @@ class Client(Calling):
                 if self._final is not None:
                     return
         except Exception as exc:
-            log(logging.INFO, "the client gives up: %s", one_line(exc))
-            self._final = exc
+            self._has_failed(exc)
         finally:
             self._refuse_waiting()
             await connections.aclose()  # closes the last one, too
 
     def _attempt_failed(self, exc: Exception) -> Exception | None:
-        """An attempt to connect has failed: tell the calls that have waited enough."""
-        self._failure = exc
-        now = asyncio.get_running_loop().time()
-        for future, since in list(self._waiting.items()):
-            if now - since >= PATIENCE:
-                self._give_up(future)
-        return self._process_exception(exc)
+        return self._failed_at(exc, asyncio.get_running_loop().time())
 
-    def _give_up(self, future: asyncio.Future[Peer]) -> None:
-        """Let a call wait no longer, if connecting has failed; else until it does."""
-        if self._failure is not None and not future.done():
-            future.set_exception(Disconnected(self._report, self._not_connected()))
-            future.exception()
-
-    def _not_connected(self, method: str = "") -> str:
-        """Return that there is no connection, and why."""
-        text = f"not connected to {_without_credentials(self.uri)}"
-        if self._failure is not None:
-            text = f"{text} ({_reason(self._failure)})"
-        return f"{text}; {method} was not sent" if method else text
-
-    def _came(self, peer: Peer) -> None:
-        self.peer = peer
-        self._failure = None
-        waiting, self._waiting = self._waiting, {}
-        # In the order they were made: each goes on when the loop comes to it.
-        for future in waiting:
-            if not future.done():
-                future.set_result(peer)
-
-    def _refuse_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for future in waiting:
-            if not future.done():
-                future.set_exception(self._why())
-                future.exception()
-
-    def _why(self, method: str = "") -> Exception:
-        """Return why there is no connection, anew: it gets a traceback of its own."""
-        if self._final is None:
-            return Disconnected(self._report, self._not_connected(method))
-        if isinstance(self._final, Disconnected):
-            return Disconnected(self._final.report, self._final.message)
-        return self._final
+    def _refuse(self, waiter: asyncio.Future[Peer], error: Exception) -> None:
+        waiter.set_exception(error)
+        waiter.exception()
 
     async def _online(self, timeout: float | None, method: str = "") -> Peer:
         """Return the peer; wait for one where calls may."""
-        if self.peer is not None and self.peer.is_open:
-            return self.peer
-        if self._final is not None:
-            raise self._why()
-        if self._task is None:
-            raise RuntimeError("the client was not started: enter it with async with")
-        if method and self.offline == "reject":
-            raise self._why(method)
-        if method and self._queued >= self.max_queued:
-            raise TooBusy(f"{self.max_queued} calls wait for a connection already")
+        peer = self._open_peer()
+        if peer is not None:
+            return peer
+        started = self._task is not None
+        self._check_may_wait(started, method, "enter it with async with")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Peer] = loop.create_future()
         giving_up: asyncio.TimerHandle | None = None
         since = math.inf  # never given up
         if method and self.offline == "queue":
             since = loop.time()
-            giving_up = loop.call_later(PATIENCE, self._give_up, future)
+            giving_up = loop.call_later(keeping.PATIENCE, self._give_up, future)
         self._waiting[future] = since
         self._queued += bool(method)
         try:
@@ -272,10 +172,7 @@ class Client(Calling):
                 raise
             raise CallTimeout(method, timeout, self._not_connected(method)) from None
         except Disconnected as exc:
-            if self._final is None:
-                # The same for all that waited, but for their names.
-                raise Disconnected(exc.report, self._not_connected(method)) from None
-            raise
+            raise self._told(exc, method) from None
         finally:
             if giving_up is not None:
                 giving_up.cancel()
@@ -293,8 +190,9 @@ class Client(Calling):
         returns: Any = Any,
     ) -> Any:
         """Call ``method`` with a list of arguments, or a dict; return its result."""
-        peer = self.peer
-        if peer is None or not peer.is_open:
+        check_timeout(timeout)
+        peer = self._open_peer()
+        if peer is None:
             if timeout is DEFAULT:
                 timeout = self.settings.limits.timeout
             loop = asyncio.get_running_loop()
@@ -304,97 +202,3 @@ class Client(Calling):
                 # Time in the queue counts.
                 timeout = max(timeout - (loop.time() - begun), 0.001)
         return await peer.call_with(method, params, timeout=timeout, returns=returns)
-
-    async def _notify(self, method: str, params: Params) -> None:
-        peer = await self._online(self.settings.limits.timeout, method)
-        await peer._notify(method, params)
-
-    def _stream(
-        self, method: str, params: Params, window: int | None, returns: Any
-    ) -> Stream[Any]:
-        return ClientStream(self, (method, params, window, returns), None)
-
-    def stream(
-        self,
-        method: str,
-        /,
-        *args: Any,
-        window: int | None = None,
-        returns: Any = Any,
-        resubscribe: Callable[[CloseReport | None], object] | None = None,
-        **kwargs: Any,
-    ) -> Stream[Any]:
-        """Return the items that the stream route ``method`` gives, as they come.
-
-        With ``resubscribe``, a function, the stream survives the loss of its
-        connection: it is asked for again, with the same arguments, by the next one.
-        The function is called then with the close report of the lost one, for items
-        may be missing, or come twice. The other keywords are as for Peer.stream.
-        """
-        if resubscribe is not None and not callable(resubscribe):
-            raise TypeError("resubscribe must be a function: it is told of the gap")
-        params = as_params(args, kwargs)
-        return ClientStream(self, (method, params, window, returns), resubscribe)
-
-
-class ClientStream(Stream[Any]):
-    """A stream of a client, by one connection after the other if it asked for that."""
-
-    def __init__(
-        self,
-        client: Client,
-        request: tuple[str, Params, int | None, Any],
-        resubscribe: Callable[[CloseReport | None], object] | None,
-    ) -> None:
-        self._client = client
-        self._request = request
-        self._resubscribe = resubscribe
-        self._left = False
-        self._inner: Stream[Any] | None = None
-        if client.peer is not None and client.peer.is_open:
-            self._inner = client.peer._stream(*request)
-
-    async def __anext__(self) -> Any:
-        while not self._left:
-            if self._inner is None:
-                await self._open()
-                continue
-            try:
-                return await self._inner.__anext__()
-            except Disconnected as exc:
-                if self._resubscribe is None or self._client.is_closed:
-                    raise
-                self._inner = None
-                # However long it takes: the client knows when to give up.
-                await self._client._online(None)
-                await self._open()
-                self._resubscribe(exc.report)
-        raise StopAsyncIteration
-
-    async def _open(self) -> None:
-        timeout = self._client.settings.limits.timeout
-        peer = await self._client._online(timeout, self._request[0])
-        if not self._left:
-            self._inner = peer._stream(*self._request)
-
-    def leave(self) -> None:
-        """Leave the stream, without waiting."""
-        self._left = True
-        if self._inner is not None:
-            self._inner.leave()
-
-
-def _without_credentials(uri: str) -> str:
-    """Return ``uri`` as it may stand in a log."""
-    return re.sub(r"(?<=//)[^/?#@]*@", "", uri)
-
-
-def _reason(exc: Exception) -> str:
-    """Return in a few words why connecting failed."""
-    text = text_of(exc)
-    # asyncio's text has the number where there were several addresses.
-    number = getattr(exc, "errno", None) or re.search(r"\[Errno (\d+)\]", text)
-    if isinstance(exc, OSError) and number:
-        return os.strerror(number if isinstance(number, int) else int(number[1]))
-    text = escaped(text)[:_MAX_REASON]
-    return text or type(exc).__name__

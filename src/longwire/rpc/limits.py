@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from ..hints import explained_class
+
 __all__ = ["MOST_WINDOW", "RpcLimits", "check_seconds", "check_window"]
 
 MOST_WINDOW = 1024
@@ -13,6 +15,7 @@ MOST_WINDOW = 1024
 _TIMES = ("deadline", "timeout", "stream_idle")
 
 
+@explained_class("RpcLimits(calls=100, ...)")
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RpcLimits:
     """The bounds of calls, of one connection unless it says otherwise.

@@ -12,11 +12,17 @@ from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
-from ..errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
+from ..errors import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    LimitExceeded,
+)
 from ..http.heads import Request
 from ..messages import Cause, Close, CloseReport, Side
+from .callbacks import begin_later
 
-__all__ = ["UNSENT", "Mounted", "spread"]
+__all__ = ["Mounted", "spread"]
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -26,6 +32,8 @@ WRITE_LIMIT = 32768
 UNSENT = 1 << 20
 """Bytes that wait for the server at which a slow client is given up."""
 _CLOSE_TIMEOUT = 10.0
+_MAX_REASON = 120
+"""Characters of a close reason of ours, which are ASCII: 123 bytes fill its frame."""
 _FRAME = 100
 """Bytes that a frame takes besides what it carries."""
 
@@ -49,9 +57,10 @@ class Mounted:
     ) -> None:
         self.request = request
         self.subprotocol = subprotocol
-        # Where Server looks for what the connection was opened with.
-        self.settings = SimpleNamespace(
-            origins=origins, limits=SimpleNamespace(message=max_size)
+        # What it was opened with, where our own connections have it.
+        self.protocol = SimpleNamespace(
+            origins=origins,
+            limits=SimpleNamespace(message=max_size, unsent_bytes=UNSENT),
         )
         self._receive = receive
         self._send = send
@@ -63,6 +72,7 @@ class Mounted:
         self._writer: asyncio.Task[None] | None = None
         self._room: asyncio.Event = asyncio.Event()
         self._sent_close: Close | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[Any] | None = None
         self._interrupted = False
 
@@ -166,6 +176,13 @@ class Mounted:
         if writer is not None:
             await asyncio.wait([writer], timeout=_CLOSE_TIMEOUT)
         self._end(1006, "", Cause.LOCAL)
+
+    def close_for(self, error: LimitExceeded) -> None:
+        """Close with the code of ``error``, before what waits; wait for nothing."""
+        if self.close_report is None and self._sent_close is None:
+            self._queue.clear()
+            closing = self.close(error.code, str(error)[:_MAX_REASON])
+            self._closing = begin_later(closing, self._loop)
 
     async def wait_closed(self) -> None:
         """Wait until the end is known: to who receives, or cannot send."""

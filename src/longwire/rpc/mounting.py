@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from ..escaping import one_line
 from ..http.handshake import check_origin
 from ..http.headers import Headers
 from ..http.heads import Request
+from ..options import check_timeout
 from .mounted import Mounted, Receive, Send
 from .peer import Peer
 from .routes import Routes
@@ -42,6 +43,10 @@ class Application:
         self, server: Server, *, max_size: int, connections: int | None
     ) -> None:
         self.server = server
+        self.on_startup: Callable[[], Awaitable[None]] = _nothing
+        """Called when the ASGI server begins, where this is the whole application."""
+        self.on_shutdown: Callable[[], Awaitable[None]] = _nothing
+        """Called when it ends."""
         self._max_size = max_size
         self._connections = connections
         self._draining = False
@@ -64,6 +69,7 @@ class Application:
         After ``timeout`` seconds those that are left are closed all the same. To be
         called before the ASGI server ends, which closes what is open.
         """
+        check_timeout(timeout)
         self._draining = True
         for peer in list(self.peers):
             peer.drain()
@@ -85,11 +91,21 @@ class Application:
         if kind == "websocket":
             await self._open(scope, receive, send)
         elif kind == "lifespan":
-            await _live(receive, send)
+            await self._live(receive, send)
         elif kind == "http":
             await _answer(send, 426, "This address is for WebSocket clients.\n")
         else:
             raise RuntimeError(f"no ASGI scope of type {kind!r} is served here")
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Answer what an ASGI server says of its own start and end."""
+        while True:
+            event = (await receive())["type"]
+            is_last = event == "lifespan.shutdown"
+            await (self.on_shutdown() if is_last else self.on_startup())
+            await send({"type": f"{event}.complete"})
+            if is_last:
+                return
 
     async def _open(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if (await receive())["type"] != "websocket.connect":
@@ -204,10 +220,5 @@ async def _answer(
     await send({"type": f"{kind}.body", "body": body, "more_body": False})
 
 
-async def _live(receive: Receive, send: Send) -> None:
-    """Answer what an ASGI server says of its own start and end."""
-    while True:
-        event = (await receive())["type"]
-        await send({"type": f"{event}.complete"})
-        if event == "lifespan.shutdown":
-            return
+async def _nothing() -> None:
+    """Do nothing at the start or end of the ASGI server."""

@@ -4,11 +4,14 @@ Authorises, binds arguments, runs the route in the right way, converts the resul
 goes wrong becomes the error that the peer may see; the rest of it goes to our log, by
 an id. Arguments and results go to no log. Whatever a route raises, its caller gets an
 answer: the last form of it is constant.
+
+A call is a plan: a generator that yields what it waits for, an awaitable of the
+application's or one of the steps below, and is sent what came of it. A front end drives
+it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import datetime
 import decimal
@@ -20,13 +23,13 @@ import time
 import traceback
 import types
 import uuid
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 import msgspec
 
 from . import memory
-from .callbacks import STOPS, log, tell
+from .callbacks import STOPS, log
 from .calls import Theirs
 from .codecs import ABSENT
 from .construction import Owner
@@ -42,17 +45,29 @@ from .settings import Settings
 from .texts import text_of, what_is_wrong, writable
 
 if TYPE_CHECKING:
-    from .peer import Peer
+    from .link import Link
 
-__all__ = ["Later", "Performer", "current", "current_call", "lend_place"]
+__all__ = [
+    "ROOM",
+    "Close",
+    "Credit",
+    "InThread",
+    "Later",
+    "Next",
+    "Performer",
+    "Plan",
+    "Room",
+    "Send",
+    "close_instance",
+    "current",
+    "current_call",
+    "lend_place",
+]
+
+T = TypeVar("T")
+Plan = Generator[Any, Any, T]
 
 _current: contextvars.ContextVar[Call] = contextvars.ContextVar("longwire_rpc_call")
-
-LEAVING = 5.0
-"""Seconds that routes and ``on_close`` get to end after the connection has."""
-
-_LATER = (types.CoroutineType, asyncio.Future)
-"""What a plain function may return that has to be awaited."""
 
 _NATIVE = (
     bytes,
@@ -70,6 +85,51 @@ _MAX_MESSAGE = 1000
 """Characters of an error's message where the whole of the error cannot be sent."""
 
 
+class Room:
+    """Wait until a call may begin, or a stream go on to its next item."""
+
+    __slots__ = ()
+
+
+class Credit:
+    """Wait until the peer takes more items of a stream."""
+
+    __slots__ = ()
+
+
+ROOM, CREDIT = Room(), Credit()
+
+
+class Send:
+    """Send a frame, and wait until the peer's side takes it."""
+
+    __slots__ = ("frame",)
+
+    def __init__(self, frame: bytes) -> None:
+        self.frame = frame
+
+
+class Next(NamedTuple):
+    """The next item of a stream route, ``end`` when there is none."""
+
+    iterator: Any
+    end: Any
+
+
+class Close(NamedTuple):
+    """Close what a stream route gave, if it can be closed."""
+
+    items: Any
+
+
+class InThread(NamedTuple):
+    """The result of a function that is to run in a thread."""
+
+    function: Callable[..., Any]
+    args: list[Any]
+    named: dict[str, Any]
+
+
 class Later(NamedTuple):
     """What a plain function returned that has to be awaited."""
 
@@ -83,7 +143,10 @@ def current() -> Call:
 
     Raises LookupError outside of a route.
     """
-    return _current.get()
+    call = _current.get(None)
+    if call is None:
+        raise LookupError("rpc.current() is for routes, while they carry out a call")
+    return call
 
 
 def current_call() -> Call | None:
@@ -107,7 +170,15 @@ def lend_place() -> Callable[[], None] | None:
 class Performer:
     """Carries out the calls of one peer."""
 
-    def __init__(self, settings: Settings, wire: Wire, peer: Peer) -> None:
+    later_types: ClassVar[tuple[type, ...]] = (types.CoroutineType,)
+    """What a plain function may return that has to be awaited."""
+
+    @staticmethod
+    def iterate(items: Any) -> Any:
+        """Return the iterator over what a stream route gives."""
+        return aiter(items)
+
+    def __init__(self, settings: Settings, wire: Wire, peer: Link) -> None:
         self.settings = settings
         self.wire = wire
         self.peer = peer
@@ -120,8 +191,7 @@ class Performer:
     def perform_plain(self, call: Call, route: Route) -> bytes | Later:
         """Run a plain function; return the frame of the answer.
 
-        Or what the function returned, if that is to be awaited: in a task, by
-        `perform`.
+        Or what the function returned, if that is to be awaited: by `perform`.
         """
         token = _current.set(call)
         begun = self._begin(call)
@@ -132,7 +202,7 @@ class Performer:
                     return Later(self._when_allowed(waiting, call, route), memory.CALL)
             args, named = route.signature.bind(call.params, self.wire.codec, self.peer)
             result = self._function(route)(*args, **named)
-            if isinstance(result, _LATER):
+            if isinstance(result, self.later_types):
                 return Later(result, self._size(call, args, named))
             frame = self.result(call, route, result)
         except STOPS:
@@ -145,9 +215,9 @@ class Performer:
             self._ended(call, begun)
         return frame
 
-    async def perform(
+    def perform(
         self, call: Call, route: Route, record: Theirs, later: Later | None = None
-    ) -> bytes:
+    ) -> Plan[bytes]:
         """Run any route; return the frame of the answer.
 
         ``later`` is what a plain function returned, if it was run already.
@@ -157,18 +227,28 @@ class Performer:
         try:
             if later is not None:
                 self.peer.table.read(record, later.size)
-                result = await later.awaitable
+                result = yield later.awaitable
             else:
                 if self.settings.authorize_call is not None:
                     waiting = self._authorize(call)
                     if waiting is not None:
-                        _refuse_unless(await waiting)
-                result = await self._run(call, route, record)
+                        _refuse_unless((yield waiting))
+                function, args, named = self._prepared(call, route, record)
+                if route.signature.is_stream:
+                    items = function(*args, **named)
+                    yield from self._send_items(call, route, record, items)
+                    result = None
+                elif route.threads:
+                    result = yield InThread(function, args, named)
+                else:
+                    result = function(*args, **named)
+                    if inspect.isawaitable(result):
+                        result = yield result
             frame = self.result(call, route, result)
         except STOPS:
             raise
         except BaseException as exc:
-            if _is_stopped(exc, record):
+            if self.is_stopped(exc, record):
                 if begun:
                     self.settings.signals.call_failed.send(call, _since(begun), exc)
                 raise
@@ -177,18 +257,17 @@ class Performer:
             self._ended(call, begun)
         return frame
 
-    async def _run(self, call: Call, route: Route, record: Theirs) -> Any:
-        """Return what the route returns, as it is."""
+    def is_stopped(self, exc: BaseException, record: Theirs) -> bool:
+        """Whether ``exc`` ends what runs a call; else a route raised it by itself."""
+        return isinstance(exc, GeneratorExit)
+
+    def _prepared(
+        self, call: Call, route: Route, record: Theirs
+    ) -> tuple[Callable[..., Any], list[Any], dict[str, Any]]:
+        """Return the function to call, and its arguments, which are counted now."""
         args, named = route.signature.bind(call.params, self.wire.codec, self.peer)
         self.peer.table.read(record, self._size(call, args, named))
-        function = self._function(route)
-        if route.signature.is_stream:
-            await self._send_items(call, route, record, function(*args, **named))
-            return None
-        if route.threads:
-            return await self._in_thread(record, function, args, named)
-        result = function(*args, **named)
-        return await result if inspect.isawaitable(result) else result
+        return self._function(route), args, named
 
     async def _when_allowed(self, waiting: Any, call: Call, route: Route) -> Any:
         """Return what a plain function returns, if it turns out to be allowed."""
@@ -229,50 +308,28 @@ class Performer:
             instance = self.services[owner] = owner.instance(self.peer)
         return getattr(instance, route.attribute)  # type: ignore[no-any-return]
 
-    async def _send_items(
+    def _send_items(
         self, call: Call, route: Route, record: Theirs, items: Any
-    ) -> None:
+    ) -> Plan[None]:
         """Send what a stream gives, no faster than it is wanted."""
-        table, wire, incoming = self.peer.table, self.wire, self.peer.incoming
+        table, wire = self.peer.table, self.wire
         if inspect.isawaitable(items):
-            items = await items
+            items = yield items
         try:
-            iterator = aiter(items)
+            iterator = self.iterate(items)
             while True:
-                await incoming.wait_for_room()
-                item = await anext(iterator, _END)
+                yield ROOM
+                item = yield Next(iterator, _END)
                 if item is _END:
                     return
                 while not table.spend(record):
-                    await incoming.wait_for_credit(record)
+                    yield CREDIT
                 value = self._converted(item, route)
                 frame = wire.item(call.id, value)  # type: ignore[arg-type]
                 self._check_size(frame)
-                await self.peer.send(frame)
+                yield Send(frame)
         finally:
-            close = getattr(items, "aclose", None)
-            if close is not None:
-                await close()
-
-    async def _in_thread(
-        self,
-        record: Theirs,
-        function: Callable[..., Any],
-        args: list[Any],
-        named: dict[str, Any],
-    ) -> Any:
-        await self.peer.incoming.wait_for_thread()
-        context = contextvars.copy_context()
-        run = functools.partial(context.run, _without_stop, function, args, named)
-        working = self.settings.threads.submit(self.peer, run)
-        future = asyncio.wrap_future(working)
-        future.add_done_callback(self.peer.incoming.thread_ended)
-        try:
-            return await asyncio.shield(future)
-        finally:
-            # A thread cannot be stopped: until it ends, its call keeps its place.
-            if not future.done() and not working.cancel():
-                self.peer.incoming.hold_until(record, future)
+            yield Close(items)
 
     # --- how it ended ------------------------------------------------------------
 
@@ -380,15 +437,6 @@ class Performer:
     def _ended(self, call: Call, begun: float) -> None:
         self.settings.signals.call_ended.send(call, _since(begun))
 
-    # --- the end -----------------------------------------------------------------
-
-    async def close(self, seconds: float) -> None:
-        """Tell this connection's instances that it has ended."""
-        while self.services:
-            _, instance = self.services.popitem()
-            what = f"on_close of {type(instance).__name__}"
-            await tell(_close_instance, instance, what=what, timeout=seconds)
-
 
 class TooLarge(Exception):
     """A result is larger than what we send; the caller may know."""
@@ -399,27 +447,8 @@ def _constant() -> ErrorValue:
     return ErrorValue(InternalError.code, "internal error", "InternalError")
 
 
-def _is_stopped(exc: BaseException, record: Theirs) -> bool:
-    """Whether ``exc`` ends the task of a call; else a route raised it by itself."""
-    if isinstance(exc, GeneratorExit):
-        return True  # its loop has ended: nobody will run it any more
-    if not isinstance(exc, asyncio.CancelledError):
-        return False
-    task = asyncio.current_task()
-    return record.answered or (task is not None and task.cancelling() > 0)
-
-
-def _without_stop(
-    function: Callable[..., Any], args: list[Any], named: dict[str, Any]
-) -> Any:
-    """Call a function whose StopIteration no future takes."""
-    try:
-        return function(*args, **named)
-    except StopIteration as exc:
-        raise RuntimeError("the route raised StopIteration") from exc
-
-
-def _close_instance(instance: Any) -> Any:
+def close_instance(instance: Any) -> Any:
+    """Call what an instance of a class of routes has for its end."""
     on_close = getattr(instance, "on_close", None)
     return None if on_close is None else on_close()
 

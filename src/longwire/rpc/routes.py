@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, overload
 
 from .construction import Owner
 from .kinds import NO_HOOKS, Hooks
@@ -127,6 +127,7 @@ class Route:
         threads: bool = False,
         deadline: float | object | None = UNSET,
         hooks: Hooks = NO_HOOKS,
+        blocking: bool = False,
     ) -> None:
         self.name = name
         self.function = function
@@ -136,7 +137,11 @@ class Route:
         self.deadline = deadline
         self.doc = inspect.getdoc(function) or ""
         self.signature = Signature(
-            function, bound=owner is not None, peer_type=Caller, hooks=hooks
+            function,
+            bound=owner is not None,
+            peer_type=Caller,
+            hooks=hooks,
+            blocking=blocking,
         )
         self.is_async = _is_async(function)
         self.is_plain = not (self.is_async or threads or self.signature.is_stream)
@@ -180,6 +185,8 @@ class Routes:
     know; without them such an annotation is a TypeError.
     """
 
+    _blocking: ClassVar[bool] = False  # whether they run where nothing is awaited
+
     def __init__(
         self,
         routes: Mapping[str, Any] | None = None,
@@ -192,6 +199,8 @@ class Routes:
         self._table: dict[str, Route] = {}
         # What was added by one call, and is removed by one.
         self._added: dict[str, list[str]] = {}
+        if routes is not None and not isinstance(routes, Mapping):
+            raise _no_routes(routes)
         for name, target in (routes or {}).items():
             self.add(name, target)
 
@@ -210,8 +219,7 @@ class Routes:
             return routes
         if routes is None or isinstance(routes, Mapping):
             return cls(routes, enc_hook=enc_hook, dec_hook=dec_hook)
-        kind = type(routes).__name__
-        raise TypeError(f"routes must be Routes or a mapping, not {kind}")
+        raise _no_routes(routes)
 
     # --- making ------------------------------------------------------------------
 
@@ -268,7 +276,7 @@ class Routes:
         cannot be called from afar.
         """
         check_name(name)
-        options = Options(threads, deadline, self._hooks())
+        options = Options(threads, deadline, self._hooks(), self._blocking)
         self._enter({name: list(_routes_of(name, target, options))})
 
     def include(self, routes: Routes | Mapping[str, Any], prefix: str = "") -> None:
@@ -325,6 +333,18 @@ class Routes:
         return name in self._table
 
 
+def _no_routes(found: object) -> TypeError:
+    """Return the error of what is neither Routes nor a mapping."""
+    kind = type(found).__name__
+    text = f"routes must be Routes or a mapping, not {kind}"
+    several = found if isinstance(found, (list, tuple, set)) else [found]
+    names = [getattr(each, "__name__", "") for each in several]
+    if names and all(map(callable, several)) and all(names):
+        written = ", ".join(f"{name!r}: {name}" for name in names[:3])
+        text = f"{text}: write {{{written}}}"
+    return TypeError(text)
+
+
 def check_name(name: str) -> None:
     """Raise ValueError for a name that nobody could or should call."""
     if not isinstance(name, str):
@@ -349,6 +369,7 @@ class Options(NamedTuple):
     threads: bool
     deadline: Any
     hooks: Hooks
+    blocking: bool
 
 
 def _routes_of(name: str, target: Any, options: Options) -> Iterator[Route]:
@@ -363,7 +384,7 @@ def _routes_of(name: str, target: Any, options: Options) -> Iterator[Route]:
             check_name(f"{name}.{key}")
             yield from _routes_of(f"{name}.{key}", value, options)
     elif inspect.isclass(target):
-        for route in _methods_of(name, target, options.hooks):
+        for route in _methods_of(name, target, options):
             yield _with_options(route, options)
     elif inspect.isroutine(target):
         mark = _mark_of(target)
@@ -374,6 +395,7 @@ def _routes_of(name: str, target: Any, options: Options) -> Iterator[Route]:
             threads=options.threads or mark.threads,
             deadline=mark.deadline if deadline is UNSET else deadline,
             hooks=options.hooks,
+            blocking=options.blocking,
         )
     else:
         kind = type(target).__name__
@@ -407,7 +429,7 @@ def _mark_of(function: Any) -> Method:
     return found if isinstance(found, Method) else Method(None)
 
 
-def _methods_of(name: str, cls: type, hooks: Hooks) -> Iterator[Route]:
+def _methods_of(name: str, cls: type, options: Options) -> Iterator[Route]:
     """Yield the routes of a class: its own and inherited public functions.
 
     Functions only: properties, class attributes and nested classes are not called by
@@ -440,7 +462,8 @@ def _methods_of(name: str, cls: type, hooks: Hooks) -> Iterator[Route]:
             attribute=attribute,
             threads=mark.threads,
             deadline=mark.deadline,
-            hooks=hooks,
+            hooks=options.hooks,
+            blocking=options.blocking,
         )
 
 

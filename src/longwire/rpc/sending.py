@@ -29,7 +29,8 @@ class Outbox:
     """What goes out by one connection.
 
     ``size`` is the bytes that wait here, as memory takes them; they are counted in
-    ``holding``, too. ``on_room`` is called when they have become fewer.
+    ``holding``, too. ``pump`` is the task that sends them, None where nothing waits.
+    ``on_room`` is called when they have become fewer.
     """
 
     __slots__ = (
@@ -38,8 +39,8 @@ class Outbox:
         "_holding",
         "_loop",
         "_on_room",
-        "_pump",
         "_waiting",
+        "pump",
         "size",
     )
 
@@ -57,7 +58,7 @@ class Outbox:
         self._on_room = on_room
         self._loop = asyncio.get_running_loop()
         self._waiting: collections.deque[_Waiting] = _NOTHING
-        self._pump: asyncio.Task[None] | None = None
+        self.pump: asyncio.Task[None] | None = None
         self.size = 0
 
     async def send(self, frame: bytes) -> None:
@@ -65,7 +66,7 @@ class Outbox:
 
         Raises ConnectionClosed when the connection has ended.
         """
-        if self._pump is None:
+        if self.pump is None:
             steps = self._connection.send(frame, self._as_text).__await__()
             for waited_for in steps:
                 # It waits within the connection, and is kept as those here are.
@@ -86,7 +87,7 @@ class Outbox:
 
         When the connection has ended it is dropped: who reads learns of the end.
         """
-        if self._pump is not None:
+        if self.pump is not None:
             self._keep(frame, None)
             return
         steps = self._connection.send(frame, self._as_text).__await__()
@@ -97,15 +98,15 @@ class Outbox:
                 # An empty deque takes 740 bytes, and most connections never come here.
                 self._waiting = collections.deque()
                 rest = _Rest(steps, waited_for)
-                self._pump = begin_later(self._send_kept(rest), self._loop)
-                self._pump.add_done_callback(self._pumped)
+                self.pump = begin_later(self._send_kept(rest), self._loop)
+                self.pump.add_done_callback(self._pumped)
                 return
         except ConnectionClosed:
             return
 
     def stop(self) -> asyncio.Task[None] | None:
         """Send nothing more; return the task that ends with it, if there is one."""
-        pump = self._pump
+        pump = self.pump
         if pump is not None:
             pump.cancel()
         return pump
@@ -129,11 +130,11 @@ class Outbox:
             if sent is not None and not sent.done():
                 sent.set_result(None)
             self._on_room()
-        self._pump = None
+        self.pump = None
 
     def _pumped(self, pump: asyncio.Task[None]) -> None:
         """The task has ended, if it ever began: what it did not send is not sent."""
-        if self._pump is not pump:
+        if self.pump is not pump:
             return
         # We leave the connection, whether it has ended or not.
         end = None if pump.cancelled() else pump.exception()
@@ -141,7 +142,7 @@ class Outbox:
             if end is not None:
                 log(logging.ERROR, "sending failed", exc_info=end)
             end = ConnectionClosedError()
-        self._pump = None
+        self.pump = None
         for frame, sent in self._waiting:
             if sent is not None and not sent.done():
                 sent.set_exception(end)

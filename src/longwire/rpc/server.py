@@ -3,44 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import logging
-import re
-import weakref
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidHandshake
-from ..escaping import one_line
-from .callbacks import log
+from ..hints import explained
+from ..opening.chaining import chain_async
+from ..options import check_timeout
 from .calling import DEFAULT, as_params
-from .codecs import Codec
-from .envelope import Call, JsonRpc
-from .errors import Errors, NotAuthorised, RpcError
+from .coroutines import AsyncHost
+from .envelope import Call
+from .errors import Errors
+from .hosting import MAX_SIZE, Authorize, Origins, as_own_serve
 from .limits import RpcLimits
-from .mounted import spread
 from .peer import Peer
 from .routes import Routes
-from .settings import SUBPROTOCOLS, Settings
 from .signals import Signals
-from .texts import escaped, text_of
 
 if TYPE_CHECKING:
     from .. import Server as WebSocketServer
 
-__all__ = ["Server"]
-
-logger = logging.getLogger("longwire.rpc")
-
-Authorize = Callable[[Any, Any], Awaitable[bool] | bool]
-Origins = Sequence[str | re.Pattern[str] | None] | str | None
-
-MAX_SIZE = 256 * 1024
-"""Largest message that a server takes, in bytes, unless ``max_size`` says."""
-_MAX_REASON = 200
+__all__ = ["MAX_SIZE", "Server"]
 
 
-class Server:
+class Server(AsyncHost[Peer]):
     """The handler of a WebSocket server whose clients call ``routes``.
 
     ::
@@ -78,8 +63,7 @@ class Server:
     ``peers`` are the clients that are connected.
     """
 
-    ROUTES: ClassVar[Routes | Mapping[str, Any]] = {}
-
+    @explained("rpc.Server({'add': add}, name=value, ...)")
     def __init__(
         self,
         routes: Routes | Mapping[str, Any] | None = None,
@@ -98,15 +82,12 @@ class Server:
         dec_hook: Callable[[Any, Any], Any] | None = None,
         signals: Signals | None = None,
     ) -> None:
-        if authorize is not None and not callable(authorize):
-            raise TypeError("authorize must be a function or None")
-        if self.ROUTES:
-            own = Routes(enc_hook=enc_hook, dec_hook=dec_hook)
-            own.include(self.ROUTES)
-            own.include(Routes.of(routes, enc_hook=enc_hook, dec_hook=dec_hook))
-            routes = own
-        self.settings = Settings(
+        self._begin_host(
             routes,
+            origins,
+            authorize,
+            enc_hook=enc_hook,
+            dec_hook=dec_hook,
             wire=wire,
             limits=limits,
             errors=errors,
@@ -115,25 +96,8 @@ class Server:
             authorize_call=authorize_call,
             threads=threads,
             describe=describe,
-            enc_hook=enc_hook,
-            dec_hook=dec_hook,
             signals=signals,
         )
-        self.peers: set[Peer] = set()
-        self.origins = origins
-        self._authorize = authorize
-        # Connections whose opening handshake we have seen.
-        self._let_in: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    @property
-    def routes(self) -> Routes:
-        """What clients may call; routes may be added and removed at any time."""
-        return self.settings.routes
-
-    @property
-    def signals(self) -> Signals:
-        """Where to hang metrics and logs on."""
-        return self.settings.signals
 
     # --- connections -------------------------------------------------------------
 
@@ -146,92 +110,25 @@ class Server:
         """
         from .. import serve
 
-        first = kwargs.pop("process_request", None)
-        kwargs.setdefault("select_subprotocol", self.select_subprotocol)
-        kwargs.setdefault("origins", self.origins)
-        if kwargs.get("limits") is None:
-            kwargs.setdefault("max_size", MAX_SIZE)
+        first = self._complete(args, kwargs)
+        kwargs["process_request"] = chain_async(first, self._admit)
 
-        async def process_request(connection: Any, request: Any) -> Any:
-            if first is not None:
-                response = first(connection, request)
-                if inspect.isawaitable(response):
-                    response = await response
-                if response is not None:
-                    return response
-            refusal = await self._refusal(connection, request)
-            if refusal is None:
-                self._let_in.add(connection)
-                return None
-            return connection.respond(403, refusal)
-
-        kwargs["process_request"] = process_request
-        return serve(self, *args, **kwargs)
-
-    def select_subprotocol(self, connection: Any, offered: Sequence[str]) -> str | None:
-        """Return the wire that is spoken; None for a client that asks for none of them.
-
-        For ``serve(select_subprotocol=...)``.
-        """
-        for subprotocol in SUBPROTOCOLS:
-            if subprotocol in offered:
-                return subprotocol
-        return None
-
-    async def _refusal(self, connection: Any, request: Any) -> str | None:
-        """Return why a connection is not let in, for its client to read; or None."""
-        if self._authorize is None:
-            return None
-        try:
-            allowed = self._authorize(connection, request)
-            if inspect.isawaitable(allowed):
-                allowed = await allowed
-        except NotAuthorised as exc:
-            return f"Forbidden: {escaped(text_of(exc.message))[:_MAX_REASON]}\n"
-        return None if allowed else "Forbidden\n"
-
-    def _check_origin(self, connection: Any) -> str | None:
-        """Return why the page that connects may not, where ``serve`` was not ours."""
-        settings = _settings_of(connection)
-        if settings is not None and settings.origins is not None:
-            return None  # whoever serves has looked at it already
-        from ..http.handshake import check_origin
-
-        try:
-            check_origin(connection.request, self.origins)
-        except InvalidHandshake as exc:
-            logger.info("connection refused: %s", one_line(exc))
-            return "origin not allowed"
-        return None
+        with as_own_serve():
+            return serve(self, *args, **kwargs)
 
     async def __call__(self, connection: Any) -> None:
         """Serve one connection to its end: this is the handler."""
-        if connection not in self._let_in:
-            refusal = self._check_origin(connection)
-            if refusal is None and await self._refusal(connection, connection.request):
-                refusal = "not authorised"
-            if refusal is not None:
-                await connection.close(1008, refusal)
-                return
+        refusal = await self._why_not(connection)
+        if refusal is not None:
+            await connection.close(1008, refusal)
+            return
         peer = self.make_peer(connection)
-        self.peers.add(peer)
-        self._announce_limits(peer)
-        if hasattr(connection, "on_drain"):
-            connection.on_drain = peer.drain
+        self._add(peer)
         try:
             await peer.run()
         finally:
-            self.peers.discard(peer)
-            if hasattr(connection, "on_drain"):
-                connection.on_drain = None
+            self._remove(peer)
         await connection.close()
-
-    def _announce_limits(self, peer: Peer) -> None:
-        """Tell a client that asked for one of our wires how much it may send."""
-        settings = _settings_of(peer.connection)
-        limit = None if settings is None else settings.limits.message
-        if isinstance(peer.wire, JsonRpc) and peer.connection.subprotocol and limit:
-            peer.post(peer.wire.limits(limit))
 
     def make_peer(self, connection: Any) -> Peer:
         """Return the peer of a connection; a subclass may make another."""
@@ -254,8 +151,9 @@ class Server:
         A client that fails has its exception as its result, as Peer.call would have
         raised it. ``peers`` are those to call, all if None.
         """
+        check_timeout(timeout)
         params = as_params(args, kwargs)
-        called = list(self.peers if peers is None else peers)
+        called = self._chosen(peers)
         results = await asyncio.gather(
             *(
                 peer.call_with(method, params, timeout=timeout, returns=returns)
@@ -263,70 +161,5 @@ class Server:
             ),
             return_exceptions=True,
         )
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(
-                result, (RpcError, *self.settings.errors.classes)
-            ):
-                raise result
+        self._raise_unexpected(results)
         return dict(zip(called, results, strict=True))
-
-    def notify(
-        self,
-        method: str,
-        /,
-        *args: Any,
-        peers: Iterable[Peer] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Notify all clients, or ``peers``, without waiting for any of them.
-
-        The message is encoded once for all. What a slow client does not take is kept
-        for it up to ``Limits.unsent_bytes``, where its connection is given up.
-        """
-        params = as_params(args, kwargs)
-        frames: dict[Codec, bytes] = {}
-        groups: dict[Codec, list[Any]] = {}
-        for peer in self._open(peers):
-            codec = peer.wire.codec
-            if not peer.wire.extended:
-                # A call with an id of its own, which nobody else can be sent.
-                try:
-                    frame = peer.notification(method, params)
-                except RpcError as exc:
-                    text = "a notification left %r out: %s"
-                    log(logging.WARNING, text, peer, one_line(exc))
-                else:
-                    spread([peer.connection], frame, codec.is_text)
-                continue
-            if codec not in frames:
-                frames[codec] = peer.notification(method, params)
-            groups.setdefault(codec, []).append(peer.connection)
-        for codec, connections in groups.items():
-            spread(connections, frames[codec], codec.is_text)
-
-    def emit(self, event: Any, *, peers: Iterable[Peer] | None = None) -> None:
-        """Send an event to all clients that speak the wire ``wsrpc``, or to ``peers``.
-
-        Does not wait for any of them, as ``notify``. See :meth:`Peer.emit`; clients on
-        other wires, which have no events, are left out.
-        """
-        connections = [peer for peer in self._open(peers) if peer.wire.name == "wsrpc"]
-        if connections:
-            frame = connections[0].wire.event(event)
-            spread([peer.connection for peer in connections], frame, True)
-
-    def _open(self, peers: Iterable[Peer] | None) -> list[Peer]:
-        chosen = self.peers if peers is None else peers
-        return [peer for peer in list(chosen) if peer.is_open]
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} with {len(self.peers)} peers>"
-
-
-def _settings_of(connection: Any) -> Any:
-    """Return the settings that a server's connection was opened with, if it has any."""
-    for name in ("settings", "protocol"):
-        settings = getattr(connection, name, None)
-        if hasattr(settings, "origins") and hasattr(settings, "limits"):
-            return settings
-    return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ..once import MAKING
+from ..opening.arguments import check_callback
 from .budget import Budget
 from .codecs import Codec, Json, MessagePack
 from .describing import described
@@ -44,6 +46,12 @@ def _ping(*args: Any, **kwargs: Any) -> Any:
 class Settings:
     """Routes, limits and manners; see :class:`Server` for what each one does."""
 
+    may_await: ClassVar[bool] = True
+    """Whether what is called here may be a coroutine function."""
+    routes_class: ClassVar[type[Routes]] = Routes
+    lock: Any = contextlib.nullcontext()
+    """Guards what connections share where threads carry them out."""
+
     def __init__(
         self,
         routes: Any = None,
@@ -65,9 +73,14 @@ class Settings:
             raise ValueError(f"wire is {wire!r}; one of {known} is allowed")
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise ValueError(f"threads is {threads!r}; an int of 1 or more is allowed")
-        if authorize_call is not None and not callable(authorize_call):
-            raise TypeError("authorize_call must be a function or None")
-        self.routes = Routes.of(routes, enc_hook=enc_hook, dec_hook=dec_hook)
+        if limits is not None and not isinstance(limits, RpcLimits):
+            kind = type(limits).__name__
+            raise TypeError(
+                f"limits must be rpc.RpcLimits or None, not {kind}; those of "
+                "connections are for serve(limits=...)"
+            )
+        check_callback("authorize_call", authorize_call, ("call",), self.may_await)
+        self.routes = self.routes_class.of(routes, enc_hook=enc_hook, dec_hook=dec_hook)
         enc_hook, dec_hook = self.routes.enc_hook, self.routes.dec_hook
         self.wire = wire
         self.limits = limits or RpcLimits()

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .callbacks import STOPS, as_coroutine, begin_later, log
+from .callbacks import STOPS, as_coroutine, begin_later, cannot_await, log
 
 __all__ = ["Signal", "Signals"]
 
@@ -22,12 +22,13 @@ class Signal:
     Truthy while there are any. What one of them raises is logged and stops nothing.
     """
 
-    __slots__ = ("_changed", "_receivers", "name", "tasks")
+    __slots__ = ("_changed", "_receivers", "awaits", "name", "tasks")
 
     def __init__(self, name: str, changed: Callable[[], None] | None = None) -> None:
         self.name = name
         self._changed = changed
         self._receivers: list[Callable[..., object]] = []
+        self.awaits = True  # whether receivers may be async
         # Async receivers that are at work.
         self.tasks: set[asyncio.Task[Any]] = set()
 
@@ -36,10 +37,21 @@ class Signal:
         if not callable(receiver):
             kind = type(receiver).__name__
             raise TypeError(f"{self.name}: a receiver must be callable, not {kind}")
+        self._check(receiver)
         self._receivers.append(receiver)
         if self._changed is not None:
             self._changed()
         return receiver
+
+    def _check(self, receiver: object) -> None:
+        if not self.awaits and inspect.iscoroutinefunction(receiver):
+            raise TypeError(f"{self.name}: a receiver must be a plain function here")
+
+    def only_plain(self) -> None:
+        """Take plain functions only: raise TypeError for another, now and later."""
+        self.awaits = False
+        for receiver in self._receivers:
+            self._check(receiver)
 
     def disconnect(self, receiver: Callable[..., object]) -> None:
         """Call ``receiver`` no more; ValueError if it was not called before."""
@@ -80,7 +92,10 @@ class Signal:
                 self._failed(exc)
                 continue
             if inspect.isawaitable(result):
-                waiting.append(result)
+                if self.awaits:
+                    waiting.append(result)
+                else:
+                    self._failed(cannot_await(result, "a receiver"))
         return waiting
 
     def _in_task(self, waiting: Awaitable[Any]) -> asyncio.Task[Any]:
@@ -126,6 +141,14 @@ class Signals:
         self.call_failed = Signal("call_failed", self._look)
         # Whether anybody wants to know of calls; asked at each of them.
         self.times_calls = False
+
+    def only_plain(self) -> None:
+        """Take plain functions only: raise TypeError for another, now and later."""
+        for signal in (
+            *(self.opened, self.closed),
+            *(self.call_started, self.call_ended, self.call_failed),
+        ):
+            signal.only_plain()
 
     def _look(self) -> None:
         self.times_calls = bool(

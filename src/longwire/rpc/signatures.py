@@ -15,6 +15,7 @@ from collections.abc import (
     AsyncIterator,
     Callable,
     Collection,
+    Generator,
     Iterator,
 )
 from typing import Any
@@ -35,6 +36,7 @@ _BY_POSITION = (
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
 )
 _STREAMS = (AsyncIterable, AsyncIterator, typing.AsyncGenerator)
+_BLOCKING_STREAMS = (Iterator, Generator)
 
 
 class Parameter(typing.NamedTuple):
@@ -66,8 +68,9 @@ class Signature:
     """What a function takes and returns.
 
     ``parameters`` are those that callers give, ``returns`` is the type of the result,
-    or of the items of a stream; Any where nothing is annotated. Raises TypeError for
-    what cannot be called from afar.
+    or of the items of a stream; Any where nothing is annotated. ``blocking`` says that
+    it is called where nothing can be awaited. Raises TypeError for what cannot be
+    called from afar.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Signature:
         bound: bool,
         peer_type: type,
         hooks: Hooks = NO_HOOKS,
+        blocking: bool = False,
     ) -> None:
         self.name = getattr(function, "__qualname__", repr(function))
         hints = _hints(function, self.name)
@@ -94,7 +98,8 @@ class Signature:
                 self.parameters.append(
                     Parameter(parameter.name, kind, parameter.kind, parameter.default)
                 )
-        self.is_stream, self.returns = _returned(function, hints.get("return", Any))
+        returned = _returned_blocking if blocking else _returned
+        self.is_stream, self.returns = returned(function, hints.get("return", Any))
         self._by_position = [p for p in self.parameters if p.kind in _BY_POSITION]
         self._required = [p for p in self.parameters if p.is_required]
         self._least = sum(1 for p in self._by_position if p.is_required)
@@ -294,6 +299,21 @@ def _returned(function: Callable[..., Any], hint: Any) -> tuple[bool, Any]:
     origin = typing.get_origin(hint) or hint
     iterates = isinstance(origin, type) and issubclass(origin, _STREAMS)
     if iterates:
+        items = typing.get_args(hint)
+        return True, items[0] if items else Any
+    return is_stream, Any if is_stream else hint
+
+
+def _returned_blocking(function: Callable[..., Any], hint: Any) -> tuple[bool, Any]:
+    """Return the same for a function that runs in a thread."""
+    inner = inspect.unwrap(function)
+    origin = typing.get_origin(hint) or hint
+    is_async = inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner)
+    if is_async or (isinstance(origin, type) and issubclass(origin, _STREAMS)):
+        name = getattr(function, "__qualname__", repr(function))
+        raise TypeError(f"{name}: a route that runs in a thread cannot be asynchronous")
+    is_stream = inspect.isgeneratorfunction(inner)
+    if isinstance(origin, type) and issubclass(origin, _BLOCKING_STREAMS):
         items = typing.get_args(hint)
         return True, items[0] if items else Any
     return is_stream, Any if is_stream else hint

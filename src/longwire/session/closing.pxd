@@ -30,6 +30,7 @@ cdef class Closing:
     cdef public bint ends_with_tcp
     cdef public tuple kinds
     cdef readonly bint got_eof
+    cdef bint handing_over
     cdef readonly bint undated
     cdef readonly double grace_by
     cdef readonly double close_by

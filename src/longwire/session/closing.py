@@ -86,9 +86,10 @@ class Closing:
         self.can_send = True
         self.ending = STAY
         self.ended: CloseReport | None = None
-        self.ends_with_tcp = False  # no end is told of before TCP has ended
+        self.ends_with_tcp = False  # recv() raises only once TCP has ended
         self.kinds = CLOSED
         self.got_eof = False
+        self.handing_over = False  # the reader gets a message, which it may answer
         self.undated = False  # a deadline counts from the next tick
         self.grace_by = self.close_by = NEVER
         self.fault: BaseException | None = None
@@ -105,11 +106,6 @@ class Closing:
         if self.can_send:
             return State.OPEN
         return State.CLOSED if self.is_gone else State.CLOSING
-
-    @property
-    def is_open(self) -> bool:
-        """The same as ``can_send``: whether messages can be sent."""
-        return self.can_send
 
     @property
     def is_over(self) -> bool:
@@ -133,9 +129,9 @@ class Closing:
         )
 
     def end_is_known(self) -> bool:
-        """Return whether whoever receives is to be told of the end.
+        """Return whether ``recv()`` raises the end, once it has no message.
 
-        Whoever sends is told of lost TCP, too, though messages are still unread.
+        ``send()`` raises as soon as TCP has ended, though messages are still unread.
         """
         return self.phase == _GONE or (self.phase == _ENDED and not self.ends_with_tcp)
 
@@ -200,6 +196,9 @@ class Closing:
         elif tcp == table.SERVER_FIRST:
             tcp = STAY if self.client else table.HALF_CLOSE
         self._hang_up(tcp)
+        if self.got_eof and event != table.END_OF_INPUT:
+            # It was read before, behind what nobody looks at any more.
+            self.end(table.END_OF_INPUT, now)
 
     def begin_closing(
         self,
@@ -243,12 +242,13 @@ class Closing:
     def _defer(self, now: float) -> None:
         """Let messages that came before a fault or close frame be answered first.
 
-        An empty inbox has nothing to wait for; else the reader ends it by coming
-        back for more, or the grace does.
+        An empty inbox has nothing to wait for, unless its last message is being handed
+        over; else the reader ends it by coming back for more, or the grace does.
         """
         grace = self.timeouts.fault_grace
         step = table.STEPS.get((self.phase, table.READ_BEHIND))
-        if self.intake.inbox.count == 0 or not self.can_send or not grace:
+        waits = self.intake.inbox.count > 0 or self.handing_over
+        if not (waits and self.can_send and grace):
             self.settle(now)
         elif step is not None:
             self._move(step.after)
@@ -268,8 +268,6 @@ class Closing:
             code, reason = self.peer_close
             echo = None if code == 1005 else code
             self.end(table.PEER_CLOSE, now, code=echo, reason=reason)
-        if self.got_eof and self.ended is not None:
-            self.end(table.END_OF_INPUT, now)
 
     def reach_end(self, now: float) -> None:
         """Everything that came was parsed, and nothing more will come."""
@@ -303,8 +301,8 @@ class Closing:
     def give_up_closing(self, now: float) -> None:
         """The peer has not answered our close frame, or does not end TCP.
 
-        Or TCP has ended and the reader does not come for what waits unparsed: it may
-        still come, but who waits for the end of TCP waits no longer.
+        Or TCP has ended and the reader has not taken what waits unparsed. It still may,
+        but ``wait_closed()`` no longer waits for it.
         """
         self.close_by = _NEVER
         if self.phase == _UNREAD:
@@ -343,7 +341,7 @@ class Closing:
         seconds: float | None = self.timeouts.close
         if seconds is not None:
             return seconds
-        # For ever is for peers. A reader who takes nothing may be none.
+        # None is for peers that take their time. A handler may never read again.
         return self.timeouts.fault_grace if self.phase == _UNREAD else NEVER
 
     # --- what a step does --------------------------------------------------------

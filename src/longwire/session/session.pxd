@@ -18,6 +18,7 @@ cdef int _SPENT
 cdef int _ANSWERING
 cdef int _ENDED
 cdef int _UNREAD
+cdef Py_ssize_t _CORK
 
 
 cdef class Session(Closing):
@@ -47,10 +48,12 @@ cdef class Session(Closing):
     cpdef wait(self, double now)
     cpdef stop_waiting(self)
     cpdef send(self, int opcode, payload, bint fin, bint compress)
-    @cython.locals(waiting=Py_ssize_t)
+    @cython.locals(waiting=Py_ssize_t, too_much=bint)
     cpdef bint send_encoded(self, bytes frame, Py_ssize_t unsent, double now) except -1
     cpdef int offer(
         self, message, slow, key, Py_ssize_t unsent, double now
     ) except -1
     cpdef bytes take_output(self)
     cpdef bytes take_due_output(self)
+    cpdef double next_deadline(self) except? -1.0
+    cpdef tick(self, double now, Py_ssize_t unsent)

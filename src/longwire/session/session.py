@@ -76,7 +76,7 @@ check_close = serialize_close
 """Raises InvalidClose if a close frame cannot say this (section 7.4)."""
 
 # Bytes of output that are not kept back for the sake of fewer writes.
-CORK = 65536
+CORK = _CORK = 65536
 
 
 class Session(Closing):
@@ -178,19 +178,20 @@ class Session(Closing):
         self.last_receive = self.told = now
         if self.ended is not None or self.fault is not None:
             return  # section 7.1.7: nothing after a fault is looked at
+        intake = self.intake
         try:
             self.protocol.receive(data)
+            if intake.waits != _DRY and (intake.waits == _SPENT or intake.must_wait()):
+                if self.wants_reading:
+                    self.wants_reading = False
+                    self.flags |= _READING
+                return
+            intake.begin_turn(True)
+            self._pump(now)
         except BaseException as exc:
-            self.break_off(exc, now)
+            if self.fault is None:
+                self.break_off(exc, now)
             raise
-        intake = self.intake
-        if intake.waits != _DRY and (intake.waits == _SPENT or intake.must_wait()):
-            if self.wants_reading:
-                self.wants_reading = False
-                self.flags |= _READING
-            return
-        intake.begin_turn(True)
-        self._pump(now)
 
     def receive_eof(self, now: float) -> None:
         """The peer will send nothing more; its end lies behind what waits unparsed."""
@@ -313,10 +314,13 @@ class Session(Closing):
         if not self.inbox.is_roomy():
             return
         grace_by, close_by = self.grace_by, self.close_by
+        self.handing_over = True
         try:
             self._pump(self.told)
         except Exception as exc:
             self.mistake = exc  # the message that was taken comes first
+        finally:
+            self.handing_over = False
         if self.grace_by != grace_by or self.close_by != close_by:
             self.undate()
 
@@ -354,12 +358,12 @@ class Session(Closing):
             if self.ended is not None:
                 raise self.exception()
         self.protocol.send_message(opcode, payload, fin, compress)
-        self.flags |= OUTPUT
+        self.flags |= _OUTPUT
         if not fin:
             self.fragmenting = True
         elif self.fragmenting:
             self.fragmenting = False
-            self.flags |= STATE
+            self.flags |= _STATE
 
     def send_encoded(self, frame: bytes, unsent: int, now: float) -> bool:
         """Put a whole message encoded elsewhere, in one frame, in the output.
@@ -405,7 +409,7 @@ class Session(Closing):
         """One of those sends now, or gave up."""
         self.senders -= 1
         if self.senders == 0:
-            self.flags |= STATE  # who waits for room may have it
+            self.flags |= STATE  # there may be room now: see has_room
         if self.outbox is not None:
             self.flags |= OUTPUT
 
@@ -433,7 +437,7 @@ class Session(Closing):
         protocol = self.protocol
         if (
             self.inbox.whole > 0
-            and protocol.output_size < CORK
+            and protocol.output_size < _CORK
             and protocol.close_sent is None
             and self.outbox is None
         ):

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Literal
 
-from ..dialing import Dialed, Dialer, path_of, unix_uri
+from ..dialing import Dialed, Dialer, how_to_connect, path_of, unix_uri
 from ..errors import ConcurrencyError
-from ..hints import Blocking
+from ..hints import Blocking, explained
 from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
 from ..opening import retry as retrying
@@ -78,11 +78,11 @@ class reconnect(Blocking, Dialer[ClientConnection]):
     """
 
     _connection_class = ClientConnection
-    _tcp = frozenset(
-        {*("all_errors", "family", "host", "port", "source_address", "timeout")}
-    )
+    _tcp = frozenset({*("all_errors", "family", "host", "port", "source_address")})
+    _name, _uses = "reconnect", "entered or iterated"
     _given = "sock", "ssl", "server_hostname", "proxy_ssl", "proxy_server_hostname"
 
+    @explained(how_to_connect)
     def __init__(
         self,
         uri: str,
@@ -119,10 +119,14 @@ class reconnect(Blocking, Dialer[ClientConnection]):
         given = {**locals()}
         for name in ("self", "uri", "kwargs"):
             del given[name]
-        self._set_up(uri, given, kwargs)
+        self._set_options(uri, given, kwargs)
         self._connection: ClientConnection | None = None
 
     _plain = "for websocket in reconnect(...)"
+
+    def _is_for_threads(self) -> TypeError:
+        self._unused = False  # this is what there is to say
+        return super()._is_for_threads()
 
     def connect(self) -> ClientConnection:
         """Return a new connection, open.
@@ -130,6 +134,7 @@ class reconnect(Blocking, Dialer[ClientConnection]):
         Raises OSError when the server cannot be reached, TimeoutError, or an
         :exc:`~longwire.InvalidHandshake` that says what was wrong with the answer.
         """
+        self._unused = False
         stream = Stream()
         try:
             opened = self._open(stream)
@@ -139,7 +144,7 @@ class reconnect(Blocking, Dialer[ClientConnection]):
             # Whatever it is, an interrupt too: nobody else knows of the socket.
             stream.abort()
             if self._explains:
-                explain(exc, self._settings.uri)
+                explain(exc, self._settings.uri, stream.doing)
             raise
         return connection
 
@@ -197,6 +202,7 @@ class reconnect(Blocking, Dialer[ClientConnection]):
             time.sleep(retries.delay_after_end(connection._live.exception()))
 
 
+@explained(how_to_connect)
 def connect(uri: str, **kwargs: Any) -> ClientConnection:
     """Return an open connection to the WebSocket server at ``uri``.
 

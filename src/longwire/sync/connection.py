@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from operator import call
+from time import monotonic
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -22,10 +24,12 @@ from ..connection import (
 )
 from ..errors import ConnectionClosedOK
 from ..hints import Blocking
+from ..options import check_timeout
 from ..session.leaving import Outcome, outcome_of
 from ..session.session import OUTPUT
-from ..verbs import fragments_of
+from ..verbs import Verbs, fragments_of
 from .link import Link
+from .places import Places, wait_at
 
 __all__ = ["Connection", "Pong"]
 
@@ -40,6 +44,28 @@ class Pong(threading.Event):
     latency: float | None = None
     error: BaseException | None = None
 
+    def __init__(self) -> None:
+        super().__init__()
+        # No lock: the helper sets it, and must not wait for a thread that a signal
+        # has interrupted inside of threading.Event.
+        self._is_set = False
+        self._places: Places = Places()
+
+    def is_set(self) -> bool:
+        """Return whether the pong has come, or the connection has ended."""
+        return self._is_set
+
+    isSet = is_set  # as threading.Event has it
+
+    def set(self) -> None:
+        """Wake all that wait."""
+        self._is_set = True
+        self._places.wake()
+
+    def clear(self) -> None:
+        """Have ``wait()`` wait again."""
+        self._is_set = False
+
     def resolve(self, latency: float) -> None:
         """Tell who waits that the pong has come."""
         self.latency = latency
@@ -50,9 +76,18 @@ class Pong(threading.Event):
         self.error = error
         self.set()
 
+    def forget_waiters(self) -> None:
+        """In a child process: nobody waits who did in the parent."""
+        self._places = Places()
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the pong; return whether it came within ``timeout`` seconds."""
-        done = super().wait(timeout)
+        check_timeout(timeout)
+        place = self._places.take()
+        # Set before that, or to be woken.
+        done = self._is_set or wait_at(place, timeout)
+        if not done:
+            self._places.leave(place)
         if self.error is not None:
             raise self.error
         return done
@@ -97,37 +132,114 @@ class Connection(Blocking, Link):
         thread is receiving.
         """
         verbs = self._open_verbs
+        if timeout is not None:
+            check_timeout(timeout)
+        ends_at = None if timeout is None else monotonic() + timeout
+        me: object = [True]  # another object for each call
+        try:
+            while not self._take_or_read(verbs, me, timeout is None):
+                left = None if ends_at is None else max(0.0, ends_at - monotonic())
+                self._drive(verbs.wait_for_message(), left)
+            payload: Data = self._taken[1]  # type: ignore[index]
+            if decode is not None:
+                payload = as_wanted(payload, decode)
+            # Nothing is called from here on: what is not the caller's is still ours.
+            verbs.receiving, self._taken = False, None
+            return payload
+        except BaseException as exc:
+            if verbs.receiving is me:
+                if isinstance(exc, UnicodeDecodeError):
+                    self._taken = None  # no text, but received, all the same
+                verbs.receiving = False
+            raise
+
+    def _take_or_read(self, verbs: Verbs, me: object, reads: bool) -> bool:
+        """Take a message for the recv() of ``me``; return whether there was one.
+
+        Where ``reads``, waits for one read of the socket if there is none. What was
+        taken is in ``_taken``, and ``receiving`` is ``me`` until it is returned.
+        """
+        wire = self.wire
+        try:
+            with self._lock:
+                # Most often the next read brings the message: spare the plan.
+                if reads and self._taken is None and verbs.begin_to_wait(me):
+                    if self._live.flags:
+                        self._react()  # which may bring a message
+                    elif self._goes_on and self._reader is None:
+                        self._go_on()
+                    elif self._may_read():
+                        if wire.came or wire.plain:
+                            self._take_in()  # see _takes_rest()
+                        else:
+                            self.reads += 1
+                            self._reader = me
+                if self._reader is not me:
+                    self._take(verbs, me)
+            if self._reader is me:
+                came = self._receive(None, me)
+                with self._lock:
+                    others_wait = self._places or wire.closed
+                    if came is True and self.recent and not others_wait:
+                        self._take_in()
+                    else:
+                        self._end_reading(came)
+                    self._take(verbs, me)
+            if self._lines:
+                self._log_rest()
+            return verbs.receiving is me
+        except BaseException:
+            if verbs.receiving is me:
+                verbs.receiving = False
+                self._live.stop_waiting()
+            if self._reader is me:
+                self._reader = None
+            self._give_up()
+            raise
+
+    def _take(self, verbs: Verbs, me: object) -> None:
+        """Take a message from the session, if there is one, for the recv() of ``me``.
+
+        Then nobody else may receive until it is returned: ``receiving`` is ``me``.
+        """
         session = self._live
-        with self._lock:
-            # Most often the next read brings the message: spare the plan.
-            if timeout is None and verbs.begin_to_wait():
-                try:
-                    if session.flags:
-                        self._react()
-                    if self._may_read():
-                        self._read(None)
-                finally:
-                    verbs.stop_waiting()
-            ready = session.has_message and not verbs.receiving
-            if ready:
-                payload = session.take()[1]
-            if session.flags:
-                self._react()
-        if not ready:
-            payload = self._drive(verbs.recv(), timeout)
-        return payload if decode is None else as_wanted(payload, decode)
+        if verbs.receiving is me:
+            session.stop_waiting()
+        elif verbs.receiving:
+            return
+        if self._taken is None and session.has_message:
+            one = map(call, self._one_message)
+            try:
+                # In C: no interrupt comes in between, nor before it.
+                (self._taken,) = one
+            except BaseException as exc:
+                verbs.taking_failed(exc)
+                raise
+        verbs.receiving = False if self._taken is None else me
+        if session.flags:
+            self._react()
 
     def recv_streaming(self, decode: bool | None = None) -> Iterator[Data]:
         """Yield the next message in pieces, as its fragments arrive.
 
         ``decode`` is as for ``recv()``. The message has to be read to its end before
-        the next can be received. Raises what ``recv()`` raises.
+        the next can be received. Interrupted before its first piece, it loses nothing;
+        after that nothing more can be received, and the connection can be closed.
+        Raises what ``recv()`` raises.
         """
-        with self._lock:
-            message = self._open_verbs.stream(decode)
+        verbs = self._open_verbs
+        message = verbs.stream(decode)
+        if self._taken is not None:
+            # A recv() was interrupted with it: it is whole.
+            yield self.recv(decode=decode)
+            return
         try:
             while not message.done:
-                yield self._drive(message.next_piece())
+                self._drive(message.next_piece())
+                payload = message.payload()
+                # Nothing is called from here on: what is not the caller's is ours.
+                message.given, verbs.receiving = message.taken, message.goes_on
+                yield payload
         finally:
             with self._lock:
                 message.stop()
@@ -169,17 +281,25 @@ class Connection(Blocking, Link):
             return
         session = self._live
         opcode = opcode_for(message, text)
-        with self._lock:
-            at_once = session.writable and not session.fragmenting and session.is_open
-            if at_once:
-                session.send(opcode, message, True, compress)
-                if session.flags == OUTPUT:
-                    session.flags = 0
-                    self._write(session)
-                if session.flags:
-                    self._react()
-                if session.writable:
-                    return
+        try:
+            with self._lock:
+                at_once = (
+                    session.writable and not session.fragmenting and session.can_send
+                )
+                if at_once:
+                    session.send(opcode, message, True, compress)
+                    if session.flags == OUTPUT and session.outbox is None:
+                        self._write(session)
+                        session.flags ^= OUTPUT
+                    if session.flags:
+                        self._react()
+        except BaseException:
+            self._give_up()
+            raise
+        if self._lines:
+            self._log_rest()
+        if at_once and session.writable:
+            return
         self._drive(
             verbs.wait_for_room() if at_once else verbs.send(message, text, compress)
         )
@@ -225,6 +345,7 @@ class Connection(Blocking, Link):
 
         Returns False if that takes longer than ``timeout`` seconds.
         """
+        check_timeout(timeout)
         try:
             self._drive(self._open_verbs.wait_closed(), timeout)
         except TimeoutError:
@@ -246,8 +367,7 @@ class Connection(Blocking, Link):
         traceback: TracebackType | None,
     ) -> None:
         from_outside = isinstance(exc, GeneratorExit)
-        with self._lock:
-            outcome = outcome_of(exc, self._live, from_outside=from_outside)
+        outcome = outcome_of(exc, self._live, from_outside=from_outside)
         self._leave_block(outcome, exc)
 
     def _leave_block(self, outcome: Outcome, exc: BaseException | None) -> None:

@@ -11,8 +11,8 @@ import socket
 import time
 from typing import Any, TypeVar, cast
 
-from ..errors import ProxyError, SecurityError
-from ..escaping import excerpt, one_line
+from ..errors import SecurityError
+from ..escaping import excerpt
 from ..opening.client_settings import default_tls_context
 from ..opening.steps import (
     Call,
@@ -28,13 +28,12 @@ from ..opening.steps import (
     Step,
     Write,
 )
+from ..socks import NO_LIMIT, proxy_for, translated
 from .wire import Wire
 
 __all__ = ["OutOfTime", "Stream", "run"]
 
 T = TypeVar("T")
-
-_FOREVER = 1e6
 
 
 class OutOfTime(TimeoutError):
@@ -143,10 +142,8 @@ class Stream:
 
     def _read(self) -> bytes:
         wire = self._open_wire
-        if wire.early:
-            data, wire.early = wire.early, b""
-            return data
-        while not wire.ended:
+        # What came with the end of a TLS handshake comes first.
+        while not (data := wire.take()) and not wire.ended:
             left = self._left()
             if self._read_by is not None:
                 limit = max(0.0, self._read_by - time.monotonic())
@@ -154,13 +151,10 @@ class Stream:
             came = wire.receive(left)
             if self.interrupted:
                 raise OutOfTime
-            if came is None:
+            if not came:
                 self._left()
                 raise TimeoutError("the peer has taken too long")
-            data, _ = wire.decode(came)
-            if data:
-                return data
-        return b""
+        return data
 
     def _call(self, step: Call) -> Any:
         result = step.function(*step.args)
@@ -244,36 +238,14 @@ class Stream:
             self.start_tls(step.tls)
 
     def _open_socks(self, step: OpenSocks) -> None:
-        try:
-            import python_socks
-            from python_socks.sync import Proxy
-        except ImportError as exc:
-            raise ImportError(
-                "connecting through a SOCKS proxy needs python-socks: "
-                "in a checkout: pip install '.[socks]'"
-            ) from exc
+        proxy = proxy_for(step.proxy, "sync")
         self.doing = f"connecting through the SOCKS proxy {step.proxy.host}"
-        scheme, kinds = step.proxy.scheme, python_socks.ProxyType
-        proxy = Proxy(
-            kinds.SOCKS5 if scheme.startswith("socks5") else kinds.SOCKS4,
-            step.proxy.host,
-            step.proxy.port,
-            step.proxy.username,
-            step.proxy.password,
-            # socks5h and socks4a leave looking up the name to the proxy.
-            rdns=scheme in ("socks5h", "socks4a"),
-        )
         left = self._left()
-        try:
-            # Our own timeouts end every step; python-socks shall not add its own.
-            timeout = _FOREVER if left is None else left
-            sock = proxy.connect(step.host, step.port, timeout=timeout)
-        except python_socks.ProxyTimeoutError:
-            raise OutOfTime from None
-        except python_socks.ProxyConnectionError:
-            raise  # an OSError: the proxy cannot be reached
-        except python_socks.ProxyError as exc:
-            raise ProxyError(f"SOCKS proxy refused: {one_line(exc)}") from exc
+        timeout = NO_LIMIT if left is None else left
+        with translated():
+            sock = self._in_time(
+                lambda: proxy.connect(step.host, step.port, timeout=timeout)
+            )
         self.wire = Wire(sock)
 
     def start_tls(self, step: StartTls, server_side: bool = False) -> None:

@@ -3,11 +3,15 @@
 It answers pings, keeps deadlines, and writes what a slow peer takes late. The thread
 that calls ``recv()`` reads by itself; so that a connection in steady use costs the
 helper nothing, it takes one over only when nobody has read it for ``GRACE`` seconds.
+
+It waits for nobody: a connection whose lock is held is tried again a moment later, and
+what there is to log another thread logs.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import heapq
 import itertools
 import logging
@@ -22,7 +26,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["GRACE", "Helper", "Served", "forget"]
+from .reporting import report
+
+__all__ = ["BUSY", "GRACE", "Busy", "Helper", "Served", "forget"]
 
 T = TypeVar("T")
 
@@ -32,19 +38,29 @@ GRACE = 0.05
 """Seconds that nobody has read a connection when the helper begins to."""
 
 
+BUSY = 0.005
+"""Seconds until a connection is tried again whose lock was held."""
+
+
+class Busy(Exception):
+    """The lock of a connection is held, as by a thread that compresses."""
+
+
 class Served(Protocol):
-    """What the helper calls of a connection."""
+    """What the helper calls of a connection; all but ``abandon()`` may raise Busy."""
 
     reads: int
     """How often somebody has read it."""
-    is_read: bool
-    """A thread waits for its input."""
     events: int
     """What the helper has its selector watch; only the helper changes it."""
     recent: bool
     """It is among those that somebody has read a moment ago."""
     entry: list[Any] | None
     """Its place among the deadlines."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a thread waits for its input."""
 
     def fileno(self) -> int: ...
 
@@ -72,8 +88,12 @@ class Helper:
                 helper = cls._one
                 if helper is None:
                     helper = cls()
-                    helper.thread.start()
-                    cls._one = helper
+                    try:
+                        helper.thread.start()
+                    finally:
+                        # Also where it runs, and waiting for that was interrupted.
+                        if helper.thread.ident is not None:
+                            cls._one = helper
         return helper
 
     def __init__(self) -> None:
@@ -83,7 +103,7 @@ class Helper:
         self._theirs.setblocking(False)
         self.selector.register(self._ours, selectors.EVENT_READ)
         # All asks come through queues: only the helper's thread changes the rest.
-        self._wanted: deque[Served] = deque()
+        self.wanted: deque[Served] = deque()
         self._left: deque[Served] = deque()
         self._dated: deque[tuple[Served, float]] = deque()
         self._recent: dict[Served, int] = {}
@@ -91,7 +111,10 @@ class Helper:
         self._deadlines: list[list[Any]] = []
         self._order = itertools.count()
         self._wakes_at = 0.0  # until when it sleeps
-        self._stopped = False
+        self.is_stopped = False
+        # Those that were busy, and when they are tried again.
+        self._busy: list[Served] = []
+        self._again_at = math.inf
         # Those of the process that are open, for a child of it to let go.
         self.members: weakref.WeakSet[Served] = weakref.WeakSet()
         self.thread = threading.Thread(
@@ -102,7 +125,7 @@ class Helper:
 
     def attend(self, member: Served) -> None:
         """Look now at what has to be watched of ``member``."""
-        self._wanted.append(member)
+        self.wanted.append(member)
         self._wake(0.0)
 
     def look_after(self, member: Served) -> None:
@@ -127,7 +150,7 @@ class Helper:
 
     def stop(self) -> None:
         """End the thread."""
-        self._stopped = True
+        self.is_stopped = True
         self._wakes_at = math.inf
         self._wake(0.0)
         self.thread.join(1)
@@ -135,17 +158,19 @@ class Helper:
     # --- the thread --------------------------------------------------------------
 
     def _run(self) -> None:
-        while not self._stopped:
+        while not self.is_stopped:
             self._take_asks()
             now = time.monotonic()
             if now >= self._look_at:
                 self._look_at_recent(now)
+            if now >= self._again_at:
+                self._try_again()
             self._tick(now)
             for key, events in self._select():
                 if key.data is None:
                     self._drain()
                 else:
-                    self._guard(key.data.serve, self, events)
+                    self._serve(key.data, events)
         self._close()
 
     def _close(self) -> None:
@@ -157,17 +182,45 @@ class Helper:
         """Return what ``call`` returns: one connection's fault is not the others'."""
         try:
             return call(*args)
-        except Exception:
-            logger.exception("serving a connection failed")
+        except Busy:
+            raise
+        except Exception as exc:
+            report(_log_failure, exc)
             return None
 
+    def _attend(self, member: Served) -> None:
+        try:
+            self._guard(member.attend, self)
+        except Busy:
+            self.put_off(member)
+
+    def _serve(self, member: Served, events: int) -> None:
+        try:
+            self._guard(member.serve, self, events)
+        except Busy:
+            # What can be read is so until somebody reads it: look away meanwhile.
+            self.selector.unregister(member)
+            member.events = 0
+            self.put_off(member)
+
+    def put_off(self, member: Served) -> None:
+        """Attend to ``member`` a moment later."""
+        self._busy.append(member)
+        self._again_at = min(self._again_at, time.monotonic() + BUSY)
+
+    def _try_again(self) -> None:
+        busy, self._busy = self._busy, []
+        self._again_at = math.inf
+        for member in dict.fromkeys(busy):
+            self._attend(member)
+
     def _select(self) -> list[tuple[selectors.SelectorKey, int]]:
-        until = self._look_at
+        until = min(self._look_at, self._again_at)
         if self._deadlines:
             until = min(until, self._deadlines[0][0])
         # Said before the queues are looked at for the last time: no ask is missed.
         self._wakes_at = until
-        if self._wanted or self._left or self._dated or self._stopped:
+        if self.wanted or self._left or self._dated or self.is_stopped:
             self._wakes_at = 0.0
             seconds: float | None = 0.0
         elif until == math.inf:
@@ -187,8 +240,8 @@ class Helper:
 
     def _take_asks(self) -> None:
         # No more than there are now: who asks for more gets it after the others.
-        for _ in range(len(self._wanted)):
-            self._guard(self._wanted.popleft().attend, self)
+        for _ in range(len(self.wanted)):
+            self._attend(self.wanted.popleft())
         while self._left:
             member = self._left.popleft()
             self._recent[member] = member.reads
@@ -205,7 +258,7 @@ class Helper:
             # Nobody has come back for a whole while, or somebody waits all the time.
             del self._recent[member]
             member.recent = False
-            self._guard(member.attend, self)
+            self._attend(member)
         self._look_at = now + GRACE if self._recent else math.inf
 
     # --- deadlines ---------------------------------------------------------------
@@ -226,9 +279,16 @@ class Helper:
             _, _, member = heapq.heappop(deadlines)
             if member is not None:
                 member.entry = None
-                again = self._guard(member.tick, now)
+                try:
+                    again = self._guard(member.tick, now)
+                except Busy:
+                    again = now + BUSY
                 if again is not None:
                     self._date(member, again)
+
+
+def _log_failure(exc: BaseException) -> None:
+    logger.error("serving a connection failed", exc_info=exc)
 
 
 def forget(member: Served) -> None:
@@ -245,7 +305,9 @@ def _begin_anew() -> None:
     if helper is not None:
         helper._close()
         for member in list(helper.members):
-            member.abandon()
+            # What one of them was doing in the parent may have been half done.
+            with contextlib.suppress(Exception):
+                member.abandon()
 
 
 def _stop() -> None:

@@ -7,21 +7,24 @@ handler and closes. What is decided is decided elsewhere: ``opening/server_plan.
 
 from __future__ import annotations
 
-import errno
 import os
 import selectors
 import socket
 import ssl as ssl_module
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
-from ..budget import LATEST
-from ..hints import Blocking
+from ..admission import ACCEPT_PAUSE, BACKLOG, EXHAUSTED, Admission
+from ..budget import LATEST, Watch
+from ..departed import has_hung_up
+from ..hints import Blocking, explained
 from ..hosting import (
-    ACCEPT_PAUSE,
     LINGER,
+    PATIENCE,
     Host,
     check_drain,
     listen_unix,
@@ -29,18 +32,9 @@ from ..hosting import (
 )
 from ..http.extensions import ServerExtensionFactory
 from ..http.heads import Request, Response
-from ..opening.arguments import (
-    check_context,
-    check_handler,
-    check_host,
-    check_port,
-)
-from ..opening.server_plan import (
-    Health,
-    Origins,
-    ServerSettings,
-    server_settings,
-)
+from ..opening.arguments import check_path, check_sock, settings_of_server
+from ..opening.origins import Origins
+from ..opening.server_plan import Health, ServerSettings
 from ..opening.settings import (
     CLOSE_TIMEOUT,
     KEEPALIVE,
@@ -50,14 +44,14 @@ from ..opening.settings import (
     PRODUCT,
     WRITE_LIMIT,
     check_keywords,
-    compression_from,
-    limits_from,
-    timeouts_from,
 )
-from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
+from ..options import Compression, Limits, LoggerLike, Timeouts
 from ..session.session import check_close
 from . import stuck
+from .places import Places, wait_at
+from .reporting import report
 from .server_connection import ServerConnection
+from .unserved import Unserved
 from .wire import Wire
 
 __all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
@@ -66,8 +60,7 @@ Handler = Callable[..., None]
 ProcessRequest = Callable[["ServerConnection", Request], Response | None]
 ProcessResponse = Callable[["ServerConnection", Request, Response], Response | None]
 
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
+_ACCEPTS = 64  # connections accepted in one round
 _NETWORK = frozenset({"backlog", "dualstack_ipv6", "family", "reuse_port"})
 _UNIX = frozenset({"backlog", "path", "unix"})
 
@@ -76,11 +69,15 @@ class Server(Blocking, Host[ServerConnection]):
     """A WebSocket server that listens, made by :func:`serve`.
 
     ``serve_forever()`` accepts connections in the calling thread until ``shutdown()``
-    is called from another; leaving a ``with`` block of the server does that too.
+    is called from another; leaving a ``with`` block of the server does that too. A
+    server that goes without ``serve_forever()``, ``shutdown()`` or ``drain()`` having
+    been called is told of by a RuntimeWarning.
     """
 
     _connection_class = ServerConnection
+    _warns_unserved = True  # not in the documented API
     _plain = "with serve(...) as server"
+    _closed_logged = False
 
     def __init__(
         self,
@@ -94,12 +91,25 @@ class Server(Blocking, Host[ServerConnection]):
     ) -> None:
         super().__init__(handler, logger, settings, create_connection, tls)
         self.socket = sock
-        # Reentrant: a signal's handler may shut down what its thread has locked.
-        self._lock = threading.RLock()
-        self._ended = threading.Condition(self._lock)
+        # Of those that wait for ends of connections, or for ours.
+        self._places = Places()
+        _SERVERS.add(self)
         self._nudges: set[socket.socket] = set()
         sock.setblocking(False)
-        self.logger.info("server listening on %s", name_of(sock))
+        where = name_of(sock)
+        self._unserved = Unserved(self, where) if self._warns_unserved else None
+        self.logger.info("server listening on %s", where)
+
+    def _begin_anew(self) -> None:
+        """In a child process: threads and connections are the parent's."""
+        self._lock = threading.RLock()
+        self._places = Places()
+        self._nudges = set()
+        self._runs, self._open = {}, set()
+        self._admission = Admission(self._settings.limits)
+        self._departed = self._make_departed()
+        if self._watch is not None:
+            self._watch = Watch(self._watch.limit, self.logger, self._put_off)
 
     def fileno(self) -> int:
         """Return the descriptor of the listening socket."""
@@ -109,13 +119,24 @@ class Server(Blocking, Host[ServerConnection]):
         """Return the server; leaving the block shuts it down."""
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, exc_type: object = None, *exc_info: object) -> None:
+        unserved = self._unserved
+        is_known = unserved is None or unserved.is_known
         self.shutdown()
+        if unserved is not None and exc_type is None:
+            # Nobody asked for this shutdown by name.
+            unserved.is_known = is_known
+
+    def _expect_no_serving(self) -> None:
+        """It is no mistake if ``serve_forever()`` is not called here."""
+        if self._unserved is not None:
+            self._unserved.is_known = True
 
     # --- accepting ---------------------------------------------------------------
 
     def serve_forever(self) -> None:
         """Accept connections until ``shutdown()`` is called from another thread."""
+        self._expect_no_serving()
         nudge, nudged = socket.socketpair()
         nudge.setblocking(False)
         # All of its own, so that child processes can serve on the same socket.
@@ -135,25 +156,49 @@ class Server(Blocking, Host[ServerConnection]):
     def _serve(self, selector: selectors.BaseSelector, nudged: socket.socket) -> None:
         look_at = time.monotonic() + LATEST
         while not self._closing:
-            seconds = max(0.0, look_at - time.monotonic()) if self._open else None
+            seconds = None
+            if self._watch is not None and self._open:
+                seconds = max(0.0, look_at - time.monotonic())
+            if self._departed:
+                seconds = 0.0
             for key, _ in selector.select(seconds):
                 if key.fileobj is nudged:
                     nudged.recv(4096)
-                elif not self._closing:
-                    self._accept()
-            if time.monotonic() >= look_at:
+                else:
+                    self._accept_some()
+            self._departed.begin_one()
+            if not self._open:
+                super()._forget_held()
+            elif time.monotonic() >= look_at:
                 look_at = time.monotonic() + self._look_at_memory()
 
-    def _accept(self) -> None:
+    def _accept_some(self) -> None:
+        for _ in range(_ACCEPTS):
+            if self._closing or not self._accept():
+                break
+
+    def _accept(self) -> bool:
+        """Accept one connection; return whether there may be another."""
         try:
-            sock, _ = self.socket.accept()
+            sock, peername = self.socket.accept()
         except BlockingIOError:
-            return
+            return False
         except OSError as exc:
-            if exc.errno in _EXHAUSTED:
+            if exc.errno in EXHAUSTED:
                 self._pause(exc)
             # Else: closed meanwhile, or an error of the network's.
-            return
+            return False
+        if has_hung_up(sock):
+            self._serve_last(peername, sock.close, partial(self._begin, sock))
+        else:
+            self._begin(sock)
+        return True
+
+    def _begin_with_departed(self) -> None:
+        pass  # after each round of accepting
+
+    def _begin(self, sock: socket.socket) -> None:
+        """Start serving the accepted ``sock``, whatever becomes of that."""
         try:
             self._take(sock)
         except RuntimeError as exc:
@@ -161,14 +206,21 @@ class Server(Blocking, Host[ServerConnection]):
             self._pause(exc)  # no thread can be started
         except OSError:
             sock.close()  # gone already
-        except Exception:
+        except Exception as exc:
             sock.close()
-            self.logger.exception("making a connection failed")
+            self._put_off(self._log_failure, exc)
 
     def _pause(self, exc: BaseException) -> None:
-        self.logger.error("server cannot accept connections for a while: %s", exc)
-        with self._ended:
-            self._ended.wait_for(lambda: self._closing, ACCEPT_PAUSE)
+        self._put_off(
+            self.logger.error, "server cannot accept connections for a while: %s", exc
+        )
+        ends_at = time.monotonic() + ACCEPT_PAUSE
+        self._wait_until(lambda: self._closing, ends_at)
+
+    def _put_off(self, log: Callable[..., object], *args: object) -> None:
+        # What the thread that accepts has to say, another says: no handler of the log
+        # keeps clients out.
+        report(log, *args)
 
     def _take(self, sock: socket.socket) -> None:
         """Start serving a connection that was just accepted, or cut it off."""
@@ -190,9 +242,14 @@ class Server(Blocking, Host[ServerConnection]):
             self._nudge()
 
     def _has_ended(self, ws: ServerConnection) -> None:
-        with self._ended:
-            super()._has_ended(ws)
-            self._ended.notify_all()
+        super()._has_ended(ws)
+        with self._lock:
+            self._places.wake()
+
+    def _forget_held(self) -> None:
+        # Only the thread that accepts looks at memory.
+        if self._watch is not None and self._watch.begun:
+            self._nudge()
 
     # --- ending ------------------------------------------------------------------
 
@@ -208,31 +265,34 @@ class Server(Blocking, Host[ServerConnection]):
         check_close(code, reason)
         self._stop_listening()
         self._close_all(close_connections, code, reason)
-        if not self._wait_for_handlers(time.monotonic() + stuck.PATIENCE):
+        if not self._wait_for_handlers(time.monotonic() + PATIENCE):
             self._tell_of_stuck()
             self._wait_for_handlers(None)
-        self.logger.info("server closed")
+        self._log_closed()
 
-    def _tell_of_stuck(self) -> None:
+    def _log_closed(self) -> None:
         with self._lock:
-            running = list(self._runs.items())
-        text = stuck.describe(running)
-        if text:
-            self.logger.warning(
-                "server waits for handlers whose connections are closed already: %s; "
-                "they learn of it in recv() or wait_closed()",
-                text,
-            )
+            logged, self._closed_logged = self._closed_logged, True
+        if not logged:
+            self.logger.info("server closed")
+
+    # Threads of handlers are daemons: the program does not wait for them at its end.
+    _cuts_off = "; drain() does not wait for them, and a second Ctrl-C cuts them off"
+
+    def _where_it_waits(self, ws: ServerConnection, run: threading.Thread) -> str:
+        return stuck.where_it_waits(run)
 
     def _stop_listening(self) -> None:
+        self._expect_no_serving()
         with self._lock:
             if self._closing:
                 return
             self._closing = True
-            self._ended.notify_all()
+            self._places.wake()
         self.logger.info("server closing")
         self._nudge()
         self.socket.close()
+        self._departed.drop_all()
 
     def _nudge(self) -> None:
         """Have ``serve_forever()`` look again."""
@@ -245,13 +305,23 @@ class Server(Blocking, Host[ServerConnection]):
 
     def _wait_for_handlers(self, ends_at: float | None) -> bool:
         me = threading.current_thread()
-        with self._lock:
-            while any(thread is not me for thread in self._runs.values()):
-                left = None if ends_at is None else ends_at - time.monotonic()
-                if left is not None and left <= 0:
-                    return False
-                self._ended.wait(left)
-        return True
+        return self._wait_until(
+            lambda: all(thread is me for thread in self._runs.values()), ends_at
+        )
+
+    def _wait_until(self, done: Callable[[], bool], ends_at: float | None) -> bool:
+        """Wait for what ends of connections bring about; return whether it has come."""
+        while True:
+            with self._lock:
+                if done():
+                    return True
+                place = self._places.take()
+            left = None if ends_at is None else ends_at - time.monotonic()
+            if left is not None and left <= 0:
+                with self._lock:
+                    self._places.leave(place)
+                return False
+            wait_at(place, left)
 
     def drain(
         self,
@@ -273,32 +343,43 @@ class Server(Blocking, Host[ServerConnection]):
         that for ``health`` too, so that a load balancer learns of it. With
         ``keep_listening=False`` listening stops at once.
         """
-        check_drain(batch, code, reason)
+        check_drain(batch, interval, timeout, code, reason)
         ends_at = None if timeout is None else time.monotonic() + timeout
         self._draining = True
         if not keep_listening:
             self._stop_listening()
         for pause in self._close_in_batches(batch, interval, code, reason):
             time.sleep(pause)
-        if not self._wait_for_open(ends_at):
+        if not self._wait_until(lambda: not self._open, ends_at):
             self._cut_off_rest(timeout)
         self._stop_listening()
         if self._wait_for_handlers(None if ends_at is None else ends_at + LINGER):
-            self.logger.info("server closed")
+            self._log_closed()
 
-    def _wait_for_open(self, ends_at: float | None) -> bool:
-        with self._lock:
-            while self._open:
-                left = None if ends_at is None else ends_at - time.monotonic()
-                if left is not None and left <= 0:
-                    return False
-                self._ended.wait(left)
-        return True
+
+# Those of this process, for a child of it that serves on the same sockets.
+_SERVERS: weakref.WeakSet[Server] = weakref.WeakSet()
+
+
+def _expect_children() -> None:
+    # Either process may be the one that serves.
+    for server in list(_SERVERS):
+        server._expect_no_serving()
+
+
+def _begin_anew() -> None:
+    for server in list(_SERVERS):
+        server._begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_expect_children, after_in_child=_begin_anew)
 
 
 # --- serve -----------------------------------------------------------------------
 
 
+@explained("serve(handler, 'localhost', 8765)")
 def serve(
     handler: Handler,
     host: str | None = None,
@@ -349,38 +430,14 @@ def serve(
     ``host`` and ``port``; all others are those of :func:`socket.create_server`.
     Mistakes raise TypeError or ValueError here.
     """
-    check_handler(handler, awaits=False)
-    settings = server_settings(
-        limits=limits_from(
-            limits, max_size=max_size, max_queue=max_queue, write_limit=write_limit
-        ),
-        timeouts=timeouts_from(
-            timeouts, open_timeout=open_timeout, close_timeout=close_timeout
-        ),
-        keepalive=Keepalive(interval=ping_interval, timeout=ping_timeout),
-        origins=origins,
-        extensions=extensions,
-        subprotocols=subprotocols,
-        select_subprotocol=select_subprotocol,
-        compression=compression_from(compression),
-        process_request=process_request,
-        process_response=process_response,
-        server_header=server_header,
-        health=health,
-        logger=logger,
+    settings = settings_of_server(
+        {**locals()}, awaits=False, pages="make_server" not in kwargs
     )
-    if create_connection is not None and not callable(create_connection):
-        kind = type(create_connection).__name__
-        raise TypeError(f"create_connection must be a class or factory, not {kind}")
     # For longwire.websockets, whose server has a class of its own.
     make_server: Callable[..., Server] = kwargs.pop("make_server", Server)
     unix = kwargs.get("unix", False)
     known = {*(_UNIX if unix else _NETWORK), *serve.__annotations__} - {"kwargs"}
     check_keywords("unix_serve" if unix else "serve", kwargs, known)
-    if ssl is not None:
-        check_context(ssl)
-    check_host(host)
-    check_port(port)
     return make_server(
         _listen(host, port, sock=sock, **kwargs),
         handler,
@@ -398,6 +455,7 @@ def unix_serve(
 
     A socket left at ``path`` by an earlier process is replaced.
     """
+    check_path(path, kwargs)
     path = None if path is None else os.fspath(path)
     return serve(handler, unix=True, path=path, **kwargs)
 
@@ -409,11 +467,12 @@ def _listen(
     sock: socket.socket | None = None,
     unix: bool = False,
     path: str | None = None,
-    backlog: int = 100,
+    backlog: int = BACKLOG,
     **options: Any,
 ) -> socket.socket:
     """Return a listening socket."""
     if sock is not None:
+        check_sock(sock)
         sock.listen(backlog)
         return sock
     if unix:

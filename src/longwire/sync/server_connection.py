@@ -68,9 +68,8 @@ class ServerConnection(Connection, Hosted):
 
     def _close_after_handler(self, exc: BaseException | None) -> None:
         """The handler has returned, or raised ``exc``: close for how it ended."""
-        with self._lock:
-            outcome = outcome_of(exc, self._live, from_outside=False)
-        if outcome is Outcome.RETURNED and self._live.is_open:
+        outcome = outcome_of(exc, self._live, from_outside=False)
+        if outcome is Outcome.RETURNED and self._live.can_send:
             self.server._warn_if_one_shot(self)
         self._log_outcome(outcome, exc)
         self._leave_block(outcome, exc)
@@ -103,9 +102,8 @@ class ServerConnection(Connection, Hosted):
             self._linger()
         return None
 
-    def _interrupt(self) -> None:
-        """Answer 503 if the opening handshake is still under way."""
-        self._interrupted = CLOSING
+    def _interrupt(self, why: str = CLOSING) -> None:
+        self._interrupted = why
         stream = self._stream
         if stream is not None and self._session is None:
             stream.interrupted = True
@@ -127,7 +125,9 @@ class ServerConnection(Connection, Hosted):
             wire.drain(ends_at)
             wire.half_close()
             for _ in range(LINGER_READS):
-                if not wire.receive(max(0.0, ends_at - time.monotonic())):
+                left = max(0.0, ends_at - time.monotonic())
+                if wire.ended or not wire.receive(left):
                     break
+                wire.take()
         except OSError:
             pass  # gone, or still talking: it had its answer

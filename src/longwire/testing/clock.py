@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 __all__ = ["Clock"]
 
@@ -70,6 +70,13 @@ class Clock:
         loop.call_at = noting  # type: ignore[method-assign, assignment]
         return self
 
+    async def __aenter__(self) -> NoReturn:
+        """Raise TypeError: nothing is waited for."""
+        raise TypeError("Clock() waits for nothing: write 'with Clock() as clock'")
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Do nothing: no block is entered."""
+
     def __exit__(self, *exc_info: object) -> None:
         """Give the loop back its own time."""
         loop, self._loop = self._loop, None
@@ -88,6 +95,9 @@ class Clock:
         """
         if self._loop is None:
             raise RuntimeError("the clock is not in use: write 'with Clock() as clock'")
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            kind = type(seconds).__name__
+            raise TypeError(f"seconds must be a number, not {kind}")
         if not seconds >= 0:
             raise ValueError(f"seconds is {seconds}; 0 or more are allowed")
         end = self._now + seconds

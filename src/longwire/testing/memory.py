@@ -109,11 +109,11 @@ class Transport(asyncio.Transport):
         self._lose(None)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Change who is told what happens."""
+        """Change the protocol that gets what arrives."""
         self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """Return who is told what happens."""
+        """Return that protocol."""
         found: asyncio.BaseProtocol = self._protocol
         return found
 
@@ -162,7 +162,7 @@ class Transport(asyncio.Transport):
 def join(
     loop: asyncio.AbstractEventLoop, near: asyncio.Protocol, far: asyncio.Protocol
 ) -> None:
-    """Connect two protocols with each other; each is told that it has a transport."""
+    """Connect two protocols with each other; call ``connection_made`` of both."""
     names = ("127.0.0.1", 1), ("127.0.0.1", 2)
     ends = [
         Transport(loop, protocol, {"sockname": here, "peername": there})

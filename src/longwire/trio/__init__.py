@@ -6,6 +6,13 @@
 
 from __future__ import annotations
 
+try:
+    import trio as _trio  # noqa: F401
+except ImportError as exc:
+    raise ModuleNotFoundError(
+        "longwire.trio needs trio; in a checkout: pip install '.[trio]'", name="trio"
+    ) from exc
+
 from .auth import basic_auth
 from .broadcast import BroadcastResult, broadcast
 from .client import ClientConnection, connect, unix_connect

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 
-from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled
+from trio.lowlevel import (
+    cancel_shielded_checkpoint,
+    checkpoint_if_cancelled,
+    in_trio_task,
+)
 
 from ..broadcasting import BroadcastResult, Message, cast
 from .connection import Connection
+from .link import elsewhere
 
 __all__ = ["BroadcastResult", "broadcast"]
 
@@ -31,8 +36,11 @@ async def broadcast(
 
     One connection's failure does not keep the message from the others: it is logged,
     or, with ``raise_exceptions``, raised at the end in an ExceptionGroup. Raises
-    TypeError for a message of another type, ValueError for another ``slow``.
+    TypeError for a message of another type, ValueError for another ``slow``,
+    ConcurrencyError for a connection of another run of trio.
     """
+    if not in_trio_task():
+        raise elsewhere()
     await checkpoint_if_cancelled()
     result = cast(
         connections,

@@ -12,18 +12,20 @@ import os
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
 import trio
 
-from ..dialing import Dialed, Dialer, path_of, unix_uri
+from ..dialing import Dialed, Dialer, how_to_connect, path_of, unix_uri
 from ..errors import ConcurrencyError
+from ..hints import explained, no_loop, use_async
 from ..http.extensions import ClientExtensionFactory
 from ..http.headers import HeadersLike
 from ..opening import retry as retrying
 from ..opening.refusals import explain
 from ..opening.settings import (
     CLOSE_TIMEOUT,
+    KEEPALIVE,
     MAX_QUEUE,
     MAX_SIZE,
     OPEN_TIMEOUT,
@@ -80,8 +82,10 @@ class connect(Dialer[ClientConnection]):
 
     _connection_class = ClientConnection
     _tcp = frozenset({"happy_eyeballs_delay", "host", "local_address", "port"})
+    _name, _uses = "connect", "entered or iterated"
     _given = "stream", "ssl", "server_hostname", "proxy_ssl", "proxy_server_hostname"
 
+    @explained(how_to_connect)
     def __init__(
         self,
         uri: str,
@@ -102,8 +106,8 @@ class connect(Dialer[ClientConnection]):
             [Exception], Exception | None
         ] = retrying.process_exception,
         open_timeout: float | None = OPEN_TIMEOUT,
-        ping_interval: float | None = 20,
-        ping_timeout: float | None = 20,
+        ping_interval: float | None = KEEPALIVE.interval,
+        ping_timeout: float | None = KEEPALIVE.timeout,
         close_timeout: float | None = CLOSE_TIMEOUT,
         reconnect_delays: Callable[[], Iterable[float]] = retrying.backoff,
         max_size: int | tuple[int | None, int | None] | None = MAX_SIZE,
@@ -118,11 +122,36 @@ class connect(Dialer[ClientConnection]):
         given = {**locals()}
         for name in ("self", "uri", "kwargs"):
             del given[name]
-        self._set_up(uri, given, kwargs)
+        self._set_options(uri, given, kwargs)
         self._connection: ClientConnection | None = None
+        self._is_entered = False  # by a block, which may still wait to connect
+
+    def __await__(self) -> NoReturn:
+        """Raise TypeError: what belongs to the connection needs a place to run."""
+        self._unused = False  # this is what there is to say
+        raise TypeError(
+            "connect() of longwire.trio is not awaited: write 'async with connect(...) "
+            "as websocket', or 'await connect(...).connect(nursery)'"
+        )
+
+    def __enter__(self) -> NoReturn:
+        """Raise TypeError: connecting takes time."""
+        self._unused = False
+        raise use_async("connect()", "with connect(...) as websocket")
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Do nothing: no block is entered."""
+
+    def __iter__(self) -> NoReturn:
+        """Raise TypeError: connecting takes time."""
+        self._unused = False
+        raise use_async("connect()", "for websocket in connect(...)")
 
     async def connect(self, nursery: Spawner) -> ClientConnection:
         """Return a new connection, open, whose background tasks run in ``nursery``."""
+        if not trio.lowlevel.in_trio_run():
+            raise no_loop("connect()", "trio")
+        self._unused = False
         timeout = self._settings.timeouts.open
         stream = Stream()
         try:
@@ -136,17 +165,22 @@ class connect(Dialer[ClientConnection]):
             # Whatever it is, a cancellation too: nobody else knows of the socket.
             await stream.abort()
             if self._explains:
-                explain(exc, self._settings.uri)
+                explain(exc, self._settings.uri, stream.doing)
             raise
         return connection
 
     async def __aenter__(self) -> ClientConnection:
         """Return a new connection, open; leaving the block closes it."""
-        if self._connection is not None:
+        if self._is_entered:
             raise ConcurrencyError(
                 "this connect() is in use by another 'async with'; make one for each"
             )
-        self._connection = await self.connect(SYSTEM)
+        self._is_entered = True
+        try:
+            self._connection = await self.connect(SYSTEM)
+        except BaseException:
+            self._is_entered = False
+            raise
         return await self._connection.__aenter__()
 
     async def __aexit__(
@@ -157,6 +191,7 @@ class connect(Dialer[ClientConnection]):
     ) -> None:
         """Close the connection."""
         connection, self._connection = self._connection, None
+        self._is_entered = False
         if connection is not None:
             await connection.__aexit__(exc_type, exc, traceback)
 
@@ -174,6 +209,7 @@ class _Connections:
     """The connections of a loop; no generator, which ``break`` would leave open."""
 
     def __init__(self, maker: connect) -> None:
+        maker._unused = False
         self._maker = maker
         self._retries = maker._retries()
         self._last: ClientConnection | None = None

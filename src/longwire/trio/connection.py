@@ -8,25 +8,32 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Literal, NoReturn, Self, TypeVar, overload
 
 import trio
 from trio.lowlevel import (
     cancel_shielded_checkpoint,
     checkpoint,
     checkpoint_if_cancelled,
+    enable_ki_protection,
 )
 
-from ..connection import BytesLike, Data, as_wanted, control_payload, opcode_for
+from ..connection import (
+    BytesLike,
+    Data,
+    Message,
+    as_wanted,
+    control_payload,
+    opcode_for,
+)
 from ..errors import ConnectionClosedOK
+from ..hints import no_timeout, use_async
 from ..session.leaving import Outcome, outcome_of
 from ..session.session import OUTPUT
 from ..verbs import Plan, fragments_of
-from .link import Link
+from .link import Link, check_run
 
 __all__ = ["Connection", "Pong"]
-
-Message = str | bytes | bytearray | memoryview
 
 
 class Pong:
@@ -92,6 +99,17 @@ class Connection(Link):
     ``create_connection``.
     """
 
+    def __iter__(self) -> NoReturn:
+        """Raise TypeError: messages are waited for."""
+        raise use_async("a connection", "for message in websocket")
+
+    def __enter__(self) -> NoReturn:
+        """Raise TypeError: closing takes time."""
+        raise use_async("a connection", "with websocket")
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Do nothing: no block is entered."""
+
     # --- receiving ---------------------------------------------------------------
 
     @overload
@@ -103,15 +121,18 @@ class Connection(Link):
     @overload
     async def recv(self, decode: bool | None = None) -> Data: ...
 
-    async def recv(self, decode: bool | None = None) -> Data:
+    @enable_ki_protection
+    async def recv(self, decode: bool | None = None, *, timeout: None = None) -> Data:
         """Return the next message: text as str, binary as bytes.
 
         ``decode=True`` decodes binary messages too, ``decode=False`` leaves text as
-        UTF-8 bytes. Cancelling it loses nothing: for a timeout, write
-        ``with trio.fail_after(seconds)``. Raises ConnectionClosed when the connection
-        has ended and all that came before was received, ConcurrencyError while another
-        task is receiving.
+        UTF-8 bytes. Cancelling it loses nothing: for a ``timeout``, write
+        ``with trio.fail_after(seconds)``; the keyword is only there to say so. Raises
+        ConnectionClosed when the connection has ended and all that came before was
+        received, ConcurrencyError while another task is receiving.
         """
+        if timeout is not None:
+            raise no_timeout(timeout, "trio")
         verbs = self._open_verbs
         session = self._live
         if verbs.begin_to_wait():
@@ -119,7 +140,9 @@ class Connection(Link):
             try:
                 if session.flags:
                     self._react()
-                await self._input()
+                    await checkpoint()  # the message may be there now
+                else:
+                    await self._input()
             finally:
                 verbs.stop_waiting()
         else:
@@ -132,17 +155,24 @@ class Connection(Link):
             payload = await self._drive(verbs.recv())
         return payload if decode is None else as_wanted(payload, decode)
 
+    @enable_ki_protection
     async def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[Data]:
         """Yield the next message in pieces, as its fragments arrive.
 
         ``decode`` is as for ``recv()``. The message has to be read to its end before
-        the next can be received. Raises what ``recv()`` raises.
+        the next can be received. Cancelled before its first piece, it loses nothing;
+        after that nothing more can be received, and the connection can be closed.
+        Raises what ``recv()`` raises.
         """
-        message = self._open_verbs.stream(decode)
+        verbs = self._open_verbs
+        message = verbs.stream(decode)
         try:
             while not message.done:
                 await checkpoint_if_cancelled()
-                yield await self._drive(message.next_piece())
+                await self._drive(message.next_piece())
+                payload = message.payload()
+                message.given, verbs.receiving = message.taken, message.goes_on
+                yield payload
         finally:
             message.stop()
 
@@ -155,6 +185,7 @@ class Connection(Link):
 
     # --- sending -----------------------------------------------------------------
 
+    @enable_ki_protection
     async def send(
         self,
         message: Message | Iterable[Message] | AsyncIterable[Message],
@@ -166,19 +197,25 @@ class Connection(Link):
 
         ``text`` overrides that. An iterable is sent as one fragment for each item, all
         of one type. ``compress=False`` sends this message uncompressed though
-        permessage-deflate was agreed on. Waits while the peer is slow; cancelled then,
-        the message is sent all the same. Raises ConnectionClosed when the connection
-        has ended, TypeError for other types.
+        permessage-deflate was agreed on. Waits for its turn, and while the peer is slow
+        to take the message. Where it is cancelled before its turn has come, Cancelled
+        is raised and nothing is sent; after that it returns early, and the message is
+        sent. So Cancelled always means: not sent. A message in fragments that has begun
+        cannot be taken back: cancelling that closes the connection with 1011. Raises
+        ConnectionClosed when the connection has ended, TypeError for other types.
         """
         verbs = self._open_verbs
         session = self._live
         await checkpoint_if_cancelled()
         if not isinstance(message, (str, *BytesLike)):
             fragments = fragments_of(message, blocking=False)
-            await self._drive(verbs.send_fragments(fragments, text, compress))
+            self._ask_about_list(message)
+            if await self._drive(verbs.put_fragments(fragments, text, compress)):
+                await self._wait_for_room()
             return
-        if not (session.writable and session.is_open) or session.fragmenting:
-            await self._drive(verbs.send(message, text, compress))
+        if not (session.writable and session.can_send) or session.fragmenting:
+            await self._drive(verbs.put(message, text, compress))
+            await self._wait_for_room()
             return
         session.send(opcode_for(message, text), message, True, compress)
         if session.flags == OUTPUT:
@@ -189,10 +226,20 @@ class Connection(Link):
         if session.writable:
             await cancel_shielded_checkpoint()
         else:
-            await self._drive(verbs.wait_for_room())
+            await self._wait_for_room()
+
+    async def _wait_for_room(self) -> None:
+        """Wait while the peer is slow to take what was sent, until cancelled."""
+        try:
+            await self._drive(self._verbs.wait_for_room())
+        except trio.Cancelled:
+            # The message goes its way, so the call has succeeded: the next checkpoint
+            # of the task raises Cancelled anew.
+            pass
 
     # --- pings -------------------------------------------------------------------
 
+    @enable_ki_protection
     async def ping(self, data: str | bytes | None = None) -> Pong:
         """Send a ping; return what to await for its latency.
 
@@ -204,21 +251,25 @@ class Connection(Link):
 
     async def _ping(self, data: str | bytes | None, pong: P) -> P:
         payload = None if data is None else control_payload(data)
+        verbs = self._open_verbs
         await checkpoint_if_cancelled()
-        await self._drive(self._open_verbs.ping(payload, pong))
+        await self._drive(verbs.ping(payload, pong))
         return pong
 
+    @enable_ki_protection
     async def pong(self, data: str | bytes = b"") -> None:
         """Send a pong nobody asked for: a heartbeat in one direction.
 
         ``data`` is at most 125 bytes. Raises ConnectionClosed when the connection has
         ended.
         """
+        payload, verbs = control_payload(data), self._open_verbs
         await checkpoint_if_cancelled()
-        await self._drive(self._open_verbs.pong(control_payload(data)))
+        await self._drive(verbs.pong(payload))
 
     # --- closing -----------------------------------------------------------------
 
+    @enable_ki_protection
     async def aclose(self, code: int | None = 1000, reason: str = "") -> None:
         """Close the connection and wait until TCP has ended.
 
@@ -236,10 +287,12 @@ class Connection(Link):
             self._abort("cancelled while closing")
             raise
 
+    @enable_ki_protection
     async def wait_closed(self) -> None:
-        """Wait until TCP has ended, for whatever reason."""
+        """Wait until TCP has ended, for whatever reason; cancelled, it only waits."""
+        verbs = self._open_verbs
         await checkpoint_if_cancelled()
-        await self._drive(self._open_verbs.wait_closed())
+        await self._drive(verbs.wait_closed())
 
     async def __aenter__(self) -> Self:
         """Return the connection; leaving the block closes it.
@@ -255,6 +308,7 @@ class Connection(Link):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        check_run(self._home)
         outcome = outcome_of(exc, self._live, from_outside=is_from_outside(exc))
         await self._leave_block(outcome, exc)
 
@@ -263,8 +317,25 @@ class Connection(Link):
         await self._close(self._verbs.leave(outcome, exc))
 
 
-def is_from_outside(exc: BaseException | None) -> bool:
-    """Whether a block was cancelled, or its coroutine ended, and nothing else."""
+_STOPS = (trio.Cancelled, KeyboardInterrupt, SystemExit)
+
+
+def is_from_outside(exc: BaseException | None, *, runs: bool = False) -> bool:
+    """Whether a block was stopped, or its coroutine closed, and nothing else.
+
+    Nobody closes the coroutine of a task that ``runs``: there, a GeneratorExit is the
+    program's own.
+    """
     if isinstance(exc, BaseExceptionGroup):
-        return all(map(is_from_outside, exc.exceptions))
-    return isinstance(exc, (trio.Cancelled, GeneratorExit))
+        return all(is_from_outside(each, runs=runs) for each in exc.exceptions)
+    return isinstance(exc, _STOPS) or (isinstance(exc, GeneratorExit) and not runs)
+
+
+def what_stops(exc: BaseException | None) -> BaseException | None:
+    """Return what of ``exc`` the task must raise on, None if it has nothing of that.
+
+    A nursery of the program raises these in a group with what else there was.
+    """
+    if isinstance(exc, BaseExceptionGroup):
+        return exc.subgroup(_STOPS)
+    return exc if isinstance(exc, _STOPS) else None

@@ -12,8 +12,8 @@ from typing import Any, TypeVar, cast
 
 import trio
 
-from ..errors import ProxyError, SecurityError
-from ..escaping import excerpt, one_line
+from ..errors import SecurityError
+from ..escaping import excerpt
 from ..opening.client_settings import default_tls_context
 from ..opening.steps import (
     Call,
@@ -29,6 +29,8 @@ from ..opening.steps import (
     Step,
     Write,
 )
+from ..socks import NO_LIMIT, proxy_for, translated
+from .connection import what_stops
 from .wire import StreamWire, Wire, adopt
 
 __all__ = ["Stream", "run"]
@@ -49,8 +51,7 @@ async def run(plan: Plan[T], stream: Stream) -> T:
             except Exception as exc:
                 step = plan.throw(exc)
             except BaseException as exc:
-                ends = isinstance(exc, (trio.Cancelled, KeyboardInterrupt))
-                if ends or not isinstance(step, Call):
+                if what_stops(exc) is not None or not isinstance(step, Call):
                     raise
                 step = plan.throw(exc)
             else:
@@ -111,10 +112,10 @@ class Stream:
 
     async def _read(self) -> bytes:
         wire = self._open_wire
-        data, wire.early = wire.early, b""
         with trio.move_on_at(self._read_by) as scope:
-            while not (data or wire.ended):
-                data, _ = wire.decode(await wire.receive() or b"")
+            # What came with the end of a TLS handshake comes first.
+            while not (data := wire.take()) and not wire.ended:
+                await wire.receive()
         if scope.cancelled_caught:
             raise TimeoutError("the peer has taken too long")
         return data
@@ -154,32 +155,10 @@ class Stream:
             await self.start_tls(step.tls)
 
     async def _open_socks(self, step: OpenSocks) -> None:
-        try:
-            import python_socks
-            from python_socks.async_.trio import Proxy
-        except ImportError as exc:
-            raise ImportError(
-                "connecting through a SOCKS proxy needs python-socks: "
-                "in a checkout: pip install '.[socks]'"
-            ) from exc
+        proxy = proxy_for(step.proxy, "async_.trio")
         self.doing = f"connecting through the SOCKS proxy {step.proxy.host}"
-        scheme, kinds = step.proxy.scheme, python_socks.ProxyType
-        proxy = Proxy(
-            kinds.SOCKS5 if scheme.startswith("socks5") else kinds.SOCKS4,
-            step.proxy.host,
-            step.proxy.port,
-            step.proxy.username,
-            step.proxy.password,
-            # socks5h and socks4a leave looking up the name to the proxy.
-            rdns=scheme in ("socks5h", "socks4a"),
-        )
-        try:
-            # Our own time limit ends every step; python-socks shall not add its own.
-            sock = await proxy.connect(step.host, step.port, timeout=1e6)
-        except python_socks.ProxyConnectionError:
-            raise  # an OSError: the proxy cannot be reached
-        except python_socks.ProxyError as exc:
-            raise ProxyError(f"SOCKS proxy refused: {one_line(exc)}") from exc
+        with translated():
+            sock = await proxy.connect(step.host, step.port, timeout=NO_LIMIT)
         self.wire = Wire(socket.socket(fileno=sock.detach()))
 
     async def start_tls(self, step: StartTls, server_side: bool = False) -> None:

@@ -3,13 +3,14 @@
 The task that receives reads the socket itself, which spares a switch of tasks for each
 message. Each open connection has another task in its nursery that keeps deadlines, and
 reads where nobody has for a while; and one more while the peer does not take what is
-sent. ``connection.py`` adds the verbs.
+sent. A stream of the caller's is read by the connection's task alone, which no deadline
+cancels: another task keeps them there. ``connection.py`` adds the verbs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from typing import Any, Protocol, TypeVar, cast
 
 import trio
@@ -17,18 +18,23 @@ from trio.lowlevel import (
     Abort,
     ParkingLot,
     Task,
+    TrioToken,
     current_task,
+    current_trio_token,
+    enable_ki_protection,
+    in_trio_run,
     reschedule,
     wait_task_rescheduled,
 )
 
 from .. import link
+from ..errors import ConcurrencyError
 from ..messages import Cause
 from ..session.session import MESSAGE, STATE, STAY
-from ..verbs import ACT, END, INPUT, NO_MORE, Next, Plan
+from ..verbs import ACT, END, INPUT, NO_MORE, Next, Plan, Verbs
 from .wire import StreamWire, Wire
 
-__all__ = ["SYSTEM", "Link", "Spawner"]
+__all__ = ["SYSTEM", "Link", "Spawner", "check_run", "elsewhere"]
 
 T = TypeVar("T")
 
@@ -115,6 +121,20 @@ class _Lately:
                     member._read_at_once()
 
 
+def check_run(home: TrioToken | None, what: str = "connection") -> None:
+    """Raise ConcurrencyError unless the run of ``home``, if it has any, runs here."""
+    if home is not None and not (in_trio_run() and current_trio_token() is home):
+        raise elsewhere(what)
+
+
+def elsewhere(what: str = "connection") -> ConcurrencyError:
+    """Return the error of who uses a connection or server outside of its run."""
+    return ConcurrencyError(
+        f"the {what} belongs to another run of trio; from a thread, use "
+        "trio.from_thread.run(), with trio_token= where trio did not start the thread"
+    )
+
+
 _lately: trio.lowlevel.RunVar[_Lately] = trio.lowlevel.RunVar("longwire")
 
 
@@ -131,7 +151,10 @@ class Link(link.Link):
     _is_direct = False  # and it is a receiver
     _is_recent = False  # a receiver has read a moment ago
     _flushing = False
-    _scope: trio.CancelScope = cast(trio.CancelScope, None)
+    _scope: trio.CancelScope = cast(trio.CancelScope, None)  # ends at a deadline
+    # Around what reads a stream of the caller's, and what waits for its end.
+    _reading: trio.CancelScope | None = None
+    _listening: trio.CancelScope | None = None
     # Those that wait for the end, and those that wait to send or for room.
     _waiters: ParkingLot | None = None
     _senders: ParkingLot | None = None
@@ -152,27 +175,38 @@ class Link(link.Link):
         self._reader = Place()
         # What a stream of the caller's may lose by being cancelled, nobody knows.
         self._may_be_direct = type(wire) is Wire
+        self._home = current_trio_token()
+
+    @property
+    def _open_verbs(self) -> Verbs:
+        check_run(self._home)
+        return super()._open_verbs
+
+    def offer(self, message: Any, slow: str | None, key: Hashable) -> int:
+        """Send a message for many; raise ConcurrencyError in another run."""
+        check_run(self._home)
+        return super().offer(message, slow, key)
 
     # --- the task that reads -----------------------------------------------------
 
     def _begin_to_serve(self) -> None:
         self.nursery.start_soon(self._serve)
 
+    @enable_ki_protection
     async def _serve(self) -> None:
-        """Read, and keep deadlines, until TCP has ended and nothing is due."""
+        """Read until TCP has ended, and keep deadlines until none is due."""
         wire, session = self.wire, self._live
         self._task = current_task()
         try:
-            while not (wire.closed and session.next_deadline() == math.inf):
-                deadline = session.next_deadline()
-                with trio.CancelScope(deadline=deadline) as self._scope:
-                    while True:
+            if self._may_be_direct:
+                await self._keep_time(self._serve_on)
+            else:
+                self.nursery.start_soon(self._keep_time_beside)
+                with trio.CancelScope() as self._reading:
+                    while not wire.closed:
                         await self._serve_once()
-                now = self._now()
-                if now >= session.next_deadline():
-                    self._tick(now)
-        except Exception:
-            self.logger.exception("serving a connection failed")
+        except Exception as exc:
+            self._break(exc)
         finally:
             if not wire.closed:
                 # The nursery is cancelled: there is time for a word, not for an answer.
@@ -180,6 +214,37 @@ class Link(link.Link):
                 session.abort(Cause.LOCAL, "cancelled", self._now())
                 self._react()
             await wire.aclose()
+
+    async def _keep_time(self, meanwhile: Callable[[], Awaitable[Any]]) -> None:
+        """Do what is due in time; cancels ``meanwhile`` for it, and calls it again."""
+        wire, session = self.wire, self._live
+        while not (wire.closed and session.next_deadline() == math.inf):
+            with trio.CancelScope(deadline=session.next_deadline()) as self._scope:
+                await meanwhile()
+            now = self._now()
+            if now >= session.next_deadline():
+                self._tick(now)
+
+    @enable_ki_protection
+    async def _keep_time_beside(self) -> None:
+        """Keep deadlines while another task reads."""
+        try:
+            await self._keep_time(trio.sleep_forever)
+        except Exception as exc:
+            self._break(exc)
+
+    def _break(self, exc: Exception) -> None:
+        """End this connection, and nothing else: one of its tasks has failed."""
+        self.logger.error("serving a connection failed", exc_info=exc)
+        try:
+            self._lose(exc)
+            self._react()
+        except Exception:
+            self.wire.close()
+
+    async def _serve_on(self) -> None:
+        while True:
+            await self._serve_once()
 
     async def _serve_once(self) -> None:
         """Take what comes next, or wait until something may come."""
@@ -198,7 +263,7 @@ class Link(link.Link):
         self._is_read = True
         awaited = False
         try:
-            data = await self.wire.receive()
+            await self.wire.receive()
         except OSError as exc:
             if not self.wire.closed:
                 self._lose(exc)
@@ -206,8 +271,7 @@ class Link(link.Link):
         else:
             awaited = self._receiver.is_taken
             self._is_read = self._is_direct = False
-            if data is not None:
-                self._took(data)
+            self._take_in()
         finally:
             self._is_read = self._is_direct = False
         if awaited:
@@ -260,6 +324,9 @@ class Link(link.Link):
         if self._scope is not None:
             # The reader looks whether anything is left to do.
             self._scope.cancel()
+        for scope in (self._reading, self._listening):
+            if scope is not None:
+                scope.cancel()  # nothing is to be lost any more
 
     # --- the task that writes ----------------------------------------------------
 
@@ -268,6 +335,7 @@ class Link(link.Link):
             self._flushing = True
             self.nursery.start_soon(self._flush)
 
+    @enable_ki_protection
     async def _flush(self) -> None:
         """Send what the peer takes late, until nothing is left."""
         wire, session = self.wire, self._live
@@ -277,8 +345,26 @@ class Link(link.Link):
                 self._check_wire(session)
                 self._hang_up(session)
                 self._react()
+            if not (wire.error is None or wire.closed or self._may_be_direct):
+                await self._lose_deaf_stream(wire.error)
+        except Exception as exc:
+            self._break(exc)
         finally:
             self._flushing = False
+
+    async def _lose_deaf_stream(self, error: OSError) -> None:
+        """End what takes nothing any more, once nothing has come for a while.
+
+        Where TCP fails for writing, reading ends soon; a stream may go on for ever.
+        """
+        protocol = self._live.protocol
+        seen = -1
+        with trio.CancelScope() as self._listening:
+            while not (self._is_read and protocol.bytes_received == seen):
+                seen = protocol.bytes_received
+                await trio.sleep(self._timeouts.fault_grace)
+            self._lose(error)
+            self._react()
 
     # --- waiting -----------------------------------------------------------------
 
@@ -299,7 +385,7 @@ class Link(link.Link):
         """
         assert self._senders is not None
         session = self._live
-        if not session.is_open:
+        if not session.can_send:
             self._senders.unpark_all()
         elif session.writable and not (session.fragmenting or self._is_sender_due):
             # A second one would find no room, and go to the end of the line.
@@ -307,22 +393,27 @@ class Link(link.Link):
 
     async def _drive(self, plan: Plan[T]) -> T:
         """Return the result of ``plan``, doing what it waits for."""
+        session = self._live
         waited = False
         try:
             what = plan.send(None)
             while True:
+                changed = session.flags != 0
                 self._react()
+                # What the plan waits for may be there now, and nobody will tell it:
+                # it looks again.
+                now = what == ACT or (changed and not isinstance(what, Next))
                 try:
-                    result = None if what == ACT else await self._wait(what)
+                    result = None if now else await self._wait(what)
                 except BaseException as exc:
                     what = plan.throw(exc)
                 else:
-                    waited = waited or not (what == ACT or isinstance(what, Next))
+                    waited = waited or not (now or isinstance(what, Next))
                     what = plan.send(result)
         except StopIteration as stop:
             result = stop.value
         finally:
-            if self._live.flags:
+            if session.flags:
                 self._react()
             if waited and self._senders is not None:
                 self._wake_senders()

@@ -6,7 +6,6 @@ mean. Needs werkzeug (``pip install '.[router]'``).
 
 from __future__ import annotations
 
-import inspect
 import os
 import ssl as ssl_module
 from collections.abc import Callable
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 
-from ..http.heads import Request, Response
 from ..opening import routing
-from .server import ServerConnection, serve, unix_serve
+from ..opening.chaining import chain_async
+from .server import serve, unix_serve
 
 if TYPE_CHECKING:
     from werkzeug.routing import Map
@@ -24,12 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Router", "route", "unix_route"]
 
 
-class Router(routing.Router):
+class Router(routing.AsyncRouter):
     __doc__ = routing.Router.__doc__
-
-    async def handler(self, connection: ServerConnection) -> None:
-        """Run the handler chosen for the connection."""
-        await connection.handler(connection, **connection.handler_kwargs)
 
 
 async def route(
@@ -71,20 +66,4 @@ async def route_with(
     kwargs: dict[str, Any],
 ) -> None:
     """Serve by ``listen``, each connection with the handler of its URL."""
-    await routing.listen_routed(listen, Router, _chain, url_map, args, kwargs)
-
-
-def _chain(first: Callable[..., Any], router: Router) -> Callable[..., Any]:
-    """Return a ``process_request`` that asks ``first``, then ``router``."""
-
-    async def process_request(
-        connection: ServerConnection, request: Request
-    ) -> Response | None:
-        response = first(connection, request)
-        if inspect.isawaitable(response):
-            response = await response
-        if response is not None:
-            return response  # type: ignore[no-any-return]
-        return router.route_request(connection, request)
-
-    return process_request
+    await routing.listen_routed(listen, Router, chain_async, url_map, args, kwargs)

@@ -7,61 +7,73 @@ what it names.
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import ssl as ssl_module
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 import trio
-from trio.lowlevel import ParkingLot, current_task
+from trio.lowlevel import (
+    ParkingLot,
+    TrioToken,
+    current_task,
+    current_trio_token,
+    in_trio_task,
+)
 
+from ..admission import ACCEPT_PAUSE, BACKLOG, EXHAUSTED
 from ..budget import LATEST
+from ..departed import has_hung_up
+from ..hints import explained, no_loop
 from ..hosting import (
-    ACCEPT_PAUSE,
     LINGER,
     LINGER_READS,
+    PATIENCE,
     Host,
     Hosted,
     check_drain,
     listen_unix,
     name_of,
+    place_of,
 )
 from ..http.extensions import ServerExtensionFactory
 from ..link import with_keywords
-from ..opening.server_plan import (
-    CLOSING,
-    Origins,
-    Refused,
-    ServerSettings,
-    server_settings,
-)
+from ..opening.arguments import check_path, settings_of_server
+from ..opening.origins import Origins
+from ..opening.server_plan import CLOSING, Health, Refused, ServerSettings
 from ..opening.settings import (
     CLOSE_TIMEOUT,
+    KEEPALIVE,
     MAX_QUEUE,
     MAX_SIZE,
     OPEN_TIMEOUT,
     PRODUCT,
     WRITE_LIMIT,
-    compression_from,
-    limits_from,
-    timeouts_from,
 )
 from ..opening.steps import Opened, StartTls
-from ..options import Compression, Keepalive, Limits, LoggerLike, Timeouts
+from ..options import Compression, Limits, LoggerLike, Timeouts
 from ..session.leaving import Outcome, outcome_of
 from ..session.session import check_close
-from .connection import Connection, is_from_outside
+from .connection import Connection, is_from_outside, what_stops
 from .driver import Stream, run
-from .link import Spawner
+from .link import Spawner, check_run
 from .wire import Wire, adopt
 
 __all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
 
 Handler = Callable[..., Any]
 
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_ACCEPTS = 16  # connections accepted until one is served that had hung up
+_CALL = "serve(handler, {port}, host={host!r})"
+
+
+def _how_to_serve(args: tuple[Any, ...]) -> str:
+    """Return how ``serve`` is called, for who gave it ``args`` by position."""
+    host = next((each for each in args[1:] if isinstance(each, str)), "localhost")
+    port = next((each for each in args[1:] if isinstance(each, int)), 8765)
+    return _CALL.format(host=host, port=port)
 
 
 class ServerConnection(Connection, Hosted):
@@ -116,15 +128,22 @@ class ServerConnection(Connection, Hosted):
         except BaseException as raised:
             exc = raised
         try:
-            outcome = outcome_of(exc, self._live, from_outside=is_from_outside(exc))
-            if outcome is Outcome.RETURNED and self._live.is_open:
+            outcome = outcome_of(exc, self._live, from_outside=self._is_stopped(exc))
+            if outcome is Outcome.RETURNED and self._live.can_send:
                 self.server._warn_if_one_shot(self)
             self._log_outcome(outcome, exc)
             await self._leave_block(outcome, exc)
-            if exc is not None and not isinstance(exc, Exception):
-                raise exc
+            # Anything else would end the nursery, and so all other connections.
+            stop = exc if outcome is Outcome.STOPPED else what_stops(exc)
+            if stop is not None:
+                raise stop
         finally:
-            del exc
+            exc = stop = None
+
+    def _is_stopped(self, exc: BaseException | None) -> bool:
+        """Return whether the handler was cancelled, or its coroutine closed."""
+        runs = in_trio_task() and current_task() is self._runner
+        return is_from_outside(exc, runs=runs)
 
     # --- opening -----------------------------------------------------------------
 
@@ -138,8 +157,6 @@ class ServerConnection(Connection, Hosted):
         with trio.CancelScope(
             deadline=math.inf if ends_at is None else ends_at
         ) as self._opening:
-            if self._interrupted:
-                self._opening.cancel()
             try:
                 if tls is not None:
                     await stream.start_tls(StartTls(tls, None), server_side=True)
@@ -158,8 +175,8 @@ class ServerConnection(Connection, Hosted):
             await self._linger()
         return None
 
-    def _interrupt(self) -> None:
-        self._interrupted = CLOSING
+    def _interrupt(self, why: str = CLOSING) -> None:
+        self._interrupted = why
         if self._opening is not None:
             self._opening.cancel()
 
@@ -176,7 +193,9 @@ class ServerConnection(Connection, Hosted):
                 wire.half_close()
                 await wire.drain()
                 for _ in range(LINGER_READS):
-                    if not await wire.receive():
+                    await wire.receive()
+                    wire.take()
+                    if wire.ended:
                         break
             except OSError:
                 pass  # gone, or still talking: it had its answer
@@ -195,6 +214,8 @@ class Server(Host[ServerConnection]):
     _connection_class = ServerConnection
     _nursery: trio.Nursery
     _watching: trio.CancelScope | None = None
+    _departing = False
+    _home: TrioToken | None = None  # the run that it serves in
 
     def __init__(
         self,
@@ -227,6 +248,7 @@ class Server(Host[ServerConnection]):
         self, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Accept connections until the server is closed and its handlers are done."""
+        self._home = current_trio_token()
         try:
             async with trio.open_nursery() as self._nursery:
                 for listener in self.listeners:
@@ -239,24 +261,51 @@ class Server(Host[ServerConnection]):
     async def _accept_from(self, listener: trio.abc.Listener[Any]) -> None:
         while not self._closing:
             try:
-                await self._take(await listener.accept())
+                await self._begin(await listener.accept())
             except trio.ClosedResourceError:
                 break
             except OSError as exc:
-                if exc.errno in _EXHAUSTED:
+                if exc.errno in EXHAUSTED:
                     text = "server cannot accept connections for a while: %s"
                     self.logger.error(text, exc)
                     await trio.sleep(ACCEPT_PAUSE)
                 # Else: an error of the network's, or a client that has gone.
+
+    async def _begin(self, stream: trio.abc.Stream) -> None:
+        """Serve a connection that was just accepted, or have it served later."""
+        if not isinstance(stream, trio.SocketStream) or not has_hung_up(stream.socket):
+            await self._take(stream)
+            return
+        sock = stream.socket
+        try:
+            peername = sock.getpeername()
+        except OSError:
+            sock.close()  # gone already
+            return
+        begin = partial(self._nursery.start_soon, self._take, stream)
+        self._serve_last(peername, sock.close, begin)
+
+    def _begin_with_departed(self) -> None:
+        if not self._departing:
+            self._departing = True
+            self._nursery.start_soon(self._serve_departed)
+
+    async def _serve_departed(self) -> None:
+        while self._departed:
+            # Each is a turn in which one connection may be accepted.
+            for _ in range(_ACCEPTS):
+                await trio.lowlevel.checkpoint()
+            self._departed.begin_one()
+        self._departing = False
 
     async def _take(self, stream: trio.abc.Stream) -> None:
         """Start serving a connection that was just accepted, or cut it off."""
         wire = adopt(stream)
         try:
             ws = self._make_connection(self._nursery, wire)
-        except Exception:
+        except Exception as exc:
             await wire.aclose()
-            self.logger.exception("making a connection failed")
+            self._log_failure(exc)
             return
         scope = trio.CancelScope()
         if self._admit(ws, scope):
@@ -267,7 +316,7 @@ class Server(Host[ServerConnection]):
 
     def _has_opened(self, ws: ServerConnection) -> None:
         super()._has_opened(ws)
-        if self._watching is None and self._budget is not None:
+        if self._watching is None and self._watch is not None:
             self._watching = trio.CancelScope()
             self._nursery.start_soon(self._watch_memory, self._watching)
 
@@ -297,6 +346,7 @@ class Server(Host[ServerConnection]):
         end by themselves. Cancelled, it cuts off what is left.
         """
         check_close(code, reason)
+        check_run(self._home, "server")
         await self._stop_listening()
         self._close_all(close_connections, code, reason)
         await self._wait_for_handlers()
@@ -305,19 +355,33 @@ class Server(Host[ServerConnection]):
         if not self._closing:
             self._closing = True
             self.logger.info("server closing")
+            self._departed.drop_all()
             with trio.CancelScope(shield=True):
                 for listener in self.listeners:
                     await trio.aclose_forcefully(listener)
 
     async def _wait_for_handlers(self) -> None:
         me = current_task()
-        try:
-            await trio.lowlevel.checkpoint()
+
+        async def wait() -> None:
             while any(ws._runner is not me for ws in self._runs):
                 await self._ended.park()
+
+        try:
+            await trio.lowlevel.checkpoint()
+            with trio.move_on_after(PATIENCE) as scope:
+                await wait()
+            if scope.cancelled_caught:
+                self._tell_of_stuck()
+                await wait()
         except trio.Cancelled:
             self._cancel_rest()
             raise
+
+    _cuts_off = "; a cancelled aclose(), or drain(), cuts them off"
+
+    def _where_it_waits(self, ws: ServerConnection, run: Any) -> str:
+        return "" if ws._runner is None else place_of(ws._runner.coro)
 
     def _cancel_rest(self) -> None:
         for ws, scope in list(self._runs.items()):
@@ -344,7 +408,8 @@ class Server(Host[ServerConnection]):
         that for ``health`` too, so that a load balancer learns of it. With
         ``keep_listening=False`` listening stops at once.
         """
-        check_drain(batch, code, reason)
+        check_drain(batch, interval, timeout, code, reason)
+        check_run(self._home, "server")
         self._draining = True
         if not keep_listening:
             await self._stop_listening()
@@ -362,6 +427,7 @@ class Server(Host[ServerConnection]):
 # --- serve -----------------------------------------------------------------------
 
 
+@explained(_how_to_serve)
 async def serve(
     handler: Handler,
     port: int | None = None,
@@ -379,8 +445,8 @@ async def serve(
     process_response: Callable[..., Any] | None = None,
     server_header: str | None = PRODUCT,
     open_timeout: float | None = OPEN_TIMEOUT,
-    ping_interval: float | None = 20,
-    ping_timeout: float | None = 20,
+    ping_interval: float | None = KEEPALIVE.interval,
+    ping_timeout: float | None = KEEPALIVE.timeout,
     close_timeout: float | None = CLOSE_TIMEOUT,
     max_size: int | tuple[int | None, int | None] | None = MAX_SIZE,
     max_queue: int | tuple[int | None, int | None] | None = MAX_QUEUE,
@@ -389,7 +455,7 @@ async def serve(
     create_connection: Callable[..., ServerConnection] | None = None,
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
-    health: str | None = None,
+    health: str | Mapping[str, Health] | None = None,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve WebSocket connections on ``port`` until cancelled, or the server is closed.
@@ -414,37 +480,17 @@ async def serve(
     are used instead of ``port``, ``host`` and ``backlog``, which are those of
     :func:`trio.open_tcp_listeners`. Mistakes raise TypeError or ValueError.
     """
-    await serve_with(Server, {**locals()})
+    await serve_with(Server, {**locals()}, pages=True)
 
 
-async def serve_with(make_server: Callable[..., Server], given: dict[str, Any]) -> None:
-    """Serve with what :func:`serve` was given."""
-    handler = given["handler"]
-    if not callable(handler):
-        raise TypeError(f"handler must be a function, not {type(handler).__name__}")
-    names = (
-        *("origins", "extensions", "subprotocols", "select_subprotocol", "logger"),
-        *("process_request", "process_response", "server_header", "health"),
-    )
-    settings = server_settings(
-        limits=limits_from(
-            given["limits"],
-            max_size=given["max_size"],
-            max_queue=given["max_queue"],
-            write_limit=given["write_limit"],
-        ),
-        timeouts=timeouts_from(
-            given["timeouts"],
-            open_timeout=given["open_timeout"],
-            close_timeout=given["close_timeout"],
-        ),
-        keepalive=Keepalive(
-            interval=given["ping_interval"], timeout=given["ping_timeout"]
-        ),
-        compression=compression_from(given["compression"]),
-        **{name: given[name] for name in names},
-    )
-    listeners, ssl = given["listeners"], given["ssl"]
+async def serve_with(
+    make_server: Callable[..., Server], given: dict[str, Any], *, pages: bool = False
+) -> None:
+    """Serve with what :func:`serve` was given; ``pages`` as for its settings."""
+    settings = settings_of_server(given, call=_CALL, pages=pages)
+    if not trio.lowlevel.in_trio_run():
+        raise no_loop("serve()", "trio")
+    listeners = given["listeners"]
     if listeners is None:
         if given["port"] is None:
             raise ValueError("port or listeners are needed")
@@ -453,11 +499,11 @@ async def serve_with(make_server: Callable[..., Server], given: dict[str, Any]) 
         )
     server = make_server(
         listeners,
-        handler,
+        given["handler"],
         settings.logger,
         settings=settings,
         create_connection=given["create_connection"],
-        tls=ssl,
+        tls=given["ssl"],
     )
     await server.serve_forever(given["task_status"])
 
@@ -466,13 +512,14 @@ async def unix_serve(
     handler: Handler,
     path: str | os.PathLike[str] | None = None,
     *,
-    backlog: int = 100,
+    backlog: int = BACKLOG,
     **kwargs: Any,
 ) -> None:
     """Serve as :func:`serve` does, on the Unix socket at ``path``.
 
     A socket left at ``path`` by an earlier process is replaced.
     """
+    check_path(path, kwargs)
     sock = listen_unix(None if path is None else os.fspath(path), backlog)
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
     await serve(handler, listeners=[listener], **kwargs)

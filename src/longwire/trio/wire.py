@@ -21,19 +21,18 @@ __all__ = ["StreamWire", "Wire", "adopt"]
 class Wire(wire.Wire):
     """A socket; what raises an error raises an OSError."""
 
-    async def receive(self) -> bytes | None:
-        """Wait for bytes as they come from the network; b"" at the end of the stream.
+    async def receive(self) -> bool:
+        """Wait for bytes as they come from the network, and put them in ``came``.
 
-        Returns None when interrupted. Nothing is lost where that is cancelled.
+        Returns False when interrupted. Nothing is lost where that is cancelled.
         """
         try:
-            while True:
+            await wait_readable(self.sock)
+            while not self.receive_now():
                 await wait_readable(self.sock)
-                data = self.receive_now()
-                if data is not None:
-                    return data
         except trio.ClosedResourceError:
-            return None
+            return False
+        return True
 
     def interrupt(self) -> None:
         """Wake who waits for the socket."""
@@ -64,7 +63,8 @@ class Wire(wire.Wire):
             next(handshake)
             while True:
                 await self.drain()
-                handshake.send(await self.receive() or b"")
+                await self.receive()
+                next(handshake)
         except StopIteration:
             await self.drain()
 
@@ -80,14 +80,17 @@ class Wire(wire.Wire):
 
 
 class StreamWire(Wire):
-    """A stream of the caller's; sends nothing before somebody waits for it."""
+    """A stream of the caller's; sends nothing before somebody waits for it.
+
+    Whatever its methods raise is an OSError here: one stream's fault is that of its
+    connection, and of nothing else.
+    """
 
     _eof_due = False
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
-        self._layers = []
-        self._unsent = bytearray()
+        self._prepare()
 
     def addresses(self) -> tuple[Any, Any]:
         """Return our address and the peer's, where a socket is at the bottom."""
@@ -97,12 +100,14 @@ class StreamWire(Wire):
         self.sock = getattr(below, "socket", None)  # type: ignore[assignment]
         return (None, None) if self.sock is None else super().addresses()
 
-    async def receive(self) -> bytes:
-        """Wait for bytes; b"" at the end of the stream."""
+    async def receive(self) -> bool:
+        """Wait for bytes, and put them in ``came``."""
         try:
-            return bytes(await self.stream.receive_some(READ_SIZE))
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+            data = bytes(await self.stream.receive_some(READ_SIZE))
+        except Exception as exc:
             raise _lost(exc) from exc
+        self.came.append(data)
+        return True
 
     async def send_some(self) -> None:
         """Send some of what is unsent."""
@@ -113,9 +118,8 @@ class StreamWire(Wire):
             elif self._eof_due:
                 self._eof_due = False
                 await self.stream.send_eof()  # type: ignore[attr-defined]
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-            self.error = _lost(exc)
-            self._unsent.clear()
+        except Exception as exc:
+            self._fail(_lost(exc))
         del self._unsent[: len(data)]
 
     @property
@@ -123,8 +127,18 @@ class StreamWire(Wire):
         """Bytes written that the stream has not taken yet; one for its end."""
         return len(self._unsent) + self._eof_due
 
-    def _send(self, data: bytes | bytearray) -> int:
-        return 0
+    def flush(self) -> bool:
+        """Leave what is to be sent to ``send_some()``; return whether it is nothing."""
+        self.fresh.append(self.given)
+        self.given = b""
+        if self.layers:
+            self._encrypt()
+        fresh = self._first_pieces()
+        if not self._ended and self.error is None:
+            for data in fresh:
+                self._unsent += data
+        fresh.clear()
+        return not self.unsent and self.error is None
 
     def _shut_down(self, how: int) -> None:
         self._eof_due = isinstance(self.stream, trio.abc.HalfCloseableStream)
@@ -133,17 +147,24 @@ class StreamWire(Wire):
         """Send nothing more; ``aclose()`` has to follow."""
         self.closed = self._ended = True
         self._eof_due = False
-        self._unsent.clear()
+        self._drop()
 
     async def aclose(self) -> None:
         """Close the stream at once."""
         self.close()
         with trio.CancelScope(shield=True):  # which takes no time
-            await trio.aclose_forcefully(self.stream)
+            try:
+                await trio.aclose_forcefully(self.stream)
+            except Exception:
+                pass  # nothing is expected of it any more
 
 
 def _lost(exc: Exception) -> OSError:
-    return ConnectionResetError(str(exc) or "the stream is broken")
+    if isinstance(exc, OSError):
+        return exc
+    if isinstance(exc, (trio.BrokenResourceError, trio.ClosedResourceError)):
+        return ConnectionResetError(str(exc) or "the stream is broken")
+    return ConnectionResetError(f"the stream raised {type(exc).__name__}: {exc}")
 
 
 def adopt(stream: trio.abc.Stream) -> Wire:

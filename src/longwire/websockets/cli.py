@@ -27,8 +27,8 @@ WAIT = 1.0
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the client on ``argv``, by default the process's own; ends the process.
 
-    Exit status: 0 after a proper end, 1 after another or when there was no connection,
-    2 when the arguments were not understood.
+    Exit status: 0 after a connection, however it ended; 1 when there was none, or what
+    was typed could not be sent; 2 when the arguments were not understood.
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
@@ -38,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.uri is None:
         parser.print_usage()
         sys.exit(2)
-    proper = _run(arguments.uri, arguments.insecure)
-    sys.exit(0 if proper else 1)
+    sys.exit(0 if _run(arguments.uri, arguments.insecure) else 1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,12 +53,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(uri: str, insecure: bool) -> bool:
-    """Talk to ``uri`` until either side ends it; return whether that was proper."""
+    """Talk to ``uri`` until either side ends it; return whether it could be done."""
     from ..cli.client import InputError
     from ..escaping import escape, one_line
 
     try:
-        return asyncio.run(_talk(uri, insecure))
+        asyncio.run(_talk(uri, insecure))
+        return True
     except (OSError, EOFError, ValueError, WebSocketException) as exc:
         print(f"Failed to connect to {escape(uri)}: {one_line(exc)}.")
     except InputError as exc:
@@ -72,6 +72,12 @@ async def _talk(uri: str, insecure: bool) -> bool:
     from ..cli.input import prompt_lines, stdin_lines
     from ..cli.output import TerminalOutput
 
+    class Output(TerminalOutput):
+        def message(self, message: str | bytes) -> None:
+            if isinstance(message, bytes):
+                message = f"(binary) {message.hex()}"
+            super().message(message)
+
     network: dict[str, Any] = {}
     if insecure and uri.lower().startswith("wss:"):
         network["ssl"] = ssl.create_default_context()
@@ -79,13 +85,13 @@ async def _talk(uri: str, insecure: bool) -> bool:
         network["ssl"].verify_mode = ssl.CERT_NONE
     opening = connect(uri, **network)
     if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)):
-        return await converse(uri, opening, stdin_lines(), TerminalOutput(), wait=WAIT)
+        return await converse(uri, opening, stdin_lines(), Output(), wait=WAIT)
     try:
         from prompt_toolkit.patch_stdout import patch_stdout
     except ModuleNotFoundError:
-        return await converse(uri, opening, stdin_lines(), TerminalOutput())
+        return await converse(uri, opening, stdin_lines(), Output())
     with patch_stdout(raw=True):
-        return await converse(uri, opening, prompt_lines(), TerminalOutput())
+        return await converse(uri, opening, prompt_lines(), Output())
 
 
 give_aliases(globals())

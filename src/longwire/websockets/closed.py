@@ -9,15 +9,16 @@ edition catch what they caught.
 from __future__ import annotations
 
 from .. import errors
+from . import closed_today
 
 __all__ = ["KINDS", "ConnectionClosedError", "ConnectionClosedOK"]
 
 
-class ConnectionClosedOK(errors.ConnectionClosedOK, errors.InvalidState):
+class ConnectionClosedOK(closed_today.ConnectionClosedOK, errors.InvalidState):
     """The connection ended properly: 1000, 1001 or no code, sent and received."""
 
 
-class ConnectionClosedError(errors.ConnectionClosedError, errors.InvalidState):
+class ConnectionClosedError(closed_today.ConnectionClosedError, errors.InvalidState):
     """The connection ended with another code, or without a closing handshake."""
 
 

@@ -7,12 +7,16 @@ ASCII with surrogate escapes and go out in UTF-8: ``OldHeaders``.
 
 from __future__ import annotations
 
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
 from ..errors import InvalidHeaderValue
 from ..escaping import excerpt
 from ..http import headers as engine
 from ..http.headers import MultipleValuesError
 
-__all__ = ["Headers", "HeadersLike", "MultipleValuesError", "OldHeaders"]
+__all__ = ["Headers", "HeadersLike", "MultipleValuesError", "OldHeaders", "with_text"]
 
 HeadersLike = engine.HeadersLike
 
@@ -89,3 +93,24 @@ class OldHeaders(Headers):
     def serialize(self) -> bytes:
         """Return the bytes on the wire, with the empty line that ends the fields."""
         return engine.Headers.serialize(self)
+
+
+def with_text(given: Any) -> Any:
+    """Return headers as a program gave them, with its numbers as text.
+
+    What is no header otherwise is left for the engine to refuse.
+    """
+    if isinstance(given, Mapping) and not isinstance(given, engine.Headers):
+        return {name: _text(value) for name, value in given.items()}
+    if isinstance(given, (list, tuple)):
+        return [
+            (item[0], _text(item[1]))
+            if isinstance(item, (list, tuple)) and len(item) == 2
+            else item
+            for item in given
+        ]
+    return given
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, numbers.Number) else value

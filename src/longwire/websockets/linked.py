@@ -1,33 +1,20 @@
-"""What connections of the documented API have in common, in threads and on trio.
+"""What connections of the documented API add to ``documented.py``, in threads and trio.
 
-``protocol`` is the sans-I/O side of the connection, the end is told of when TCP has
-ended, and frames are in the log.
+Several threads may use the sans-I/O side, and a factory of the caller's gets it in
+place of the settings.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from .. import link
-from ..errors import ConnectionClosed, ConnectionClosedError
-from ..hosting import Hosted
-from ..http.heads import Response
-from ..messages import Opcode, Side, State
-from ..opening.steps import Opened
-from ..session.leaving import Outcome
-from . import variables
+from ..messages import Opcode, Side
+from . import documented
 from .asyncio import view
-from .client import backoff, process_exception
-from .datastructures import Headers
-from .extensions.base import Extension
-from .heads import Acceptor
-from .http11 import SERVER as SERVER_HEADER
-from .http11 import USER_AGENT
-from .loggers import CLIENT, SERVER
-from .negotiating import as_extensions
-from .overriding import Known
+from .datastructures import with_text
+from .documented import Documented, DocumentedServer
 from .typing import BytesLike
 
 __all__ = [
@@ -90,106 +77,18 @@ class _Nobody:
         """Do nothing."""
 
 
-class Linked(link.Link):
+class Linked(Documented, link.Link):
     """A connection as programs know it; a front end's own comes behind it."""
 
-    _is_named = False  # in the log
-    _given: Any = None
-    _view: View | None = None
-    _agreed: Opened | None = None
-    _handshake_exc: BaseException | None = None
-    _extensions_now: list[Extension] | None = None
-
-    def opened(self, opened: Opened) -> None:
-        """Begin the life of an open connection."""
-        self._agreed = opened
-        if self._plain_logger.isEnabledFor(logging.DEBUG):
-            from .frame_log import log_frames, log_heads
-
-            log_heads(self, opened)
-            self._taps = log_frames(self, opened)
-        super().opened(opened)
-
-    def _log_open(self, opened: Any) -> None:
-        self._note("connection open")
+    _view_class = View
 
     def _prepare(self, session: Any) -> None:
         session.ends_with_tcp = True
 
-    @property
-    def protocol(self) -> Any:
-        """The connection's sans-I/O side: what was agreed on, and the state."""
-        if self._view is None:
-            side = Side.CLIENT if self._client else Side.SERVER
-            self._view = View(self._given, side)
-            self._view.join(self)  # type: ignore[arg-type]
-        return self._view
-
-    @protocol.setter
-    def protocol(self, given: Any) -> None:
-        if isinstance(given, View):
-            self._view = given
-            given.join(self)  # type: ignore[arg-type]
-            given = given.settings
-        self._given = given
-
-    @property
-    def _extensions(self) -> list[Extension]:
-        """What was agreed on, as objects that could do it."""
-        agreed = self._agreed
-        if agreed is None:
-            return []
-        if self._extensions_now is None:
-            deflate = [] if agreed.deflate is None else [agreed.deflate]
-            both = [*deflate, *agreed.extensions]
-            self._extensions_now = as_extensions(both, client=self._client)
-        return self._extensions_now
-
-    @property
-    def close_code(self) -> int | None:
-        """The close code received, 1006 if none was; None while not CLOSED."""
-        if self.state is not State.CLOSED:
-            return None
-        report = self.close_report
-        return 1006 if report is None else report.code
-
-    @property
-    def close_reason(self) -> str | None:
-        """The close reason received, "" if none was; None while not CLOSED."""
-        if self.state is not State.CLOSED:
-            return None
-        report = self.close_report
-        return "" if report is None else report.reason
-
-    @property
-    def close_exc(self) -> ConnectionClosed:
-        """The exception that tells how the connection ended.
-
-        Raises AssertionError while it is not CLOSED: that is not known then.
-        """
-        if self.state is not State.CLOSED:
-            raise AssertionError("connection isn't closed yet")
-        return self._live.exception()
-
-    @Known
-    def ping_interval(self) -> float | None:
-        """Seconds between pings."""
-        return self._keepalive.interval
-
-    @Known
-    def ping_timeout(self) -> float | None:
-        """Seconds that a pong may take."""
-        return self._keepalive.timeout
-
-    @Known
-    def close_timeout(self) -> float | None:
-        """Seconds that each step of closing may take."""
-        return self._timeouts.close
-
-    @Known
-    def debug(self) -> bool:
-        """Whether frames are logged."""
-        return bool(self._plain_logger.isEnabledFor(logging.DEBUG))
+    def _end_input(self, session: Any) -> None:
+        # A ConnectionClosed knows its cause where no close frame came.
+        session.note_loss(EOFError("unexpected end of stream"))
+        super()._end_input(session)
 
 
 class LinkedClient(Linked):
@@ -200,50 +99,27 @@ class LinkedClient(Linked):
         self.logger.debug(text, *args, extra=extra)
 
 
-class LinkedServer(Linked, Hosted):
+class LinkedServer(Linked, DocumentedServer):
     """The server's end."""
-
-    _acceptor = Acceptor
-
-    def respond(self, status: int, text: str | bytes, **options: Any) -> Response:
-        """Return a response for ``process_request``, as longwire's own does."""
-        response = super().respond(status, text, **options)
-        response.headers = Headers.made(response.headers)
-        return response
-
-    def _log_outcome(self, outcome: Outcome, exc: BaseException | None) -> None:
-        # longwire says at INFO how each connection ended, and leaves it at that.
-        if outcome is Outcome.ENDED and isinstance(exc, ConnectionClosedError):
-            outcome = Outcome.FAILED
-        super()._log_outcome(outcome, exc)
 
 
 def of_client(keywords: dict[str, Any], kind: type[LinkedClient]) -> dict[str, Any]:
     """Return the keywords of ``connect`` with this API's defaults."""
-    if keywords.get("logger") is None:
-        keywords["logger"] = CLIENT
-    keywords.setdefault("user_agent_header", USER_AGENT)
-    keywords.setdefault("process_exception", process_exception)
-    keywords.setdefault("reconnect_delays", backoff)
     if "address" in keywords:
         keywords["host"], keywords["port"] = keywords.pop("address")
-    return _of_both(keywords, kind, Side.CLIENT)
+    if "additional_headers" in keywords:
+        keywords["additional_headers"] = with_text(keywords["additional_headers"])
+    return _made_by(documented.of_client(keywords), kind, Side.CLIENT)
 
 
 def of_server(keywords: dict[str, Any], kind: type[LinkedServer]) -> dict[str, Any]:
     """Return the keywords of ``serve`` with this API's defaults."""
-    if keywords.get("logger") is None:
-        keywords["logger"] = SERVER
-    keywords.setdefault("server_header", SERVER_HEADER)
-    return _of_both(keywords, kind, Side.SERVER)
+    return _made_by(documented.of_server(keywords), kind, Side.SERVER)
 
 
-def _of_both(
+def _made_by(
     keywords: dict[str, Any], kind: type[Linked], side: Side
 ) -> dict[str, Any]:
-    if "ping_interval" in keywords:
-        interval = variables.interval_of(keywords["ping_interval"])
-        keywords["ping_interval"] = interval
     create = keywords.get("create_connection")
     keywords["create_connection"] = kind if create is None else _maker(create, side)
     return keywords

@@ -5,6 +5,8 @@ The names of the former asyncio server are taken from ``legacy.server`` at first
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import email.utils
 import inspect
 import re
@@ -26,6 +28,7 @@ from ..escaping import excerpt
 from ..http import handshake
 from ..http.extension_base import ServerExtensionFactory
 from ..http.extensions import grant
+from ..http.headers import Headers as AnyHeaders
 from ..http.headers import validate_subprotocols
 from ..http.heads import Request, RequestReader, Response
 from .aliases import give_aliases
@@ -161,7 +164,11 @@ class ServerProtocol(Protocol):
         Returns what the response says in Sec-WebSocket-Accept, -Extensions and
         -Protocol. Raises InvalidHandshake for a request that is not acceptable.
         """
-        headers = cast(Headers, request.headers)
+        headers = _known(request.headers)
+        if headers is not request.headers:  # read by another program
+            method = getattr(request, "method", "GET")
+            version = getattr(request, "protocol", "HTTP/1.1")
+            request = cast(Request, _Foreign(headers, method, version))
         key = handshake.check_request(request)
         self.origin = self.process_origin(headers)
         answer, self.extensions = self.process_extensions(headers)
@@ -170,7 +177,7 @@ class ServerProtocol(Protocol):
 
     def process_origin(self, headers: Headers) -> Origin | None:
         """Return the Origin of a request; raise InvalidOrigin if we do not want it."""
-        handshake.check_origin(Request("/", headers), self.origins)
+        handshake.check_origin(Request("/", _known(headers)), self.origins)
         origin = headers.get("Origin")
         return None if origin is None else Origin(origin)
 
@@ -186,7 +193,9 @@ class ServerProtocol(Protocol):
 
     def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
         """Return the subprotocol for a request; see ``select_subprotocol()``."""
-        offered = [Subprotocol(x) for x in handshake.offered_subprotocols(headers)]
+        offered = [
+            Subprotocol(x) for x in handshake.offered_subprotocols(_known(headers))
+        ]
         return self.select_subprotocol(offered)
 
     def _accept(self, request: Request) -> Response:
@@ -203,7 +212,8 @@ class ServerProtocol(Protocol):
     def _note_failure(self, exc: Exception, request: Request | None) -> None:
         self.handshake_exc = exc
         if request is not None:
-            request._exception = exc
+            with contextlib.suppress(AttributeError):  # not every program's has it
+                request._exception = exc
         if self.debug and isinstance(exc, InvalidHandshake):
             self.logger.debug("! %s", _kind_of(exc), exc_info=exc)
 
@@ -284,7 +294,9 @@ class ServerConnection(FormerRules, ServerProtocol):
 
     def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
         """Return the subprotocol; None where one side has none, or none is shared."""
-        offered = [Subprotocol(x) for x in handshake.offered_subprotocols(headers)]
+        offered = [
+            Subprotocol(x) for x in handshake.offered_subprotocols(_known(headers))
+        ]
         supported = self.available_subprotocols
         if not offered or not supported:
             return None
@@ -306,6 +318,26 @@ class ServerConnection(FormerRules, ServerProtocol):
         if not common:
             return None
         return min(common, key=lambda name: ours.index(name) + theirs.index(name))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Foreign:
+    """What is checked of a request that another program's server has read."""
+
+    headers: Headers
+    method: str
+    protocol: Any
+
+
+def _known(headers: Any) -> Headers:
+    """Return headers as longwire's; those of other programs have ``get_all()``."""
+    if isinstance(headers, AnyHeaders):
+        return cast(Headers, headers)
+    known = Headers()
+    for name in {name.lower(): name for name in headers}.values():
+        for value in headers.get_all(name):
+            known.set_insecure(name, value)
+    return known
 
 
 def _kind_of(exc: InvalidHandshake) -> str:

@@ -14,6 +14,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from ..escaping import one_line
@@ -75,7 +76,9 @@ class App:
             kind = type(lifespan).__name__
             raise TypeError(f"lifespan must be an async context manager, not {kind}")
         for name in sorted(_OURS & options.keys()):
-            raise TypeError(f"{name} is for the command line of longwire serve to say")
+            raise TypeError(
+                f"{name} is for the command line of longwire serve, not for App()"
+            )
         self.handler = handler
         self.lifespan = lifespan
         self.ready = ready
@@ -94,11 +97,11 @@ _OURS = {"host", "path", "port", "reuse_port", "sock", "start_serving", "unix"}
 def check_target(target: str) -> tuple[str, str]:
     """Return module and attribute of ``module:attribute``; raises AppError."""
     module, colon, attribute = target.partition(":")
+    name = module.removesuffix(".py").strip("./").replace("/", ".")
     if not (colon and module and attribute):
-        example = f"{module or 'main'}:app"
+        example = f"{name or 'main'}:{attribute or 'app'}"
         raise AppError(f"{target!r} is not MODULE:ATTRIBUTE, such as {example}")
     if module.endswith(".py") or "/" in module:
-        name = module.removesuffix(".py").strip("./").replace("/", ".")
         raise AppError(
             f"{module} is a file; name the module: {name}:{attribute} "
             "(--app-dir says where to look for it)"
@@ -141,12 +144,32 @@ def _no_attribute(found: Any, module: str, part: str) -> str:
 
 def _failed(what: str, exc: BaseException) -> AppError:
     """Return the error of the application's own code, whose traceback is logged."""
-    logger.error("%s", what, exc_info=exc)
-    place = ""
-    frames = traceback.extract_tb(exc.__traceback__)
-    if frames:
+    shown = _from_application(exc.__traceback__)
+    logger.error("%s", what, exc_info=(type(exc), exc, shown))
+    text = one_line(exc)
+    frames = traceback.extract_tb(shown)
+    if isinstance(exc, SyntaxError):
+        # It happened where Python read the file: no frame of a traceback.
+        place = f" (at {exc.filename}:{exc.lineno})" if exc.filename else ""
+        text = one_line(Exception(exc.msg))
+    elif frames:
         place = f" (at {frames[-1].filename}:{frames[-1].lineno})"
-    return AppError(f"{what}: {type(exc).__name__}: {one_line(exc)}{place}")
+    else:
+        place = ""
+    return AppError(f"{what}: {type(exc).__name__}: {text}{place}")
+
+
+def _from_application(found: TracebackType | None) -> TracebackType | None:
+    """Return the part of a traceback that begins in the application's code.
+
+    Ours and that of importlib come before, and say nothing of the mistake.
+    """
+    while found is not None:
+        name = found.tb_frame.f_code.co_filename
+        if name not in (__file__, importlib.__file__) and "<frozen " not in name:
+            break
+        found = found.tb_next
+    return found
 
 
 async def make(settings: Settings) -> App:

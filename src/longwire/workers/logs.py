@@ -20,12 +20,13 @@ class EscapingFormatter(logging.Formatter):
         return "\n".join(map(escape, super().format(record).split("\n")))
 
 
-def configure(who: str, level: str) -> None:
-    """Log to stderr; each line says ``who``."""
+def configure(level: int, own: str, who: str = "") -> None:
+    """Log to stderr from ``level`` on, and what the logger ``own`` says from INFO on.
+
+    Each line says ``who``, the name of the process.
+    """
     handler = logging.StreamHandler()
-    form = f"%(asctime)s %(levelname)s {who}: %(message)s"
+    form = f"%(asctime)s %(levelname)s {who}{': ' * bool(who)}%(message)s"
     handler.setFormatter(EscapingFormatter(form))
     logging.basicConfig(handlers=[handler], level=level)
-    # Who started and ended is always of interest.
-    own = logging.getLogger("longwire.workers")
-    own.setLevel(min(logging.getLevelName(level), logging.INFO))
+    logging.getLogger(own).setLevel(min(level, logging.INFO))

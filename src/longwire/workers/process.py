@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import signal
@@ -14,7 +15,10 @@ from typing import Any
 from . import channel, notify
 from .settings import Settings
 
-__all__ = ["Process", "State"]
+__all__ = ["CANNOT_SPAWN", "Process", "State"]
+
+CANNOT_SPAWN = (OSError, MemoryError, subprocess.SubprocessError)
+"""What is raised where the system has no room for a process, or no interpreter."""
 
 
 class State(enum.Enum):
@@ -22,13 +26,14 @@ class State(enum.Enum):
 
     STARTING = "starting"
     READY = "ready"
-    DRAINING = "draining"
+    ENDING = "ending"
 
 
 class Process:
     """A worker process of the slot ``slot``, started at ``now``.
 
-    ``sockets`` are those of its slot; they stay the supervisor's.
+    ``sockets`` are those of its slot; they stay the supervisor's. Raises one of
+    `CANNOT_SPAWN`, and nothing is left behind then.
     """
 
     def __init__(
@@ -44,7 +49,9 @@ class Process:
         self.kill_at: float | None = None
         self.connections = 0
         self.failure: str | None = None
-        self.hung = False
+        self.is_leaving = False  # somebody told it to end
+        self.drains = False
+        self.lacks_metrics = False
         self.channel, theirs = channel.pair()
         descriptors = [sock.fileno() for sock in sockets]
         environment = {
@@ -53,13 +60,15 @@ class Process:
             if name not in notify.VARIABLES
         }
         command = [sys.executable, "-m", "longwire.workers.worker"]
-        with theirs:
+        with theirs, contextlib.ExitStack() as undo:
+            undo.callback(self.channel.close)
             self._popen = subprocess.Popen(
                 [*command, str(theirs.fileno())],
                 pass_fds=[theirs.fileno(), *descriptors],
                 env=environment,
                 stdin=subprocess.DEVNULL,
             )
+            undo.pop_all()
         self.channel.send(slot=slot, sockets=descriptors, settings=settings.to_json())
 
     @property
@@ -86,10 +95,10 @@ class Process:
 
     def drain(self, code: int, listen: bool, kill_at: float) -> None:
         """Have it close its connections, by ``kill_at`` at the latest."""
-        if self.state is State.STARTING:
-            self.kill()  # it has no connections
-        self.state = State.DRAINING
-        self.kill_at = kill_at
+        self.state = State.ENDING
+        self.drains = True
+        # One that hangs has less time already.
+        self.kill_at = kill_at if self.kill_at is None else min(kill_at, self.kill_at)
         self.channel.send(do="drain", code=code, listen=listen)
 
     def cut(self, kill_at: float) -> None:
@@ -99,16 +108,18 @@ class Process:
 
     def ask_for_metrics(self, number: int) -> None:
         """Ask for its metrics; the answer comes by the channel."""
-        self.channel.send(do="metrics", id=number)
+        if not self.channel.is_blocked:
+            self.channel.send(do="metrics", id=number)
 
     def abort(self, kill_at: float) -> None:
         """End it with a traceback in the log of what it is doing."""
-        self.hung = True
+        self.state = State.ENDING
         self.kill_at = kill_at
         self._popen.send_signal(signal.SIGABRT)
 
     def kill(self) -> None:
         """End it now."""
+        self.state = State.ENDING
         self._popen.kill()
 
     def wait(self) -> None:

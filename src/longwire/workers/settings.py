@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import logging
 from typing import Any, Self
 
 __all__ = ["Settings", "stages_of"]
@@ -38,7 +38,7 @@ class Settings:
     hang_timeout: float = 60.0
     health: bool = True
     metrics: bool = False
-    log_level: str = "INFO"
+    log_level: int = logging.INFO
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as values of JSON."""
@@ -47,7 +47,6 @@ class Settings:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """Return the settings that ``to_json()`` gave."""
-        values = json.loads(json.dumps(values))
         return cls(**{**values, "origins": tuple(values["origins"])})
 
 

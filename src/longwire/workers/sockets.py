@@ -13,9 +13,9 @@ import socket
 import stat
 from collections.abc import Sequence
 
-__all__ = ["bind_slot", "bind_unix", "remove_unix"]
+from ..admission import BACKLOG
 
-BACKLOG = 4096
+__all__ = ["bind_slot", "bind_unix", "remove_unix"]
 
 
 def bind_slot(addresses: Sequence[str], port: int) -> list[socket.socket]:

@@ -1,8 +1,9 @@
 """Supervisor: starts workers, replaces those that die, reloads, drains, and reports.
 
 One thread without an event loop: it waits for signals, for what workers say, for the
-service manager's clock. It imports nothing of the application, so that a reload brings
-new code, and forks nothing with threads.
+service manager's clock. What follows from that is decided in :mod:`.pool`, and carried
+out here. It imports nothing of the application, so that a reload brings new code, and
+forks nothing with threads.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..messages import CloseCode
+from . import pool as do
 from .admin import Admin
 from .notify import Notifier
-from .process import Process, State
+from .process import CANNOT_SPAWN, Process, State
 from .settings import Settings
-from .slots import Slot
 
 __all__ = ["FAILED_TO_START", "Supervisor"]
 
@@ -44,7 +45,8 @@ Bind = Callable[[], list[socket.socket]]
 class Supervisor:
     """Runs ``settings.workers`` workers until a signal ends it.
 
-    ``bind`` makes the sockets of one slot; ``announce`` is called once all are ready.
+    ``bind`` makes the sockets of one slot; ``announce`` is called with the number of
+    workers once all that can serve do.
     """
 
     def __init__(
@@ -52,22 +54,21 @@ class Supervisor:
         settings: Settings,
         bind: Bind,
         notifier: Notifier,
-        announce: Callable[[], None],
+        announce: Callable[[int], None],
         admin: Admin | None = None,
     ) -> None:
         self._settings = settings
+        self._bind = bind
         self._notifier = notifier
         self._announce = announce
         self._admin = admin
-        self._slots = [Slot(number, bind) for number in range(settings.workers)]
+        self._pool = do.Pool(settings.workers)
+        self._sockets: list[list[socket.socket]] = [[] for _ in range(settings.workers)]
+        self._processes: dict[int, Process] = {}
+        # Of workers that have ended: their names, and how, for the log.
+        self._fates: dict[int, tuple[str, str]] = {}
         self._selector = selectors.DefaultSelector()
-        self._retiring: list[Process] = []
-        self._reloading: list[Slot] | None = None
-        self._reload_again = False
-        self._announced = False
-        self._stopping = False
         self._forced: int | None = None
-        self._failed = False
         self._alive_at = 0.0
 
     def run(self) -> int:
@@ -77,48 +78,45 @@ class Supervisor:
         off, 3 where no worker could be started or none is left.
         """
         with contextlib.ExitStack() as stack:
-            for slot in self._slots:
-                stack.callback(slot.close)
-                slot.open()
+            for slot in range(self._settings.workers):
+                stack.callback(self._close, slot)
+                self._sockets[slot] = self._bind()
             stack.enter_context(self._selector)
             stack.enter_context(self._signals())
             if self._admin is not None:
                 stack.callback(self._admin.close)
                 self._admin.begin(self._selector, self)
             stack.callback(self._kill_all)
-            self._spawn(self._slots[0], time.monotonic())
-            while self._processes() or self._is_wanted():
+            now = time.monotonic()
+            self._pool.begin(now)
+            self._carry_out(now)
+            while not self._pool.is_over:
                 self._turn()
         if self._forced is not None:
             return 128 + self._forced
-        return FAILED_TO_START if self._failed else 0
+        return FAILED_TO_START if self._pool.failed else 0
 
     # --- what there is -----------------------------------------------------------
 
     def workers(self) -> list[tuple[int, Process | None]]:
         """Return each slot's number and its worker that takes connections, if any."""
         return [
-            (slot.number, slot.current if slot.is_ready else None)
-            for slot in self._slots
+            (
+                slot.number,
+                None if slot.serving is None else self._processes[slot.serving],
+            )
+            for slot in self._pool.slots
         ]
 
     def restarts(self) -> dict[int, int]:
         """Return how often each slot's worker was started again after a death."""
-        return {slot.number: slot.restarts for slot in self._slots}
+        return {slot.number: slot.restarts for slot in self._pool.slots}
 
     def why_not_ready(self) -> str | None:
         """Return why no connections should be sent here, None if they should."""
-        if self._stopping:
+        if self._pool.stopping:
             return "stopping"
-        ready = sum(slot.is_ready for slot in self._slots)
-        return None if ready else "no worker is ready"
-
-    def _is_wanted(self) -> bool:
-        return not self._stopping and any(slot.is_open for slot in self._slots)
-
-    def _processes(self) -> Iterator[Process] | list[Process]:
-        mine = [p for slot in self._slots for p in (slot.current, slot.next) if p]
-        return mine + self._retiring
+        return None if self._pool.ready else "no worker is ready"
 
     # --- one turn ----------------------------------------------------------------
 
@@ -129,7 +127,7 @@ class Supervisor:
         now = time.monotonic()
         if now - before > timeout + _STOPPED:
             # We stood still, and so did perhaps everybody.
-            for process in self._processes():
+            for process in self._processes.values():
                 process.last_beat = now
         for key, _ in events:
             key.data(now)
@@ -140,16 +138,15 @@ class Supervisor:
 
     def _deadlines(self, now: float) -> Iterator[float]:
         yield now + _TURN
-        for process in self._processes():
+        for process in self._processes.values():
             if process.kill_at is not None:
                 yield process.kill_at
             elif process.state is State.STARTING:
                 yield process.started_at + self._settings.start_timeout
             elif process.state is State.READY and self._settings.hang_timeout:
                 yield process.last_beat + self._settings.hang_timeout
-        for slot in self._slots:
-            if slot.restart_at is not None and not self._stopping:
-                yield slot.restart_at
+        if (restart_at := self._pool.deadline()) is not None:
+            yield restart_at
         if self._notifier.interval is not None:
             yield self._alive_at + self._notifier.interval
         if self._admin is not None:
@@ -157,26 +154,20 @@ class Supervisor:
 
     def _look(self, now: float) -> None:
         """Do what is due."""
-        for process in list(self._processes()):
+        for process in self._processes.values():
             self._look_at(process, now)
-        for slot in self._slots:
-            due = slot.restart_at is not None and now >= slot.restart_at
-            if due and not self._stopping:
-                slot.restart_at = None
-                slot.restarts += 1
-                self._spawn(slot, now)
-        self._go_on_reloading(now)
+        self._pool.tick(now)
+        self._carry_out(now)
         interval = self._notifier.interval
         if interval is not None and now >= self._alive_at + interval:
             self._alive_at = now
-            if self._processes():
-                self._notifier.alive()
+            self._notifier.alive()
 
     def _look_at(self, process: Process, now: float) -> None:
         settings = self._settings
         if process.kill_at is not None:
             if now >= process.kill_at:
-                if process.state is State.DRAINING:
+                if process.drains:
                     logger.warning("%s has not ended in time: killed", process)
                 process.kill_at = now + _GRACE
                 process.kill()
@@ -185,6 +176,7 @@ class Supervisor:
                 seconds = settings.start_timeout
                 logger.error("%s is not ready after %g seconds", process, seconds)
                 process.failure = f"it was not ready after {seconds:g} seconds"
+                self._ask_for_time()
                 process.abort(now + _CUT_GRACE)
         elif process.state is State.READY and settings.hang_timeout:
             silent = now - process.last_beat
@@ -192,183 +184,182 @@ class Supervisor:
                 logger.error("%s hangs: silent for %.0f seconds", process, silent)
                 process.abort(now + _CUT_GRACE)
 
-    # --- workers -----------------------------------------------------------------
+    # --- what workers do ---------------------------------------------------------
 
-    def _spawn(self, slot: Slot, now: float, replace: bool = False) -> None:
-        process = Process(slot.number, self._settings, slot.sockets, now)
-        logger.debug("%s is starting", process)
-        if replace:
-            slot.next = process
-        else:
-            slot.current = process
-        self._selector.register(
-            process.channel,
-            selectors.EVENT_READ,
-            lambda now: self._heard(slot, process, now),
-        )
-
-    def _heard(self, slot: Slot, process: Process, now: float) -> None:
+    def _heard(self, worker: int, process: Process, now: float) -> None:
         for message in process.receive():
             process.last_beat = now
             if "ready" in message:
-                self._is_ready(slot, process, now)
+                # One that was told to end meanwhile is not needed any more.
+                if process.state is State.STARTING:
+                    process.state = State.READY
+                    self._pool.is_ready(worker, now)
             elif "beat" in message:
                 process.connections = message["beat"]
             elif "failed" in message:
                 process.failure = message["failed"]
-            elif "leaving" in message and not self._stopping:
-                self._was_told_to_leave(slot, process, now)
+            elif "leaving" in message:
+                process.is_leaving = True
+                if process.state is State.STARTING:
+                    process.failure = "it was told to end"
+                self._pool.left(worker, now)
             elif "metrics" in message and self._admin is not None:
-                self._admin.got_metrics(process, message["id"], message["metrics"])
+                self._admin.got_metrics(process, message)
+            self._carry_out(now)
         if not process.channel.is_open:
-            self._selector.unregister(process.channel)
-            process.channel.close()
+            self._leave_channel(process)
 
-    def _is_ready(self, slot: Slot, process: Process, now: float) -> None:
-        if process.state is not State.STARTING:
-            return  # told to end meanwhile
-        process.state = State.READY
-        if slot.next is process:
-            old, slot.current, slot.next = slot.current, process, None
-            if old is not None:
-                self._retire(old, CloseCode.SERVICE_RESTART, False, now)
-        if not self._announced:
-            for other in self._slots:
-                if other.current is None and other.restart_at is None:
-                    self._spawn(other, now)
-            if all(each.is_ready for each in self._slots if each.is_open):
-                self._announced = True
-                self._announce()
-                self._notifier.ready(self._status())
-
-    def _status(self) -> str:
-        ready = sum(slot.is_ready for slot in self._slots)
-        return f"{ready} of {len(self._slots)} workers are ready"
-
-    def _retire(self, process: Process, code: int, listen: bool, now: float) -> None:
-        self._retiring.append(process)
-        process.drain(code, listen, now + self._settings.drain_timeout + _GRACE)
-
-    def _was_told_to_leave(self, slot: Slot, process: Process, now: float) -> None:
-        """Somebody sent SIGTERM to a worker: another takes its place at once."""
-        process.state = State.DRAINING
-        process.kill_at = now + self._settings.drain_timeout + _GRACE
-        if slot.current is process:
-            slot.current = None
-            self._retiring.append(process)
-            if slot.next is None:
-                logger.info("%s was told to end; starting another", process)
-                self._spawn(slot, now)
+    def _leave_channel(self, process: Process) -> None:
+        self._selector.unregister(process.channel)
+        process.channel.close()
 
     def _reap(self, now: float) -> None:
         """See who has ended, and decide what follows."""
-        for process in [p for p in self._processes() if p.status() is not None]:
+        for worker, process in list(self._processes.items()):
+            if process.status() is None:
+                continue
             if process.channel.is_open:  # its last words
-                self._heard(self._slots[process.slot], process, now)
+                self._heard(worker, process, now)
             if process.channel.is_open:
-                self._selector.unregister(process.channel)
-                process.channel.close()
-            if process in self._retiring:
-                self._retiring.remove(process)
-                logger.info("%s has ended", process)
-            elif self._slots[process.slot].next is process:
-                self._reload_failed(self._slots[process.slot], process)
-            elif self._slots[process.slot].current is process:
-                self._died(self._slots[process.slot], process, now)
+                self._leave_channel(process)
+            del self._processes[worker]
+            how = process.failure or process.ended_how()
+            self._fates[worker] = str(process), how
+            self._pool.ended(worker, now)
+            self._carry_out(now)
 
-    def _died(self, slot: Slot, process: Process, now: float) -> None:
-        slot.current = None
-        how = process.failure or process.ended_how()
-        if self._stopping:
-            return
-        if not self._announced and not any(each.is_ready for each in self._slots):
-            # Nothing has ever worked: it is not going to.
-            self._failed = True
-            logger.error("%s did not start: %s", process, how)
-            self._stop(now, None)
-            return
-        delay = slot.died(now)
-        if delay is None:
-            logger.error("%s died: %s; too often: its slot is closed", process, how)
-            if not any(each.is_open for each in self._slots):
-                self._failed = True
-                self._stop(now, None)
-            return
-        logger.error("%s died: %s; starting another in %.1f s", process, how, delay)
+    # --- what is done ------------------------------------------------------------
 
-    # --- reloading ---------------------------------------------------------------
+    def _carry_out(self, now: float) -> None:
+        """Do what the pool has decided."""
+        while actions := self._pool.take_actions():
+            for action in actions:
+                self._do(action, now)
+        self._fates.clear()
 
-    def _reload(self, now: float) -> None:
-        if self._stopping:
-            return
-        if self._reloading is not None:
-            self._reload_again = True
-            return
-        logger.info("reloading")
-        self._notifier.reloading()
-        self._reloading = list(self._slots)
-        self._go_on_reloading(now)
+    def _do(self, action: do.Action, now: float) -> None:
+        match action:
+            case do.Spawn(slot, worker):
+                self._spawn(slot, worker, now)
+            case do.Retire(worker):
+                self._drain(self._processes[worker], now)
+            case do.Kill(worker):
+                # Unless it could not be spawned at all.
+                if worker in self._processes:
+                    self._processes[worker].kill()
+            case do.Close(slot):
+                self._close(slot)
+            case do.Announce():
+                # Nobody reads our output: no reason to end.
+                with contextlib.suppress(OSError, ValueError):
+                    self._announce(self._pool.ready)
+                self._notifier.ready(self._status())
+            case do.Reloading() if self._pool.announced:
+                self._notifier.reloading()
+            case do.Stopping():
+                self._notifier.stopping("draining")
+                self._notifier.extend(self._settings.drain_timeout + 2 * _GRACE)
+        self._tell(action)
 
-    def _go_on_reloading(self, now: float) -> None:
-        """Replace the next worker, if the last one is replaced and gone."""
-        if self._reloading is None or self._stopping:
-            return
-        starting = [p for p in self._processes() if p.state is State.STARTING]
-        if self._retiring or starting:
-            return
-        if not self._reloading:
-            self._end_reload("reloaded")
-            if self._reload_again:
-                self._reload_again = False
-                self._reload(now)
-            return
-        slot = self._reloading.pop(0)
-        try:
-            slot.renew()
-        except OSError as exc:
-            logger.error("cannot listen for worker %d: %s", slot.number, exc)
-            return
-        self._notifier.extend(self._settings.start_timeout + 2 * _GRACE)
-        self._spawn(slot, now, replace=slot.current is not None)
-
-    def _reload_failed(self, slot: Slot, process: Process) -> None:
-        slot.next = None
-        how = process.failure or process.ended_how()
-        text = "%s did not start: %s; reload given up, the workers there go on"
-        logger.error(text, process, how)
-        self._end_reload("reload failed, running the code of before")
+    def _tell(self, action: do.Action) -> None:
+        """Write to the log what was decided."""
+        match action:
+            case do.Delay(worker, seconds):
+                text = "%s died: %s; starting another in %.1f s"
+                logger.error(text, *self._fates[worker], seconds)
+            case do.Close(_, worker, often=False):
+                logger.error("%s did not start: %s", *self._fates[worker])
+            case do.Close(_, worker):
+                text = "%s died: %s; too often: its slot is closed"
+                logger.error(text, *self._fates[worker])
+            case do.Died(worker):
+                text = "%s died: %s; the one that replaces it is starting"
+                logger.error(text, *self._fates[worker])
+            case do.Ended(worker):
+                name, how = self._fates[worker]
+                how = "" if how == "exit status 0" else f": {how}"
+                logger.info("%s has ended%s", name, how)
+            case do.Reloading():
+                logger.info("reloading")
+            case do.ReloadFailed(worker):
+                text = "%s did not start: %s; reload given up"
+                if self._pool.ready:
+                    text += ", the workers there go on"
+                logger.error(text, *self._fates[worker])
+                self._end_reload("reload failed, running the code of before")
+            case do.Reloaded():
+                all_ready = self._pool.ready == len(self._pool.slots)
+                self._end_reload("reloaded" if all_ready else "reloaded in part")
+            case do.Stopping():
+                logger.info("stopping")
 
     def _end_reload(self, how: str) -> None:
-        self._reloading = None
         logger.info("%s", how)
-        self._notifier.ready(f"{how}; {self._status()}")
+        if self._pool.announced:
+            self._notifier.ready(f"{how}; {self._status()}")
+
+    def _status(self) -> str:
+        return f"{self._pool.ready} of {len(self._pool.slots)} workers are ready"
+
+    def _spawn(self, slot: int, worker: int, now: float) -> None:
+        """Start a worker, or tell the pool that there is none."""
+        if self._pool.is_reloading:
+            self._ask_for_time()
+        try:
+            self._sockets[slot] = self._sockets[slot] or self._bind()
+            process = Process(slot, self._settings, self._sockets[slot], now)
+        except CANNOT_SPAWN as exc:
+            why = str(exc) or type(exc).__name__
+            self._fates[worker] = f"worker {slot}", f"it cannot be started: {why}"
+            self._pool.not_spawned(worker, now)
+            return
+        self._processes[worker] = process
+        logger.debug("%s is starting", process)
+        try:
+            self._selector.register(
+                process.channel,
+                selectors.EVENT_READ,
+                lambda now: self._heard(worker, process, now),
+            )
+        except OSError as exc:  # no room in the kernel for one more
+            process.failure = f"it cannot be listened to: {exc}"
+            process.channel.close()
+            process.kill()
+
+    def _ask_for_time(self) -> None:
+        """Let the service manager wait for one more start."""
+        self._notifier.extend(self._settings.start_timeout + 2 * _GRACE)
+
+    def _drain(self, process: Process, now: float) -> None:
+        if process.is_leaving:
+            logger.info("%s was told to end; another takes its place", process)
+        stops = self._pool.stopping
+        code = CloseCode.GOING_AWAY if stops else CloseCode.SERVICE_RESTART
+        kill_at = now + self._settings.drain_timeout + _GRACE
+        process.drain(code, stops, kill_at)
+
+    def _close(self, slot: int) -> None:
+        """Take no more connections there: the system deals them to the other slots."""
+        sockets, self._sockets[slot] = self._sockets[slot], []
+        for sock in sockets:
+            sock.close()
 
     # --- ending ------------------------------------------------------------------
 
-    def _stop(self, now: float, number: int | None) -> None:
+    def _stop(self, now: float, number: int) -> None:
         """Drain all workers; at the second signal, end them at once."""
-        if self._stopping:
-            if number is not None and self._forced is None:
-                logger.warning("second signal: cutting connections off")
-                self._forced = number
-                for process in self._processes():
-                    process.cut(now + _CUT_GRACE)
-            return
-        self._stopping = True
-        self._reloading = None
-        logger.info("stopping")
-        self._notifier.stopping("draining")
-        self._notifier.extend(self._settings.drain_timeout + 2 * _GRACE)
-        for slot in self._slots:
-            for worker in (slot.current, slot.next):
-                if worker is not None:
-                    self._retire(worker, CloseCode.GOING_AWAY, True, now)
-            slot.current = slot.next = None
-            slot.restart_at = None
+        if not self._pool.stopping:
+            self._pool.stop(now)
+            self._carry_out(now)
+        elif self._forced is None:
+            logger.warning("second signal: cutting connections off")
+            self._forced = number
+            for process in self._processes.values():
+                process.cut(now + _CUT_GRACE)
 
     def _kill_all(self) -> None:
         """Leave nobody behind, whatever went wrong."""
-        for process in self._processes():
+        for process in self._processes.values():
             process.kill()
             process.wait()
 
@@ -387,7 +378,8 @@ class Supervisor:
                 if number in (signal.SIGTERM, signal.SIGINT):
                     self._stop(now, number)
                 elif number == signal.SIGHUP:
-                    self._reload(now)
+                    self._pool.reload(now)
+                    self._carry_out(now)
 
         self._selector.register(ours, selectors.EVENT_READ, arrived)
         try:

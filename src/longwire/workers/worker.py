@@ -23,6 +23,7 @@ from ..messages import CloseCode
 from .apps import App, AppError, entered, hub_metrics, make, serving_function
 from .channel import MAX_LINE
 from .logs import configure
+from .orphan import Watch
 from .settings import Settings, stages_of
 
 if TYPE_CHECKING:
@@ -41,10 +42,13 @@ logger = logging.getLogger("longwire.workers")
 class Worker:
     """One process: its servers, from their start to the end of their connections."""
 
-    def __init__(self, sock: socket.socket, first: dict[str, Any]) -> None:
+    def __init__(
+        self, sock: socket.socket, first: dict[str, Any], watch: Watch
+    ) -> None:
         self._settings = Settings.from_json(first["settings"])
         self._descriptors: list[int] = first["sockets"]
         self._sock = sock
+        self._watch = watch
         self._stop = asyncio.Event()
         self._cut = asyncio.Event()
         self._code: int = CloseCode.SERVICE_RESTART
@@ -127,6 +131,7 @@ class Worker:
         with contextlib.suppress(OSError):
             while line := await reader.readline():
                 self._do(json.loads(line))
+        self._watch.noticed()
         if not self._stop.is_set():
             logger.error("the supervisor is gone: closing connections")
             self._leave(CloseCode.GOING_AWAY, False)
@@ -139,7 +144,22 @@ class Worker:
             self._cut.set()
             self._stop.set()
         elif what == "metrics":
-            self._tell(metrics=self._read_metrics(), id=message["id"])
+            self._tell_metrics(message["id"])
+
+    def _tell_metrics(self, number: int) -> None:
+        """Answer a question for metrics, whatever the application makes of it."""
+        try:
+            text = self._read_metrics()
+        except Exception as exc:
+            logger.error("reading metrics failed", exc_info=exc)
+            self._tell(metrics=None, id=number, why=f"{type(exc).__name__}, see above")
+            return
+        line = _line(metrics=text, id=number)
+        if len(line) <= MAX_LINE:
+            self._write(line)
+            return
+        why = f"they take {len(line)} bytes; at most {MAX_LINE} are allowed"
+        self._tell(metrics=None, id=number, why=why)
 
     def _read_metrics(self) -> str:
         if self._metrics is None or self._app is None:
@@ -159,8 +179,11 @@ class Worker:
         self._leave(CloseCode.SERVICE_RESTART, False)
 
     def _tell(self, **message: Any) -> None:
+        self._write(_line(**message))
+
+    def _write(self, line: bytes) -> None:
         with contextlib.suppress(OSError, RuntimeError):
-            self._writer.write(json.dumps(message).encode() + b"\n")
+            self._writer.write(line)
 
     async def _beat(self) -> None:
         """Give signs of life: a loop that stands still gives none."""
@@ -204,6 +227,10 @@ class Worker:
         )
 
 
+def _line(**message: Any) -> bytes:
+    return json.dumps(message).encode() + b"\n"
+
+
 def _check_of(app: App) -> Any:
     """Return the function behind ``/readyz``."""
 
@@ -226,13 +253,16 @@ def _tls(cert: str, key: str | None) -> ssl.SSLContext:
 
 
 def _metrics() -> Any:
+    from ..metrics import Metrics
+
     try:
-        from ..metrics import Metrics
+        metrics = Metrics()
+        metrics.text()  # what it needs is imported by that
     except ModuleNotFoundError as exc:
         raise AppError(
             f"--metrics needs {exc.name}; install it with: pip install '.[metrics]'"
         ) from exc
-    return Metrics()
+    return metrics
 
 
 def _watch_calls(metrics: Any, handler: Any) -> None:
@@ -262,12 +292,16 @@ def main(arguments: list[str]) -> int:
     faulthandler.enable()  # SIGABRT shows where a worker hangs
     sock = socket.socket(fileno=int(arguments[1]))
     first = _read_first(sock)
-    configure(f"worker {first['slot']} [{os.getpid()}]", first["settings"]["log_level"])
+    who = f"worker {first['slot']} [{os.getpid()}]"
+    configure(first["settings"]["log_level"], "longwire.workers", who)
     if directory := first["settings"]["app_dir"]:
         sys.path.insert(0, directory)
 
+    # From here on the application's code runs, which may stand still.
+    watch = Watch(sock, first["settings"]["drain_timeout"], FAILED)
+
     async def run() -> int:
-        return await Worker(sock, first).run()
+        return await Worker(sock, first, watch).run()
 
     return asyncio.run(run())
 

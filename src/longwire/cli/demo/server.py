@@ -25,7 +25,7 @@ from ... import (
     ServerConnection,
     rpc,
 )
-from ...http.fields import lower
+from ...opening.pages import wants_websocket
 from .page import FILES, SECURITY_HEADERS
 
 __all__ = ["Demo"]
@@ -139,7 +139,7 @@ class Demo:
 def serve_page(connection: ServerConnection, request: Request) -> Response | None:
     """Answer a request for the page; None for one that wants a WebSocket."""
     path = request.path.partition("?")[0]
-    if path == "/ws" or (path == "/" and _wants_websocket(request)):
+    if path == "/ws" or (path == "/" and wants_websocket(request)):
         return None
     if path not in FILES:
         return connection.respond(404, "There is nothing here; try /\n")
@@ -153,11 +153,6 @@ def serve_page(connection: ServerConnection, request: Request) -> Response | Non
     headers["Content-Length"] = str(len(body))
     headers["Connection"] = "close"
     return Response(200, "OK", headers, body)
-
-
-def _wants_websocket(request: Request) -> bool:
-    """Return whether the request offers to upgrade to a WebSocket (or to others)."""
-    return "websocket" in lower(",".join(request.headers.get_all("Upgrade")))
 
 
 def _line(name: str, value: str, limit: int) -> str:

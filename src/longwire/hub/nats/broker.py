@@ -7,13 +7,15 @@ of the message before it on the same subject. NATS 2.11 or newer.
 
 from __future__ import annotations
 
-import json
 import logging
+import os
+import re
 import secrets
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from ...hints import checks_keywords
 from ..broker import Change, Members, Presence, Sink, Storage, Stored
 from ..entries import Page, Position
 from ..errors import BrokerUnavailable, TooLarge
@@ -21,9 +23,10 @@ from . import history
 from .addresses import parse_url
 from .feed import Feed
 from .history import MARK, TAG, Reading, position_of
+from .login import Login
 from .presence import Attendance
-from .streams import ApiError, Layout, Settings, Stream, Streams, encoded
-from .wire import Connection, Headers
+from .streams import ApiError, Layout, Settings, Stream, Streams, encoded, store
+from .wire import Connection
 
 __all__ = ["NatsBroker"]
 
@@ -44,7 +47,10 @@ class NatsBroker:
 
     ``url`` is as in ``addresses.py``; ``namespace`` begins the names of all streams and
     subjects, so that several hubs can share a server; ``tls`` is the context for
-    ``tls://``. The topics of each declaration are spread over ``partitions`` streams,
+    ``tls://``. ``credentials`` is the path of a file with the JWT and seed of a user,
+    ``nkey_seed`` the seed of an NKey alone; both need ``cryptography``. Answers come by
+    subjects that begin with ``inbox``, which the user must be allowed to subscribe to.
+    The topics of each declaration are spread over ``partitions`` streams,
     which all nodes have to agree on. Each new stream has ``replicas`` and keeps its
     messages in ``storage``: ``"file"`` or ``"memory"``. With ``stream_bytes`` the
     server sets as much aside for each, and the oldest messages go when it is full;
@@ -55,12 +61,16 @@ class NatsBroker:
     consecutive = False
     lossless = False
 
+    @checks_keywords()
     def __init__(
         self,
         url: str,
         *,
         namespace: str = "lw",
         tls: ssl.SSLContext | None = None,
+        credentials: str | os.PathLike[str] | None = None,
+        nkey_seed: str | None = None,
+        inbox: str = "_INBOX",
         timeout: float = TIMEOUT,
         partitions: int = 4,
         replicas: int = 1,
@@ -79,7 +89,13 @@ class NatsBroker:
             raise ValueError(f'storage is {storage!r}; "file" or "memory" is allowed')
         if stream_bytes is not None and stream_bytes < 1 << 20:
             raise ValueError(f"stream_bytes is {stream_bytes}; at least 1 MiB, or None")
-        self.place = parse_url(url, tls)
+        if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", inbox, re.ASCII):
+            raise ValueError(
+                f"inbox is {inbox!r}; letters, digits, _ and - are allowed between dots"
+            )
+        self.place = parse_url(url, tls)._replace(
+            inbox=inbox, login=_login(url, credentials, nkey_seed)
+        )
         self.namespace = namespace
         self._timeout = timeout
         self._name = f"longwire-hub-{secrets.token_hex(4)}"
@@ -108,7 +124,8 @@ class NatsBroker:
     async def _running(self) -> tuple[Connection, Streams]:
         if self._feed is None:
             raise BrokerUnavailable("the broker is not running", stored=False)
-        return await self._feed.connected(), self._feed.streams
+        connection = self._feed.connection or await self._feed.connected()
+        return connection, self._feed.streams
 
     async def _with_stream(
         self,
@@ -170,7 +187,7 @@ class NatsBroker:
         subject = stream.subject(topic)
         while True:
             headers = {TAG: f"{tag:x}", "Nats-Msg-Id": known}
-            answer = await _put(connection, subject, data, headers)
+            answer = await store(connection, subject, data, headers)
             epoch, offset = stream.epoch, int(answer["seq"])
             replicas = None if storage.durability is None else stream.replicas // 2
             if not answer.get("duplicate"):
@@ -181,6 +198,7 @@ class NatsBroker:
             if found is None:
                 # It is remembered, and stored no more: nobody recovers from there.
                 return Stored(Position(epoch, offset, 0), True, replicas)
+            await streams.look_at_clock(connection, stream, 0.0)
             if streams.now() - found.at < storage.idempotency:
                 return Stored(position_of(stream, found), True, replicas)
             known = f"{known.partition('#')[0]}#{offset}"  # remembered for too long
@@ -192,9 +210,8 @@ class NatsBroker:
         if stream is not None:
             headers = {MARK: "probe", "Nats-TTL": PROBE_TTL}
             try:
-                await _put(
-                    connection, f"{layout.stored}{stream.epoch}.${name}", b"", headers
-                )
+                subject = f"{layout.stored}{stream.epoch}.${name}"
+                await store(connection, subject, b"", headers)
             except ApiError as exc:
                 streams.forget(layout)
                 raise _unavailable(exc) from None
@@ -208,9 +225,7 @@ class NatsBroker:
             subject = stream.subject(topic)
             # The server forgets what was there in the step in which it stores this.
             headers = {MARK: "clear", "Nats-Rollup": "sub"}
-            found = await history.mark(connection, stream, subject, headers)
-            if found is None:
-                raise BrokerUnavailable(f"{topic}: not cleared", stored=False)
+            found = await history.mark(connection, subject, headers)
             return position_of(stream, found)
 
         return await self._with_stream(topic, storage, do)
@@ -242,6 +257,7 @@ class NatsBroker:
         """Return stored entries and the verdict on ``since``."""
 
         async def do(connection: Connection, streams: Streams, stream: Stream) -> Page:
+            await streams.look_at_clock(connection, stream)
             reading = Reading(connection, streams, stream, topic, storage)
             return await history.read(reading, since, limit, size, reverse=reverse)
 
@@ -281,6 +297,7 @@ class NatsBroker:
         async def do(
             connection: Connection, streams: Streams, stream: Stream
         ) -> list[Presence]:
+            await streams.look_at_clock(connection, stream)
             attendance = Attendance(connection, streams, stream)
             return await attendance.change(topics, changes, dead)
 
@@ -295,11 +312,23 @@ class NatsBroker:
         async def do(
             connection: Connection, streams: Streams, stream: Stream
         ) -> Members:
+            await streams.look_at_clock(connection, stream)
             return await Attendance(connection, streams, stream).members(topic, limit)
 
         return await _twice(
             connection, streams, lambda: streams.need_presence(connection), do
         )
+
+
+def _login(
+    url: str, credentials: str | os.PathLike[str] | None, nkey_seed: str | None
+) -> Login | None:
+    """Return what proves who we are; ValueError for two answers to that."""
+    if credentials is None and nkey_seed is None:
+        return None
+    if (credentials is not None and nkey_seed is not None) or "@" in url:
+        raise ValueError("give one of credentials=, nkey_seed= and a user in the URL")
+    return Login(nkey_seed, credentials)
 
 
 async def _twice(
@@ -320,23 +349,6 @@ async def _twice(
         return await do(connection, streams, stream)
     except ApiError as exc:
         raise _unavailable(exc) from None
-
-
-async def _put(
-    connection: Connection, subject: str, data: bytes, headers: Headers
-) -> dict[str, Any]:
-    """Publish to a stream; return its acknowledgement, or raise ApiError."""
-    reply = await connection.request(subject, data, headers)
-    if reply.status:
-        raise ApiError(reply.status, "the stream is gone, or has no leader")
-    try:
-        answer: dict[str, Any] = json.loads(reply.data)
-        error = answer.get("error")
-    except (ValueError, AttributeError):
-        raise BrokerUnavailable(f"{subject}: not acknowledged by a stream") from None
-    if error:
-        raise ApiError(int(error.get("err_code", 0)), str(error.get("description")))
-    return answer
 
 
 def _unavailable(exc: ApiError) -> BrokerUnavailable:

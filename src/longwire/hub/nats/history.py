@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import collections
+import contextlib
 import json
 from typing import Any, NamedTuple
 
@@ -20,7 +21,16 @@ from ..broker import Storage
 from ..entries import Entry, Page, Position, Verdict, judge
 from ..errors import BrokerUnavailable
 from ..publishing import new_tag
-from .streams import ApiError, Stream, Streams, ask, seconds_of
+from .streams import (
+    NO_STREAM,
+    ApiError,
+    Stream,
+    Streams,
+    Superseded,
+    ask,
+    seconds_of,
+    store,
+)
 from .wire import Connection, Headers, Reply, parse_headers
 
 __all__ = [
@@ -41,8 +51,8 @@ BATCH = 256
 """Messages asked for at once."""
 DELAYS = (0.05, 0.2, 0.8)
 """Seconds before a replica that was behind is asked again."""
-NO_MESSAGE, WRONG_LAST = 10037, 10071
-"""Error codes: no such message; the subject's newest message is another."""
+NO_MESSAGE = 10037
+"""Error code: no such message."""
 SPARE = 32
 """Messages that a guess at where to begin may bring beside those wanted."""
 
@@ -128,7 +138,7 @@ async def _direct(
     )
     status = replies[-1].status
     if status == 503:
-        raise ApiError(0, "the stream is gone, or has no leader")
+        raise ApiError(status, NO_STREAM)
     if status not in (0, 204, 404):
         raise ApiError(status, replies[-1].headers.get("Description", "bad request"))
     return [reply for reply in replies if reply.status == 0]
@@ -161,19 +171,12 @@ async def tops(
 
 
 async def mark(
-    connection: Connection, stream: Stream, subject: str, headers: Headers
-) -> Stored | None:
-    """Store a mark; None if the server refused it."""
+    connection: Connection, subject: str, headers: Headers, over: int | None = None
+) -> Stored:
+    """Store a mark; raises what ``store()`` does."""
     tag = new_tag()
-    reply = await connection.request(subject, b"", {TAG: f"{tag:x}", **headers})
-    if reply.status:
-        raise ApiError(0, "the stream is gone, or has no leader")
-    answer = json.loads(reply.data)
-    error = answer.get("error")
-    if error:
-        if error.get("err_code") == WRONG_LAST:
-            return None
-        raise ApiError(int(error.get("err_code", 0)), str(error.get("description")))
+    headers = {TAG: f"{tag:x}", **headers}
+    answer = await store(connection, subject, b"", headers, over=over)
     return Stored(subject, int(answer["seq"]), tag, 0.0, b"", 0)
 
 
@@ -201,12 +204,10 @@ class Reading:
         """Return the newest message, a mark where there was none."""
         for _ in range(5):
             top = await top_of(self.connection, self.stream, self.subject)
-            if top is None:
-                # Only where there still is none.
-                only = {MARK: "begin", "Nats-Expected-Last-Subject-Sequence": "0"}
-                top = await mark(self.connection, self.stream, self.subject, only)
             if top is not None:
                 return top
+            with contextlib.suppress(Superseded):  # somebody else was faster
+                return await mark(self.connection, self.subject, {MARK: "begin"}, 0)
         raise BrokerUnavailable("the leader of a stream changes all the time")
 
     async def after(self, since: Position, limit: int, size: int) -> Page:

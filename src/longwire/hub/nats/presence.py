@@ -8,15 +8,15 @@ begins when its message was stored, by the server's clock.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from ..broker import Change, Join, Leave, Member, Members, Presence, Renew
 from ..errors import BrokerUnavailable
-from .history import TAG, WRONG_LAST, Stored, batch, top_of
-from .streams import ApiError, Stream, Streams, encoded
+from ..members import by_topic, count_users, pack_member, unpack_member
+from .history import TAG, Stored, batch, top_of
+from .streams import Stream, Streams, Superseded, encoded, store
 from .wire import Connection
 
 __all__ = ["Attendance"]
@@ -60,15 +60,12 @@ class Attendance:
         self, topics: Sequence[str], changes: Sequence[Change], dead: Sequence[str]
     ) -> list[Presence]:
         """Carry out changes, and end leases that are over."""
-        by_topic: dict[str, list[Change]] = {name: [] for name in topics}
-        for change in changes:
-            by_topic.setdefault(change.topic, []).append(change)
         gone = frozenset(dead)
         return list(
             await asyncio.gather(
                 *(
                     _Topic(self, name, gone).carry_out(wanted)
-                    for name, wanted in by_topic.items()
+                    for name, wanted in by_topic(topics, changes).items()
                 )
             )
         )
@@ -82,7 +79,7 @@ class Attendance:
             for lease in leases.values()
             if lease.member is not None and lease.until > now
         ]
-        return Members(present[:limit], len(present), _users(present))
+        return Members(present[:limit], len(present), count_users(present))
 
     def now(self) -> float:
         """The time by the server's clock."""
@@ -122,20 +119,15 @@ class Attendance:
     ) -> int | None:
         """Store a lease in the place of message ``over``; None if there is another."""
         data = b"-" if member is None else _value(member, lease)
-        headers = {TAG: "1", "Nats-Expected-Last-Subject-Sequence": str(over)}
-        async with self._places:
-            reply = await self._connection.request(
-                self.subject(topic, client), data, headers
-            )
-        if reply.status:
-            raise ApiError(0, "the stream is gone, or has no leader")
-        answer = json.loads(reply.data)
-        error = answer.get("error")
-        if not error:
-            return int(answer["seq"])
-        if error.get("err_code") == WRONG_LAST:
+        subject = self.subject(topic, client)
+        try:
+            async with self._places:
+                answer = await store(
+                    self._connection, subject, data, {TAG: "1"}, over=over
+                )
+        except Superseded:
             return None
-        raise ApiError(int(error.get("err_code", 0)), str(error.get("description")))
+        return int(answer["seq"])
 
 
 class _Topic:
@@ -168,7 +160,7 @@ class _Topic:
             self._joined,
             self._left,
             len(present),
-            _users(present),
+            count_users(present),
             self._unknown,
         )
 
@@ -232,25 +224,13 @@ def _client(change: Change) -> str:
 
 
 def _value(member: Member, lease: float) -> bytes:
-    user = None if member.user is None else member.user.encode(errors="replace")
-    size = -1 if user is None else len(user)
-    head = b"%d\n%b\n%d\n" % (int(lease * 1000), member.node.encode(), size)
-    return head + (user or b"") + member.info
+    return b"%d\n%b" % (int(lease * 1000), pack_member(member))
 
 
 def _lease(stored: Stored) -> _Lease:
-    parts = stored.data.split(b"\n", 3)
-    if len(parts) < 4:
+    lease, newline, data = stored.data.partition(b"\n")
+    if not newline:
         return _Lease(stored.offset, 0.0, None)
-    length = int(parts[2])
-    user = None if length < 0 else parts[3][:length].decode(errors="replace")
-    info = parts[3][max(length, 0) :]
     client = unquote(stored.subject.rpartition(".")[2])
-    node = parts[1].decode(errors="replace")
-    until = stored.at + int(parts[0]) / 1000
-    return _Lease(stored.offset, until, Member(client, user, info, node))
-
-
-def _users(members: Iterable[Member]) -> int:
-    # Who has no user is one of its own.
-    return len({member.user or (member.client,) for member in members})
+    until = stored.at + int(lease) / 1000
+    return _Lease(stored.offset, until, unpack_member(client, data))

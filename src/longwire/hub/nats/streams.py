@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import functools
 import hashlib
 import json
 import logging
@@ -18,21 +19,26 @@ import zlib
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import msgspec
+
 from ..broker import Storage
 from ..errors import BrokerUnavailable
 from ..memory import new_epoch
-from .wire import Connection
+from .wire import Connection, Headers, Reply
 
 __all__ = [
+    "NO_STREAM",
     "ApiError",
     "Layout",
     "Settings",
     "Stream",
     "Streams",
+    "Superseded",
     "ask",
     "encoded",
     "epoch_of",
     "seconds_of",
+    "store",
 ]
 
 logger = logging.getLogger("longwire.hub")
@@ -42,13 +48,17 @@ WINDOW = 30.0
 PRESENCE_AGE = 1800.0
 """Seconds after which members are dropped whose leases ended unseen."""
 NANO = 1_000_000_000
+CLOCK_AGE = 5.0
+"""Seconds after which the server's clock is looked at again before a time is judged."""
 LEAST_AGE = 0.1
 """Seconds: a server refuses to keep messages for less."""
 LONGEST_NAME = 100
 """Characters of a name in a subject or stream beyond which its hash stands for it: a
 file system has 255 for the whole."""
-OVERLAP, NOT_FOUND, NAME_TAKEN = 10065, 10059, 10058
-"""Error codes: subjects of another stream; no such stream; a stream of that name."""
+OVERLAP, NOT_FOUND, NAME_TAKEN, WRONG_LAST = 10065, 10059, 10058, 10071
+"""Error codes: subjects of another stream; no such stream; a stream of that name; the
+subject's newest message is another."""
+NO_STREAM = "the stream is gone, or has no leader"
 
 
 class ApiError(Exception):
@@ -57,6 +67,10 @@ class ApiError(Exception):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+class Superseded(ApiError):
+    """The newest message of a subject is not the one that was to be replaced."""
 
 
 class Settings(NamedTuple):
@@ -108,6 +122,7 @@ def epoch_of(subject: str) -> str:
     return subject.split(".")[-2]
 
 
+@functools.lru_cache(maxsize=4096)
 def encoded(text: str) -> str:
     """Return a text as one token of a subject."""
     # quote() leaves these, of which "." separates tokens; "*" and ">" it encodes.
@@ -127,14 +142,50 @@ async def ask(connection: Connection, what: str, question: Any = None) -> Any:
         raise BrokerUnavailable(
             f"{connection.address}: JetStream is off, or has no leader", stored=False
         )
+    return _answer(reply, f"{connection.address}: not JetStream's API")
+
+
+async def store(
+    connection: Connection,
+    subject: str,
+    data: bytes,
+    headers: Headers,
+    *,
+    over: int | None = None,
+) -> dict[str, Any]:
+    """Store a message; return its acknowledgement.
+
+    ``over`` is the offset of the subject's newest message, which it replaces, 0 where
+    there must be none: raises Superseded where there is another. Raises ApiError, or
+    BrokerUnavailable.
+    """
+    if over is not None:
+        headers = {**headers, "Nats-Expected-Last-Subject-Sequence": str(over)}
+    reply = (await connection.request_many(subject, data, headers))[0]
+    if reply.status:
+        raise ApiError(reply.status, NO_STREAM)
+    return _answer(reply, f"{subject}: not acknowledged by a stream")
+
+
+def _answer(reply: Reply, otherwise: str) -> dict[str, Any]:
+    """Return what JetStream answers; raises ApiError for an error.
+
+    BrokerUnavailable says ``otherwise`` where the answer is somebody else's.
+    """
     try:
-        answer = json.loads(reply.data)
+        answer: dict[str, Any] = msgspec.json.decode(reply.data)
         error = answer.get("error")
-    except (ValueError, AttributeError):
-        raise BrokerUnavailable(f"{connection.address}: not JetStream's API") from None
+    except (msgspec.MsgspecError, RecursionError, UnicodeError, AttributeError):
+        raise BrokerUnavailable(otherwise) from None
     if error:
-        raise ApiError(int(error.get("err_code", 0)), str(error.get("description")))
+        code = int(error.get("err_code", 0))
+        kind = Superseded if code == WRONG_LAST else ApiError
+        raise kind(code, str(error.get("description")))
     return answer
+
+
+REMEMBERED = 4096
+"""Topics whose stream is not made out anew for each message."""
 
 
 class Streams:
@@ -142,22 +193,29 @@ class Streams:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._layouts: dict[str, Layout] = {}
         self._found: dict[Layout, Stream] = {}
         self._checked: set[tuple[Stream, Storage]] = set()
         self._making: dict[Layout, asyncio.Lock] = {}
         self._ahead = 0.0
         """By how much the server's clock is ahead of the loop's."""
+        self._looked_at = -math.inf
+        """When it was last known exactly, by the loop's clock."""
 
     # --- names -------------------------------------------------------------------
 
     def layout_of(self, topic: str) -> Layout:
         """Return where a topic is: its declaration has its first segment and count."""
-        first, *others = topic.split(":")
-        kind = _short(encoded(first))
-        partition = zlib.crc32(topic.encode(errors="surrogatepass"))
-        return self._layout(
-            f"{kind}.{1 + len(others)}.{partition % self.settings.partitions}"
-        )
+        layout = self._layouts.get(topic)
+        if layout is None:
+            first, *others = topic.split(":")
+            kind = _short(encoded(first))
+            partition = zlib.crc32(topic.encode(errors="surrogatepass"))
+            place = f"{kind}.{1 + len(others)}.{partition % self.settings.partitions}"
+            if len(self._layouts) >= REMEMBERED:
+                self._layouts.clear()
+            layout = self._layouts[topic] = self._layout(place)
+        return layout
 
     def _layout(self, place: str) -> Layout:
         namespace = self.settings.namespace
@@ -176,8 +234,24 @@ class Streams:
 
     def see_clock(self, at: float, *, exactly: bool = False) -> None:
         """The server's clock showed ``at`` just now, or a little before."""
-        ahead = at - asyncio.get_running_loop().time()
-        self._ahead = ahead if exactly else max(self._ahead, ahead)
+        now = asyncio.get_running_loop().time()
+        if exactly:
+            self._ahead, self._looked_at = at - now, now
+        else:
+            self._ahead = max(self._ahead, at - now)
+
+    async def look_at_clock(
+        self, connection: Connection, stream: Stream, age: float = CLOCK_AGE
+    ) -> None:
+        """Ask for the server's time where it was not known for ``age`` seconds.
+
+        A clock that was set back, or that of another leader, shows in no message: one
+        with an earlier time may only have been long on its way.
+        """
+        if asyncio.get_running_loop().time() - self._looked_at >= age:
+            info = await ask(connection, f"STREAM.INFO.{stream.name}")
+            if "ts" in info:
+                self.see_clock(seconds_of(info["ts"]), exactly=True)
 
     # --- finding and making ------------------------------------------------------
 

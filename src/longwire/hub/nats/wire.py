@@ -15,8 +15,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ... import __version__
+from ..addresses import Address
 from ..errors import BrokerUnavailable
-from .addresses import Address, Place
+from ..patience import Patience
+from ..tasks import fail_all
+from .addresses import Place
 
 __all__ = ["Connection", "Headers", "Reply", "parse_headers"]
 
@@ -37,6 +40,10 @@ class Reply(NamedTuple):
     """0 where there is none: an ordinary message."""
     headers: Headers
     data: bytes
+
+
+def _always(reply: Reply) -> bool:
+    return True
 
 
 class _Waiting:
@@ -82,7 +89,7 @@ class Connection(asyncio.Protocol):
         self._need = -1
         self._subs: dict[bytes, Take] = {}
         self._sids = itertools.count(2)
-        self._inbox = f"_INBOX.{secrets.token_hex(11)}"
+        self._inbox = ""
         self._requests: dict[str, _Waiting] = {}
         self._numbers = itertools.count(1)
         self._pongs: list[asyncio.Future[None]] = []
@@ -91,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Event = asyncio.Event()
         self._writable.set()
         self._out: list[bytes] = []
+        self._patience = Patience(timeout)
 
     # --- opening -----------------------------------------------------------------
 
@@ -108,7 +116,7 @@ class Connection(asyncio.Protocol):
                 )
                 await connection._first_info
                 await connection._secure(place)
-                connection._introduce(place, name)
+                await connection._introduce(place, name)
                 await connection.flush()
                 connection._is_introduced = True
         except (OSError, TimeoutError, BrokerUnavailable) as exc:
@@ -138,7 +146,7 @@ class Connection(asyncio.Protocol):
         assert secured is not None
         self._transport = secured
 
-    def _introduce(self, place: Place, name: str) -> None:
+    async def _introduce(self, place: Place, name: str) -> None:
         options: dict[str, Any] = {
             "verbose": False,
             "pedantic": False,
@@ -153,7 +161,15 @@ class Connection(asyncio.Protocol):
             options |= {"user": place.username, "pass": place.password}
         elif place.token is not None:
             options["auth_token"] = place.token
+        elif place.login is not None:
+            nonce = str(self.info.get("nonce", ""))
+            try:
+                # It may read a file.
+                options |= await asyncio.to_thread(place.login.answer, nonce)
+            except ValueError as exc:
+                raise BrokerUnavailable(str(exc), stored=False) from None
         self._send(b"CONNECT %b\r\n" % json.dumps(options).encode())
+        self._inbox = f"{place.inbox}.{secrets.token_hex(11)}"
         self._subs[b"1"] = self._take_reply
         self._send(b"SUB %b.* 1\r\n" % self._inbox.encode())
 
@@ -197,23 +213,23 @@ class Connection(asyncio.Protocol):
         self, subject: str, data: bytes, headers: Headers | None = None
     ) -> Reply:
         """Send a request and return its answer; BrokerUnavailable if none comes."""
-        replies = await self.request_many(subject, data, headers, lambda reply: True)
-        return replies[0]
+        return (await self.request_many(subject, data, headers))[0]
 
     async def request_many(
         self,
         subject: str,
         data: bytes,
         headers: Headers | None,
-        is_last: Callable[[Reply], bool],
+        is_last: Callable[[Reply], bool] = _always,
     ) -> list[Reply]:
         """Send a request and return its answers, up to the one that is the last."""
         token = str(next(self._numbers))
         future: asyncio.Future[list[Reply]] = self._loop.create_future()
         sent = False
         try:
-            async with asyncio.timeout(self.timeout):
-                await self._writable.wait()
+            with self._patience.limit():
+                if not self._writable.is_set():
+                    await self._writable.wait()
                 self._requests[token] = _Waiting(future, is_last)
                 self.publish(subject, data, headers, f"{self._inbox}.{token}")
                 sent = True
@@ -368,13 +384,10 @@ class Connection(asyncio.Protocol):
         self.closed = why
         if self._transport is not None:
             self._transport.abort() if self._out else self._transport.close()
-        error = BrokerUnavailable(f"{self.address}: {why}")
         waiting: list[asyncio.Future[Any]]
         waiting = [each.future for each in self._requests.values()]
-        for future in [*waiting, *self._pongs, self._first_info]:
-            if not future.done():
-                future.set_exception(error)
-                future.exception()
+        waiting += [*self._pongs, self._first_info]
+        fail_all(waiting, f"{self.address}: {why}")
         self._requests.clear()
         self._pongs.clear()
         self._subs.clear()

@@ -17,21 +17,12 @@ import ssl
 import urllib.parse
 from typing import NamedTuple
 
-__all__ = ["Address", "Place", "parse_url"]
+from ..addresses import Address, parse_addresses, split_url, tls_of, unusable
+
+__all__ = ["Place", "parse_url"]
 
 DEFAULT_PORT = 6379
 SENTINEL_PORT = 26379
-
-
-class Address(NamedTuple):
-    """A host and a port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 class Place(NamedTuple):
@@ -54,37 +45,32 @@ class Place(NamedTuple):
 
 def parse_url(url: str, tls: ssl.SSLContext | None = None) -> Place:
     """Return what a URL says; ValueError for one that says nothing of use."""
-    if not isinstance(url, str):
-        raise TypeError(f"the URL of Redis must be str, not {type(url).__name__}")
-    scheme, separator, rest = url.partition("://")
+    scheme, rest = split_url(url, "Redis")
     base, _, kind = scheme.partition("+")
     kind = kind or "redis"
-    if not separator or base not in ("redis", "rediss"):
-        raise _wrong(url, "it must begin with redis:// or rediss://")
+    if base not in ("redis", "rediss"):
+        raise unusable(url, "it must begin with redis:// or rediss://")
     if kind not in ("redis", "sentinel", "cluster"):
-        raise _wrong(url, "redis, redis+sentinel and redis+cluster are known")
+        raise unusable(url, "redis, redis+sentinel and redis+cluster are known")
     if "?" in rest or "#" in rest:
-        raise _wrong(url, "it has no options: give them to RedisBroker()")
+        raise unusable(url, "it has no options: give them to RedisBroker()")
     hosts, _, path = rest.partition("/")
     credentials, at, hosts = hosts.rpartition("@")
     username, password = _credentials(credentials) if at else (None, None)
     port = SENTINEL_PORT if kind == "sentinel" else DEFAULT_PORT
-    addresses = tuple(_address(url, each, port) for each in hosts.split(","))
+    addresses = parse_addresses(url, hosts, port)
     database, service = 0, ""
     if kind == "sentinel":
         service, _, path = path.partition("/")
         if not service:
-            raise _wrong(url, "the name of the service comes after the hosts")
+            raise unusable(url, "the name of the service comes after the hosts")
     if path:
         if not (path.isascii() and path.isdecimal() and len(path) < 6):
-            raise _wrong(url, f"{path!r} is not the number of a database")
+            raise unusable(url, f"{path!r} is not the number of a database")
         database = int(path)
     if kind == "cluster" and database:
-        raise _wrong(url, "a cluster has no databases but 0")
-    if base == "rediss" and tls is None:
-        tls = ssl.create_default_context()
-    elif base == "redis" and tls is not None:
-        raise _wrong(url, "with tls= it begins with rediss")
+        raise unusable(url, "a cluster has no databases but 0")
+    tls = tls_of(url, base == "rediss", "rediss", tls)
     return Place(kind, addresses, username, password, database, service, tls)
 
 
@@ -94,27 +80,3 @@ def _credentials(text: str) -> tuple[str | None, str | None]:
         user, password = "", user  # redis://password@host, as some write it
     unquote = urllib.parse.unquote
     return unquote(user) or None, unquote(password) or None
-
-
-def _address(url: str, text: str, default: int) -> Address:
-    host, port = text, str(default)
-    if text.startswith("["):
-        host, bracket, rest = text[1:].partition("]")
-        if not bracket or (rest and not rest.startswith(":")):
-            raise _wrong(url, f"{text!r} is not a host")
-        port = rest[1:] or port
-    elif ":" in text:
-        host, _, port = text.partition(":")
-    if not host:
-        raise _wrong(url, "a host is empty")
-    if not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536):
-        raise _wrong(url, f"{port!r} is not a port")
-    return Address(host, int(port))
-
-
-def _wrong(url: str, why: str) -> ValueError:
-    # Whatever is before the hosts may be a password.
-    head, at, tail = url.rpartition("@")
-    scheme = head.partition("://")[0]
-    shown = f"{scheme}://…@{tail}" if at else url
-    return ValueError(f"{shown!r} cannot be used: {why}")

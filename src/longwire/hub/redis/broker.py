@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ...hints import checks_keywords
+from ..addresses import Address, version_of
 from ..broker import (
     Change,
     Join,
@@ -28,8 +30,10 @@ from ..broker import (
 )
 from ..entries import Entry, Page, Position, judge
 from ..errors import BrokerUnavailable
+from ..members import by_topic, pack_member, unpack_member
 from ..memory import new_epoch
-from .addresses import Address, parse_url
+from .addresses import parse_url
+from .appending import Appends, append_arguments, milliseconds
 from .feed import Feed, Line
 from .keys import Keys
 from .pool import Pool
@@ -53,6 +57,11 @@ WAITING = "wait"
 MAX_SKEW = 5.0
 """Seconds that clocks may differ without a word in the log."""
 
+_ELSEWHERE = frozenset({"NOSCRIPT", "MOVED", "ASK", "READONLY", "UNBLOCKED"})
+"""Errors of a server that did nothing, where another command or server will do."""
+_PROBED = Storage(0, 60.0, 60.0, 0.0)
+"""How the topics of probes are stored: not at all."""
+
 
 class RedisBroker:
     """Topics in Redis, for ``Hub(broker)``; ``Hub("redis://...")`` makes one.
@@ -65,6 +74,7 @@ class RedisBroker:
     consecutive = True
     lossless = False
 
+    @checks_keywords()
     def __init__(
         self,
         url: str,
@@ -84,6 +94,7 @@ class RedisBroker:
         self._name = f"longwire-hub-{secrets.token_hex(4)}"
         self._feed: Feed | None = None
         self._pool: Pool | None = None
+        self._appends: Appends | None = None
         self._checked: set[Address] = set()
         # Of topics that are attached: when their tops were last kept, and for how long.
         self._used: dict[str, tuple[float, int]] = {}
@@ -107,10 +118,11 @@ class RedisBroker:
             self._probe,
         )
         self._feed, self._pool = feed, pool
+        self._appends = Appends(self.namespace, self._publish_command)
         try:
             await feed.run()
         finally:
-            self._feed = self._pool = None
+            self._feed = self._pool = self._appends = None
             await topology.stop()
             await pool.close()
 
@@ -148,7 +160,11 @@ class RedisBroker:
         for _ in range(ATTEMPTS):
             address = asking or await self._address_of(feed, tag)
             try:
-                await self._check(pool, address)
+                if address not in self._checked:
+                    await self._check(pool, address)
+                connection = pool.ready(address, to)
+                if connection is not None and asking is None:
+                    return await connection.send(*command)
                 if asking is not None:
                     connection = await pool.get(address, to)
                     await connection.until_writable()
@@ -215,24 +231,43 @@ class RedisBroker:
         again: bool = False,
     ) -> Stored:
         """Store a message and feed it to all who are attached."""
+        if id is None and not again and storage.durability is None:
+            reply = await self._append_at_once(topic, data, tag, storage)
+            if reply is not None:
+                return Stored(_position(reply[0]), bool(reply[1]))
         keys = Keys(self.namespace, topic)
-        names = [keys.meta, keys.stream, keys.meta if id is None else keys.id(id)]
-        arguments: list[Argument] = [
-            data,
-            tag,
-            storage.history,
-            _ms(storage.ttl),
-            _ms(storage.meta_ttl),
-            keys.channel,
-            new_epoch(),
-            int(again),
-            0 if id is None else _ms(storage.idempotency),
-            self._publish_command,
-        ]
+        names, arguments = append_arguments(
+            keys, data, tag, storage, self._publish_command, id=id, again=again
+        )
         if storage.durability is None:
             place, duplicate = await self._run(APPEND, keys.tag, names, arguments)
             return Stored(_position(place), bool(duplicate))
         return await self._publish_durably(keys, names, arguments)
+
+    async def _append_at_once(
+        self, topic: str, data: bytes, tag: int, storage: Storage
+    ) -> Any:
+        """Publish where the topic was last known to be; None if it has to be found."""
+        feed, pool, appends = self._feed, self._pool, self._appends
+        if feed is None or pool is None or appends is None:
+            return None
+        append = appends.of(topic, storage)
+        try:
+            address = feed.topology.address_of(append.tag)
+        except BrokerUnavailable:
+            return None
+        connection = pool.ready(address)
+        if connection is None or address not in self._checked:
+            return None
+        try:
+            return await connection.send_packed(append.command(data, tag))
+        except ServerError as exc:
+            if exc.kind in _ELSEWHERE:
+                return None
+            raise self._unavailable(exc) from None
+        except BrokerUnavailable:
+            feed.spawn(feed.refresh())
+            raise
 
     async def _publish_durably(
         self, keys: Keys, names: list[str], arguments: list[Argument]
@@ -263,13 +298,10 @@ class RedisBroker:
         keys = line.probe_keys
         if keys is None:
             return
-        await self._run(
-            APPEND,
-            keys.tag,
-            [keys.meta, keys.stream, keys.meta],
-            [b"j0", 1, 0, 60_000, 60_000, keys.channel, new_epoch(), 0, 0,
-             self._publish_command],
-        )  # fmt: skip
+        names, arguments = append_arguments(
+            keys, b"j0", 1, _PROBED, self._publish_command
+        )
+        await self._run(APPEND, keys.tag, names, arguments)
 
     async def clear(self, topic: str, storage: Storage) -> Position:
         """Forget all entries and begin a new epoch."""
@@ -278,7 +310,12 @@ class RedisBroker:
             CLEAR,
             keys.tag,
             [keys.meta, keys.stream],
-            [new_epoch(), _ms(storage.meta_ttl), keys.channel, self._publish_command],
+            [
+                new_epoch(),
+                milliseconds(storage.meta_ttl),
+                keys.channel,
+                self._publish_command,
+            ],
         )
         return _position(place)
 
@@ -311,7 +348,7 @@ class RedisBroker:
         keys = Keys(self.namespace, topic)
         if topic in feed.topics:
             now_here = asyncio.get_running_loop().time()
-            self._used[topic] = (now_here, _ms(storage.meta_ttl))
+            self._used[topic] = (now_here, milliseconds(storage.meta_ttl))
         place: list[Argument] = ["", "", ""]
         if since is not None:
             place = [since.epoch, since.offset, since.tag]
@@ -323,8 +360,8 @@ class RedisBroker:
                 *place,
                 limit if storage.history else 0,
                 size,
-                _ms(storage.ttl),
-                _ms(storage.meta_ttl),
+                milliseconds(storage.ttl),
+                milliseconds(storage.meta_ttl),
                 new_epoch(),
                 int(reverse or since is None),
             ],
@@ -394,14 +431,11 @@ class RedisBroker:
         dead: Sequence[str] = (),
     ) -> list[Presence]:
         """Carry out changes, and end leases that are over."""
-        by_topic: dict[str, list[Change]] = {name: [] for name in topics}
-        for change in changes:
-            by_topic.setdefault(change.topic, []).append(change)
         return list(
             await asyncio.gather(
                 *(
                     self._presence_of(name, wanted, dead)
-                    for name, wanted in by_topic.items()
+                    for name, wanted in by_topic(topics, changes).items()
                 )
             )
         )
@@ -463,10 +497,6 @@ class RedisBroker:
 # --- reading answers -------------------------------------------------------------
 
 
-def _ms(seconds: float) -> int:
-    return max(1, int(seconds * 1000))
-
-
 def _position(text: Any) -> Position:
     found = _position_or_none(text)
     if found is None:
@@ -475,10 +505,11 @@ def _position(text: Any) -> Position:
 
 
 def _position_or_none(text: Any) -> Position | None:
-    parts = bytes(text).decode(errors="replace").split(".")
-    if len(parts) != 3 or not (parts[1].isdecimal() and parts[2].isdecimal()):
+    epoch, _, rest = bytes(text).partition(b".")
+    offset, _, tag = rest.partition(b".")
+    if not (offset.isdigit() and tag.isdigit()):
         return None
-    return Position(parts[0], int(parts[1]), int(parts[2]))
+    return Position(epoch.decode(errors="replace"), int(offset), int(tag))
 
 
 def _entries(epoch: str, flat: list[Any]) -> list[Entry]:
@@ -505,29 +536,19 @@ def _chain(since: Position, entries: list[Entry]) -> None:
 def _change(change: Change) -> list[Argument]:
     if isinstance(change, Join):
         member = change.member
-        return ["j", member.client, _member_value(member), _ms(change.lease)]
+        return ["j", member.client, pack_member(member), milliseconds(change.lease)]
     if isinstance(change, Leave):
-        after = _ms(change.after) if change.after > 0 else 0
+        after = milliseconds(change.after) if change.after > 0 else 0
         return ["l", change.client, change.node, after]
-    return ["r", change.client, change.node, _ms(change.lease)]
-
-
-def _member_value(member: Member) -> bytes:
-    user = None if member.user is None else member.user.encode(errors="replace")
-    size = -1 if user is None else len(user)
-    return b"%b\n%d\n%b%b" % (member.node.encode(), size, user or b"", member.info)
+    return ["r", change.client, change.node, milliseconds(change.lease)]
 
 
 def _members(flat: Iterable[Any]) -> list[Member]:
     found = []
     values = list(flat)
     for index in range(0, len(values), 2):
-        node, size, rest = values[index + 1].split(b"\n", 2)
-        length = int(size)
-        user = None if length < 0 else rest[:length].decode(errors="replace")
-        info = rest[max(length, 0) :]
         client = values[index].decode(errors="replace")
-        found.append(Member(client, user, info, node.decode(errors="replace")))
+        found.append(unpack_member(client, values[index + 1]))
     return found
 
 
@@ -540,9 +561,8 @@ def _problems(info: dict[str, str], is_cluster: bool) -> list[str]:
     """Return what is wrong with a server, in sentences."""
     problems = []
     version = info.get("redis_version", "0")
-    numbers = [int(part) for part in version.split(".")[:2] if part.isdecimal()]
-    least = [7, 0] if is_cluster else [6, 2]
-    if numbers < least:
+    least = (7, 0) if is_cluster else (6, 2)
+    if version_of(version) < least:
         wanted = ".".join(map(str, least))
         problems.append(f"Redis {version} is too old; {wanted} or newer is needed")
     policy = info.get("maxmemory_policy", "noeviction")

@@ -12,14 +12,17 @@ import asyncio
 import collections
 import itertools
 import logging
-import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
+from .. import reconnecting
+from ..addresses import Address
 from ..broker import Sink
 from ..entries import Entry
 from ..errors import BrokerUnavailable
-from .addresses import Address, Place
+from ..reconnecting import Attempts, Probing, Reconnecting
+from ..tasks import Tasks, fail_all
+from .addresses import Place
 from .keys import Keys, tags
 from .resp import Connection
 from .topology import Topology
@@ -28,17 +31,8 @@ __all__ = ["Feed", "Line", "parse_message"]
 
 logger = logging.getLogger("longwire.hub")
 
-QUIET = 10.0
-"""Seconds without a word after which a line is probed."""
-PROBE = 5.0
-"""Seconds in which a probe has to come back."""
-FIRST_DELAY = 0.05
-MAX_DELAY = 2.0
-"""Seconds between attempts to connect, from the first to the most."""
 BATCH = 1000
 """Channels in one command."""
-CONFIRM = 5.0
-"""Seconds in which a server has to confirm a subscription."""
 
 
 class Feed:
@@ -67,49 +61,28 @@ class Feed:
         self.topics: dict[str, Keys] = {}
         """What is attached, or about to be."""
         self._lines: dict[Address, Line] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("the feed")
+        self.spawn = self._tasks.spawn
         self._ready = False
 
     # --- its life ----------------------------------------------------------------
 
     async def run(self) -> None:
         """Find the servers, and listen to them until cancelled."""
-        delay = FIRST_DELAY
+        attempts = Attempts("Redis")
         try:
             while True:
                 try:
                     await self.topology.refresh()
                     break
                 except BrokerUnavailable as exc:
-                    logger.warning("Redis cannot be reached: %s", exc.message)
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, MAX_DELAY)
+                    attempts.failed(exc.message)
+                await attempts.wait()
             self.arrange()
             await asyncio.get_running_loop().create_future()
         finally:
-            await self._stop()
-
-    async def _stop(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        for line in self._lines.values():
-            line.close("the hub is closed")
-        self._lines.clear()
-
-    def spawn(self, coroutine: Any) -> asyncio.Task[None]:
-        """Run ``coroutine`` in a task that ends with the feed."""
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("a task of the feed failed", exc_info=task.exception())
+            await self._tasks.stop()
+            self._lines.clear()
 
     # --- lines -------------------------------------------------------------------
 
@@ -217,13 +190,13 @@ class Feed:
                     line.leave([keys])
 
 
-class Line:
-    """One connection that listens to one server, made again whenever it is lost."""
+class Line(Reconnecting):
+    """The connection that listens to one server."""
 
     def __init__(self, feed: Feed, address: Address) -> None:
+        super().__init__("Redis")
         self.address = address
         self.topics: dict[str, Keys] = {}
-        self.is_up = False
         self.probe_keys: Keys | None = None
         """Of the channel that this line is probed by, at a place of its server."""
         self._feed = feed
@@ -232,46 +205,14 @@ class Line:
         self._confirming: dict[bytes, collections.deque[asyncio.Future[None]]] = {}
         # Of each channel how often we unsubscribed, and were not told that it is done.
         self._leaving: collections.Counter[bytes] = collections.Counter()
-        self._lost = asyncio.Event()
-        self._why = ""
-        self._stopped = False
-        self._up = asyncio.Event()
         sharded = feed.topology.sharded
         self._subscribe = "SSUBSCRIBE" if sharded else "SUBSCRIBE"
         self._unsubscribe = "SUNSUBSCRIBE" if sharded else "UNSUBSCRIBE"
 
     # --- its life ----------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Listen, and listen again when that was lost, until stopped."""
-        delay = FIRST_DELAY
-        try:
-            while not self._stopped:
-                try:
-                    await self._connect()
-                except BrokerUnavailable as exc:
-                    logger.info("feed of %s: %s", self.address, exc.message)
-                    self._drop(exc.message)
-                else:
-                    delay = FIRST_DELAY
-                    await self._watch()
-                    if self._stopped:
-                        return
-                    self.is_up = False
-                    self._up.clear()
-                    self._feed.went_down(self, self._why)
-                    self._drop(self._why)
-                # Whoever is not the primary any more is not asked again.
-                await self._feed.refresh()
-                if not self._stopped:
-                    await asyncio.sleep(delay * (0.75 + random.random() / 2))
-                    delay = min(2 * delay, MAX_DELAY)
-        finally:
-            self._drop("stopped")
-
     async def _connect(self) -> None:
         """Open the connection and subscribe to everything by it."""
-        self._lost.clear()
         self._leaving.clear()
         feed = self._feed
         self._connection = await Connection.open(
@@ -296,9 +237,16 @@ class Line:
                 break
             await self.subscribe(left)
             listened.update((keys.topic, keys) for keys in left)
-        self.is_up = True
-        self._up.set()
-        feed.came_up(self)
+
+    def _came_up(self) -> None:
+        self._feed.came_up(self)
+
+    def _went_down(self, why: str) -> None:
+        self._feed.went_down(self, why)
+
+    async def _before_next_attempt(self) -> None:
+        # Whoever is not the primary any more is not asked again.
+        await self._feed.refresh()
 
     def _own_place(self) -> Keys:
         """Return the keys of a probe that this server has."""
@@ -315,25 +263,16 @@ class Line:
     async def _watch(self) -> None:
         """Return when the line is lost: closed, or silent though probed."""
         loop = asyncio.get_running_loop()
-        while not self._lost.is_set():
-            connection = self._connection
-            assert connection is not None
-            quiet = loop.time() - connection.last_read
-            if quiet < QUIET:
-                await self._wait_for_loss(QUIET - quiet)
-                continue
-            asked = loop.time()
-            self._feed.spawn(self._send_probe())
-            await self._wait_for_loss(PROBE)
-            if connection.last_read < asked and not self._lost.is_set():
-                self._note_lost(f"silent for {quiet + PROBE:.0f} seconds, probed")
-
-    async def _wait_for_loss(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._lost.wait()
-        except TimeoutError:
-            pass
+        connection = self._connection
+        assert connection is not None
+        silence = Probing(loop.time())
+        while not await self._until_lost(silence.due - loop.time()):
+            silence.hear(connection.last_read)
+            is_lost, is_due = silence.look(loop.time())
+            if is_lost:
+                self._note_lost("silent, and a probe does not come back")
+            elif is_due:
+                self._feed.spawn(self._send_probe())
 
     async def _send_probe(self) -> None:
         try:
@@ -342,35 +281,19 @@ class Line:
             logger.info("probing %s: %s", self.address, exc.message)
 
     def _note_lost(self, why: str) -> None:
-        if not self._lost.is_set():
-            self._why = why
-            self._lost.set()
-            # What was not confirmed will not be.
-            self._fail_confirming(why)
+        super()._note_lost(why)
+        # What was not confirmed will not be.
+        self._fail_confirming(why)
 
     def _fail_confirming(self, why: str) -> None:
         confirming, self._confirming = self._confirming, {}
-        for future in itertools.chain(*confirming.values()):
-            if not future.done():
-                future.set_exception(BrokerUnavailable(f"{self.address}: {why}"))
-                future.exception()
+        fail_all(itertools.chain(*confirming.values()), f"{self.address}: {why}")
 
     def _drop(self, why: str) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close(why)
         self._fail_confirming(why)
-
-    def stop(self, why: str) -> None:
-        """Listen no more, for good."""
-        self._stopped = True
-        self.is_up = False
-        self._note_lost(why)
-        self._up.set()  # whoever waits sees that it has stopped
-
-    def close(self, why: str) -> None:
-        """Close the connection."""
-        self._drop(why)
 
     # --- subscribing -------------------------------------------------------------
 
@@ -379,16 +302,11 @@ class Line:
 
         Raises BrokerUnavailable if that does not happen in time.
         """
-        if not self.is_up:
-            try:
-                async with asyncio.timeout(CONFIRM):
-                    await self._up.wait()
-            except TimeoutError:
-                pass
-            if not self.is_up:
-                raise BrokerUnavailable(f"{self.address}: not connected", stored=False)
-            return  # it has subscribed to all of its topics
-        await self.subscribe(keys)
+        if self.is_up:
+            await self.subscribe(keys)
+        else:
+            # It subscribes to all of its topics before it is up.
+            await self.until_up(reconnecting.CONFIRM)
 
     async def subscribe(self, keys: Iterable[Keys]) -> None:
         """Subscribe to channels and wait until all are confirmed."""
@@ -412,7 +330,7 @@ class Line:
                 connection.tell(self._subscribe, *channels[start : start + BATCH])
         if not waiting:
             return
-        done, late = await asyncio.wait(waiting, timeout=CONFIRM)
+        done, late = await asyncio.wait(waiting, timeout=reconnecting.CONFIRM)
         if late:
             self._note_lost("a subscription was not confirmed")
         for future in done:

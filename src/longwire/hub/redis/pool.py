@@ -6,8 +6,9 @@ import asyncio
 import logging
 from typing import Any
 
+from ..addresses import Address
 from ..errors import BrokerUnavailable
-from .addresses import Address, Place
+from .addresses import Place
 from .resp import Argument, Connection
 
 __all__ = ["Pool"]
@@ -40,6 +41,13 @@ class Pool:
         """
         connection = await self.get(address, purpose)
         return await connection.call(*command)
+
+    def ready(self, address: Address, purpose: str = "") -> Connection | None:
+        """Return the connection to a server if it takes a command at once."""
+        connection = self._open.get((address, purpose))
+        if connection is None or not connection.is_ready:
+            return None
+        return connection
 
     async def get(self, address: Address, purpose: str = "") -> Connection:
         """Return the connection to a server; raises BrokerUnavailable."""

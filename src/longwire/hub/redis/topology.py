@@ -13,8 +13,9 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from ..addresses import Address
 from ..errors import BrokerUnavailable
-from .addresses import Address, Place
+from .addresses import Place
 from .keys import SLOTS, key_slot
 from .pool import Pool
 from .resp import Connection, ServerError

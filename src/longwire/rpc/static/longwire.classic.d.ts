@@ -200,6 +200,10 @@ declare namespace longwire {
        */
       error: unknown;
       /**
+       * the address, without query, user and password; "" if there was none yet
+       */
+      url: string;
+      /**
        * when the next attempt is made, from the end on; null for never,
        * Infinity where it waits for the page to be shown again
        */

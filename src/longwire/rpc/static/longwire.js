@@ -1,5 +1,44 @@
 /*! longwire 0.1.0, BSD-3-Clause */
 
+// src/options.js
+var TIME = ["milliseconds > 0, or Infinity", (value) => value > 0, "number"];
+var COUNT = [
+  "an integer >= 0, or Infinity",
+  (value) => value >= 0 && (value === Infinity || Number.isInteger(value)),
+  "number"
+];
+var FUNCTION = ["a function", () => true, "function"];
+var OBJECT = ["an object", () => true, "object"];
+var oneOf = (names) => [
+  `one of ${Object.keys(names).join(", ")}`,
+  (value) => Object.hasOwn(names, value),
+  "string"
+];
+function shown(value) {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 60));
+  return value && /object|function/.test(typeof value) ? typeof value : String(value);
+}
+function check(name, value, [expected, test, type]) {
+  if (typeof value === type && test(value)) return;
+  throw new (typeof value === "number" && type === "number" ? RangeError : TypeError)(`${name} must be ${expected}, not ${shown(value)}`);
+}
+function known(what, name, names) {
+  if (!names.includes(name)) throw new TypeError(`${what}: ${shown(name)} is not one of ${names.join(", ")}`);
+}
+function checked(options, rules, name = "options") {
+  if (options !== void 0) check(name, options, OBJECT);
+  const given = Object.entries(options ?? {}).filter(([, value]) => value !== void 0 && value !== null);
+  for (const [key, value] of given) {
+    known(name, key, Object.keys(rules));
+    if (rules[key]) check(key, value, rules[key]);
+  }
+  return (
+    /** @type {Given<T>} */
+    Object.fromEntries(given)
+  );
+}
+var checkedGroup = (options, rules, name) => options !== false && checked(options === true ? void 0 : options, rules, name);
+
 // src/emitter.js
 var plain = (event) => event.replace(/^on/, "");
 var Emitter = class {
@@ -37,6 +76,11 @@ var Emitter = class {
     if (typeof listener !== "function") {
       throw new TypeError(`a listener must be a function, not ${typeof listener}`);
     }
+    const Class = (
+      /** @type {any} */
+      this.constructor
+    );
+    if (Object.hasOwn(Class, "EVENTS")) known("events", plain(event), Class.EVENTS);
     this.#listeners.set(this.#next, [plain(event), listener]);
     return this.#next++;
   }
@@ -160,41 +204,6 @@ var DisconnectedError = class extends RpcError {
   }
 };
 
-// src/options.js
-var TIME = ["milliseconds > 0, or Infinity", (value) => value > 0, "number"];
-var COUNT = [
-  "an integer >= 0, or Infinity",
-  (value) => value >= 0 && (value === Infinity || Number.isInteger(value)),
-  "number"
-];
-var FUNCTION = ["a function", () => true, "function"];
-var OBJECT = ["an object", () => true, "object"];
-var oneOf = (names) => [
-  `one of ${Object.keys(names).join(", ")}`,
-  (value) => Object.hasOwn(names, value),
-  "string"
-];
-function shown(value) {
-  if (typeof value === "string") return JSON.stringify(value.slice(0, 60));
-  return value && /object|function/.test(typeof value) ? typeof value : String(value);
-}
-function check(name, value, [expected, test, type]) {
-  if (typeof value === type && test(value)) return;
-  throw new (typeof value === "number" && type === "number" ? RangeError : TypeError)(`${name} must be ${expected}, not ${shown(value)}`);
-}
-function checked(options, rules, name = "options") {
-  if (options !== void 0) check(name, options, OBJECT);
-  const given = Object.entries(options ?? {}).filter(([, value]) => value !== void 0 && value !== null);
-  for (const [key, value] of given) {
-    if (Object.hasOwn(rules, key)) check(key, value, rules[key]);
-  }
-  return (
-    /** @type {Given<T>} */
-    Object.fromEntries(given)
-  );
-}
-var checkedGroup = (options, rules, name) => options !== false && checked(options === true ? void 0 : options, rules, name);
-
 // src/values.js
 var MAX_TYPE = 100;
 var MAX_TRACEBACK = 8192;
@@ -204,13 +213,18 @@ var kindOf = (value) => Object.prototype.toString.call(value).slice(8, -1);
 function json(value) {
   try {
     const text = JSON.stringify(value) ?? "null";
-    if (text === "{}" && kindOf(value) !== "Object") {
-      throw new TypeError(`${kindOf(value)} would arrive as an empty object`);
-    }
+    if (text.includes("{}")) JSON.stringify(value, refuseEmptied);
     return wellFormed(text);
   } catch (error) {
     throw new TypeError(`not JSON: ${messageOf(error)}`, { cause: error });
   }
+}
+function refuseEmptied(_, value) {
+  const kind = kindOf(value);
+  if (typeof value === "object" && !/^(Object|Array|Null)$/.test(kind) && JSON.stringify(value) === "{}") {
+    throw new TypeError(`${kind} would arrive as an empty object`);
+  }
+  return value;
 }
 function wellFormed(text) {
   if (text.includes("\\ud") && LONE_SURROGATE.test(text)) {
@@ -263,7 +277,10 @@ var GOING_AWAY_WITHOUT_A_WORD = 1006;
 var LATE = 2e3;
 var now = () => performance.now();
 var RULES = {
+  protocols: null,
   WebSocket: FUNCTION,
+  reconnect: null,
+  heartbeat: null,
   openTimeout: TIME,
   closeTimeout: TIME,
   maxBuffered: COUNT
@@ -281,15 +298,20 @@ var MAX_BUFFERED = 1 << 24;
 var FOR_EVER = 2 ** 31 - 1;
 var later = (act, delay) => setTimeout(act, Math.min(delay, FOR_EVER));
 function absolute(url) {
-  const found = new URL(url, globalThis.location?.href);
+  const text = `${url}`;
+  if (/^([\w.-]+|\[[\da-f:.]+\]):\d+([/?#]|$)/i.test(text)) throw new TypeError(`no scheme: write ws://${text}`);
+  const found = attempt(() => new URL(url, globalThis.location?.href));
+  if (!found) throw new TypeError(`${text} is no address: write ws://host:port/path`);
   found.protocol = found.protocol.replace(/^http/, "ws");
   if (!/^wss?:$/.test(found.protocol)) {
-    throw new TypeError(`${found.protocol} is no scheme of a WebSocket: ${found.href}`);
+    throw new TypeError(`${found.protocol} is no scheme of a WebSocket, write ws: or wss: for ${found.href}`);
   }
   found.hash = "";
   return found.href;
 }
 var Client = class extends Emitter {
+  /** @internal */
+  static EVENTS = ["open", "message", "close", "change"];
   /** @type {Address} */
   #url;
   /** @type {Given<ClientOptions>} */
@@ -321,6 +343,8 @@ var Client = class extends Emitter {
   #probedAt = 0;
   #received = 0;
   #sent = 0;
+  #shown = "";
+  // the address without what may be secret: query, user, password
   /**
    * @param {Address} url relative ones are the page's; a function is asked each time
    * @param {ClientOptions | null} [options]
@@ -474,6 +498,7 @@ var Client = class extends Emitter {
   #open() {
     const attempt2 = ++this.#attempt;
     this.#openedAt = this.#heardAt = this.#received = this.#sent = 0;
+    this.#shown = "";
     clearTimeout(this.#timer);
     this.#timer = later(() => this.#end("timeout"), this.#options.openTimeout ?? 1e4);
     this.#become("CONNECTING");
@@ -494,6 +519,9 @@ var Client = class extends Emitter {
   }
   /** @param {string} url */
   #dial(url) {
+    const shown2 = new URL(url);
+    shown2.username = shown2.password = shown2.search = "";
+    this.#shown = shown2.href;
     const socket = this.#socket = new (this.#socketClass())(url, this.#options.protocols ?? []);
     socket.binaryType = "arraybuffer";
     let error = null;
@@ -554,14 +582,14 @@ var Client = class extends Emitter {
    * @param {Cause} cause
    * @param {Partial<CloseReport>} [known]
    */
-  #end(cause, known = {}) {
+  #end(cause, known2 = {}) {
     const socket = this.#socket;
     clearTimeout(this.#timer);
     clearTimeout(this.#pulse);
     this.#attempt++;
     this.#socket = null;
     this.#probedAt = 0;
-    if (socket) discard(socket, known);
+    if (socket) discard(socket, known2);
     const at = now();
     const opened = this.#openedAt > 0;
     this.#report = {
@@ -570,8 +598,9 @@ var Client = class extends Emitter {
       reason: "",
       clean: false,
       error: null,
-      ...known,
+      ...known2,
       opened,
+      url: this.#shown,
       duration: opened ? at - this.#openedAt : 0,
       quiet: this.#received ? at - this.#heardAt : null,
       received: this.#received,
@@ -684,8 +713,8 @@ var jsonrpc = {
       return invalid(answerTo, `stream must be an integer from 1 to ${MAX_WINDOW}, of a call with an id`);
     }
     if (id === void 0 && method.startsWith("$/")) {
-      const known = Object.hasOwn(PROTOCOL, method) && isObject(params);
-      return known && PROTOCOL[method](params) || { kind: "nothing" };
+      const known2 = Object.hasOwn(PROTOCOL, method) && isObject(params);
+      return known2 && PROTOCOL[method](params) || { kind: "nothing" };
     }
     return { kind: "call", id, method, params, window: stream };
   }
@@ -746,7 +775,7 @@ function positional(params) {
 }
 
 // src/settings.js
-var RULES2 = {
+var RULES2 = /* @__PURE__ */ Object.assign({}, RULES, {
   wire: /* @__PURE__ */ oneOf(WIRES),
   timeout: TIME,
   offline: /* @__PURE__ */ oneOf({ queue: 1, keep: 1, reject: 1 }),
@@ -754,18 +783,21 @@ var RULES2 = {
   maxPending: COUNT,
   maxCalls: COUNT,
   maxMessage: COUNT,
+  tracebacks: null,
   errors: OBJECT,
   onFrame: FUNCTION
-};
+});
 var SIGNAL = ["an AbortSignal", (value) => typeof value.addEventListener === "function", "object"];
-var CALL = { signal: SIGNAL, timeout: TIME };
+var CALL = { signal: SIGNAL, timeout: TIME, noWait: null };
 var STREAM = {
   signal: SIGNAL,
   window: [
     `an integer from 1 to ${MAX_WINDOW}`,
     (value) => Number.isInteger(value) && value >= 1 && value <= MAX_WINDOW,
     "number"
-  ]
+  ],
+  resubscribe: null,
+  noWait: null
 };
 var NAME = ["text that is not empty", (value) => value && json(value), "string"];
 
@@ -868,6 +900,8 @@ var Follower = class {
 var SUBSCRIBE = {
   since: ["a position", () => true, "string"],
   last: COUNT,
+  token: null,
+  presence: null,
   maxQueue: COUNT
 };
 var TOKEN = [
@@ -875,6 +909,8 @@ var TOKEN = [
   /** @type {Rule} */
   ["a text or a function", () => true, "string"]
 ];
+var PAGE = { limit: null };
+var HISTORY = { since: null, limit: null, reverse: null };
 var PRESENCE = /* @__PURE__ */ oneOf({ watch: 1 });
 var GapError = class extends Error {
   /**
@@ -893,6 +929,8 @@ var GapError = class extends Error {
   }
 };
 var Subscription = class extends Emitter {
+  /** @internal */
+  static EVENTS = ["message", "gap", "subscribed", "presence", "unsubscribed"];
   /** What the server gave in the place of what was missed, the last time. @type {any} */
   snapshot = void 0;
   /** Why it is over. @type {Error | null} */
@@ -1119,7 +1157,7 @@ var Subscription = class extends Emitter {
    * @returns {Promise<Message[]>}
    */
   async history(options) {
-    const found = await this.#hub.call("history", { ...options, topic: this.topic });
+    const found = await this.#hub.call("history", { ...checked(options, HISTORY), topic: this.topic });
     if (found.reason) throw new GapError(this.topic, found.reason, null, found.position);
     return found.entries.map((entry) => message({ position: entry.position ?? found.position, entry }));
   }
@@ -1129,8 +1167,8 @@ var Subscription = class extends Emitter {
    * @param {{ limit?: number }} [options]
    * @returns {Promise<{ members: any[], clients: number, users: number, you?: string }>}
    */
-  presence(options) {
-    return this.#hub.call("presence", { ...options, topic: this.topic });
+  async presence(options) {
+    return this.#hub.call("presence", { ...checked(options, PAGE), topic: this.topic });
   }
 };
 function message({ entry: { prev, ...entry }, position, skipped = 0 }) {
@@ -1218,9 +1256,8 @@ var Hub = class {
    * @param {PublishOptions} [options]
    * @returns {Promise<{ offset: number, position: string, duplicate?: boolean }>}
    */
-  publish(topic, data, options) {
-    const { id, key } = options ?? {};
-    return this.call("publish", { topic, data: data ?? null, id: id ?? void 0, key: key ?? void 0 });
+  async publish(topic, data, options) {
+    return this.call("publish", { topic, data: data ?? null, ...checked(options, { id: null, key: null }) });
   }
   /** End all subscriptions; the connection remains. */
   close() {
@@ -2012,6 +2049,8 @@ var RpcStream = class {
 
 // src/rpc.js
 var Rpc = class extends Emitter {
+  /** @internal */
+  static EVENTS = ["connect", "close", "error", "change", "resubscribe"];
   /** Whether to show on the console what happens; without arguments. */
   static DEBUG = false;
   /** Whether to show every message on the console. */
@@ -2047,7 +2086,7 @@ var Rpc = class extends Emitter {
     const probe = heartbeat.probe ?? (() => this.#link?.ping());
     this.#client = new Client(url, {
       protocols: [wire],
-      ...given,
+      ...Object.fromEntries(Object.entries(given).filter(([name]) => name in RULES)),
       heartbeat: heartbeat === true || typeof heartbeat === "object" ? { ...heartbeat, probe } : heartbeat
     });
     if (!WIRES[wire].extended) {
@@ -2269,7 +2308,8 @@ var Rpc = class extends Emitter {
     }
     if (timeout && timeout < FOR_EVER) {
       const timer = setTimeout(() => {
-        this.#abandon(call, new TimeoutError(`no answer to ${call.method} within ${timeout} ms`));
+        const why = this.#link ? "" : this.#client.wanted ? `: Socket is: ${this.state()}` : ": call connect()";
+        this.#abandon(call, new TimeoutError(`no answer to ${call.method} within ${timeout} ms${why}`));
       }, timeout);
       call.after.push(() => clearTimeout(timer));
     }
@@ -2379,10 +2419,8 @@ var Rpc = class extends Emitter {
   #closed(report) {
     this.#log("closed", report.cause, report.code, report.reason);
     const quiet = report.cause === "local" || report.cause === "peer";
-    const error = new DisconnectedError(
-      quiet ? "Connection closed" : "WebSocket error occurred",
-      report
-    );
+    const trouble = /^wsrpc/.test(this.#options.wire ?? "") ? "" : troubleOf(report);
+    const error = new DisconnectedError(quiet ? "Connection closed" : `WebSocket error occurred${trouble}`, report);
     const isLast = report.retryAfter === null;
     if (!this.#leaving) this.#fail(error, isLast);
     this.#leaving = false;
@@ -2439,6 +2477,13 @@ var Rpc = class extends Emitter {
   }
 };
 var busy = (message2) => new RpcError(message2, { code: Code.TOO_BUSY });
+function troubleOf({ url, cause, reason, error }) {
+  const { message: message2, code } = (
+    /** @type {any} */
+    error ?? {}
+  );
+  return `${url && `: ${url}`}: ${reason || message2 || code || cause}`;
+}
 function path(rpc, name) {
   return new Proxy(() => {
   }, {
@@ -2450,12 +2495,13 @@ function path(rpc, name) {
 
 // src/wsrpc.js
 function make(url, reconnectTimeout, options) {
-  const { wire = "wsrpc", protocols = WIRES[wire]?.extended ? [wire] : [], ...others } = checked(options, {});
+  const { wire = "wsrpc", protocols = WIRES[wire]?.extended ? [wire] : [], ...others } = checked(options, RULES2);
   const given = { wire, protocols, reconnect: reconnectTimeout ?? 1e3, ...others };
   return Reflect.construct(Rpc, [url, given], new.target ?? WSRPC);
 }
 var WSRPC = /* @__PURE__ */ (() => {
   Object.setPrototypeOf(make, Rpc);
+  make.EVENTS = Rpc.EVENTS;
   make.prototype = Object.create(Rpc.prototype, { constructor: { value: make } });
   return (
     /** @type {WSRPCClass} */

@@ -34,14 +34,15 @@ from ...opening.client_plan import (
     open_stream,
     tell_of_leaving,
 )
+from ...opening.client_settings import ClientSettings
 from .. import variables
 from ..aliases import give_aliases
 from ..client import backoff, process_exception
-from ..datastructures import Headers, HeadersLike
+from ..datastructures import Headers, HeadersLike, with_text
+from ..documented import of_client
 from ..driving import TellingWire
 from ..heads import Exchange
 from ..http11 import USER_AGENT
-from ..loggers import CLIENT
 from ..overriding import overridden
 from ..uri import WebSocketURI
 from .connection import Connection
@@ -127,11 +128,7 @@ class connect(engine.connect):
 
         @functools.wraps(engine.connect.__init__)
         def __init__(self, uri, **kwargs):
-            if kwargs.get("logger") is None:
-                kwargs["logger"] = CLIENT
-            kwargs.setdefault("user_agent_header", USER_AGENT)
-            kwargs.setdefault("process_exception", process_exception)
-            kwargs.setdefault("reconnect_delays", backoff)
+            of_client(kwargs)
             if kwargs.get("create_connection") is None:
                 kwargs["create_connection"] = ClientConnection
             self._build(uri, kwargs)
@@ -143,13 +140,12 @@ class connect(engine.connect):
 
     def _build(self, uri: str, kwargs: Mapping[str, Any]) -> None:
         """Check everything; have attributes by the names of the keywords."""
-        interval = variables.interval_of(kwargs.get("ping_interval", 20))
-        compression = variables.compression_of(kwargs.get("compression", "deflate"))
-        checked = {"ping_interval": interval, "compression": compression}
-        super().__init__(uri, **{**kwargs, **checked})
+        given = with_text(kwargs.get("additional_headers"))
+        super().__init__(uri, **{**kwargs, "additional_headers": given})
         settings = variables.redirects_limited(
             variables.as_documented(self._settings, kwargs)
         )
+        _refuse_no_tls(settings, kwargs)
         self._settings = settings
         self._kwargs = kwargs
         self._built = {
@@ -164,7 +160,6 @@ class connect(engine.connect):
         }
         vars(self).update(self._built)
         self._target = Target(settings)
-        self._unused = False  # of which no warning is documented
 
     def _rebuild(self) -> None:
         """Take over what was set since the last attempt."""
@@ -334,6 +329,17 @@ class connect(engine.connect):
         if overridden(type(self), ("__aenter__", "__aexit__")):
             return each_of(self)
         return super().__aiter__()  # type: ignore[return-value]
+
+
+def _refuse_no_tls(settings: ClientSettings, kwargs: Mapping[str, Any]) -> None:
+    """Raise ValueError where None is given for TLS that the address asks for."""
+    proxy = settings.proxy
+    if settings.uri.secure and kwargs.get("ssl", True) is None:
+        raise ValueError("ssl=None is incompatible with a wss:// URI")
+    if isinstance(proxy, bool) or kwargs.get("proxy_ssl", True) is not None:
+        return
+    if proxy.scheme == "https":
+        raise ValueError("proxy_ssl=None is incompatible with an https:// proxy")
 
 
 async def hang_up(

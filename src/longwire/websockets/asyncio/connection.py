@@ -1,28 +1,24 @@
 """``Connection`` and ``broadcast``: longwire's own, as programs know them.
 
-What is different from longwire's is said here, once for both sides: ``protocol`` is the
-sans-I/O side of the connection, the end is told of when TCP has ended, and frames are
-in the log. ``old_names`` adds what former editions call the parts of a connection.
+What is different from longwire's on every front end is in ``documented.py``; what is so
+on asyncio alone is said here, once for both sides. ``old_names`` adds what former
+editions call the parts of a connection.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...asyncio import connection as engine
 from ...asyncio.broadcast import broadcast
-from ...errors import ConnectionClosed
-from ...messages import Cause, Side, State
+from ...messages import Cause, State
 from ...opening.steps import Opened
 from ...session.closing_table import FAULT
 from ..aliases import give_aliases
+from ..documented import Documented
 from ..driving import METHODS, Driven
-from ..extensions.base import Extension
-from ..negotiating import as_extensions
 from ..overriding import Known, overridden, refuse
-from .view import View
 
 __all__ = ["Connection", "broadcast"]
 
@@ -34,22 +30,13 @@ _INTERNALS = (
 )
 
 
-class Connection(engine.Connection, Driven):
+class Connection(Documented, engine.Connection, Driven):
     __doc__ = engine.Connection.__doc__
 
     # What a subclass has of its own: methods of the transport's, and of a server's.
     _own_driving: ClassVar[bool] = False
     _own_closing: ClassVar[bool] = False
 
-    # Lines of the log are as documented.
-    _is_named = False
-    _asks_about_lists = False
-
-    _given: Any = None
-    _view: View | None = None
-    _agreed: Opened | None = None
-    _handshake_exc: BaseException | None = None
-    _extensions_now: list[Extension] | None = None
     _closed_early = False  # by process_request
     # Closing while a message in fragments is being sent fails the connection.
     _fails_halves = True
@@ -83,17 +70,8 @@ class Connection(engine.Connection, Driven):
 
     def opened(self, opened: Opened) -> None:
         """Begin the life of an open connection."""
-        self._agreed = opened
-        if self._plain_logger.isEnabledFor(logging.DEBUG):
-            from ..frame_log import log_frames, log_heads
-
-            log_heads(self, opened)
-            self._taps = log_frames(self, opened)
         super().opened(opened)
         self._live.ends_with_tcp = True
-
-    def _log_open(self, opened: Opened) -> None:
-        self._note("connection open")
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -125,60 +103,6 @@ class Connection(engine.Connection, Driven):
         return EOFError("unexpected end of stream")
 
     # --- what programs read ------------------------------------------------------
-
-    @property
-    def protocol(self) -> Any:
-        """The connection's sans-I/O side: what was agreed on, and the state."""
-        if self._view is None:
-            side = Side.CLIENT if self._client else Side.SERVER
-            self._view = View(self._given, side, self)
-        return self._view
-
-    @protocol.setter
-    def protocol(self, given: Any) -> None:
-        if isinstance(given, View):
-            self._view = given
-            given.join(self)
-            given = given.settings
-        self._given = given
-
-    @property
-    def _extensions(self) -> list[Extension]:
-        """What was agreed on, as objects that could do it."""
-        agreed = self._agreed
-        if agreed is None:
-            return []
-        if self._extensions_now is None:
-            deflate = [] if agreed.deflate is None else [agreed.deflate]
-            both = [*deflate, *agreed.extensions]
-            self._extensions_now = as_extensions(both, client=self._client)
-        return self._extensions_now
-
-    @property
-    def close_code(self) -> int | None:
-        """The close code received, 1006 if none was; None while not CLOSED."""
-        if self.state is not State.CLOSED:
-            return None
-        report = self.close_report
-        return 1006 if report is None else report.code
-
-    @property
-    def close_reason(self) -> str | None:
-        """The close reason received, "" if none was; None while not CLOSED."""
-        if self.state is not State.CLOSED:
-            return None
-        report = self.close_report
-        return "" if report is None else report.reason
-
-    @property
-    def close_exc(self) -> ConnectionClosed:
-        """The exception that tells how the connection ended.
-
-        Raises AssertionError while it is not CLOSED: that is not known then.
-        """
-        if self.state is not State.CLOSED:
-            raise AssertionError("connection isn't closed yet")
-        return self._live.exception()
 
     async def close(self, code: int | None = 1000, reason: str = "") -> None:
         """Close the connection and wait until TCP has ended.
@@ -229,29 +153,9 @@ class Connection(engine.Connection, Driven):
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(send(), loop))
 
     @Known
-    def ping_interval(self) -> float | None:
-        """Seconds between pings."""
-        return self._keepalive.interval
-
-    @Known
-    def ping_timeout(self) -> float | None:
-        """Seconds that a pong may take."""
-        return self._keepalive.timeout
-
-    @Known
-    def close_timeout(self) -> float | None:
-        """Seconds that each step of closing may take."""
-        return self._timeouts.close
-
-    @Known
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop of the connection."""
         return asyncio.get_running_loop() if self.wire is None else self.wire.loop
-
-    @Known
-    def debug(self) -> bool:
-        """Whether frames are logged."""
-        return bool(self._plain_logger.isEnabledFor(logging.DEBUG))
 
     @Known
     def paused(self) -> bool:

@@ -20,19 +20,15 @@ from ...asyncio import server_connection, transport
 from ...asyncio.auth import basic_auth
 from ...asyncio.broadcast import broadcast
 from ...asyncio.listening import Listening
-from ...errors import ConnectionClosedError
-from ...http.heads import Response
 from ...messages import Cause, Side
 from ...opening.server_plan import LEFT, Refused, ServerSettings
 from ...opening.steps import Opened
 from ...session.leaving import Outcome
 from .. import variables
 from ..aliases import give_aliases
-from ..datastructures import Headers
+from ..documented import DocumentedServer, of_server
 from ..driving import TellingWire
-from ..heads import Acceptor
 from ..http11 import SERVER as SERVER_HEADER
-from ..loggers import SERVER
 from ..overriding import overridden
 from .connection import Connection
 from .view import View
@@ -55,10 +51,11 @@ _LATER = 2.0
 one that a subclass does in its own way is over."""
 
 
-class ServerConnection(Connection, server_connection.ServerConnection):
+class ServerConnection(
+    DocumentedServer, Connection, server_connection.ServerConnection
+):
     __doc__ = server_connection.ServerConnection.__doc__
 
-    _acceptor = Acceptor
     _own_handshake: ClassVar[bool] = False
     _refused: Refused | None = None
 
@@ -92,7 +89,7 @@ class ServerConnection(Connection, server_connection.ServerConnection):
         """Return what the opening handshake agreed on, None if it was refused."""
         if not self._own_handshake:
             return await super()._open()
-        settings, deadline = self._settings, self._deadline()
+        settings, deadline = self._settings, self._ends_at()
         if deadline is not None:
             deadline += _LATER
         try:
@@ -123,20 +120,8 @@ class ServerConnection(Connection, server_connection.ServerConnection):
         if self._session is None:
             super().opened(opened)
 
-    def respond(self, status: int, text: str | bytes, **options: Any) -> Response:
-        """Return a response for ``process_request``, as longwire's own does."""
-        response = super().respond(status, text, **options)
-        response.headers = Headers.made(response.headers)
-        return response
-
     def _why_unavailable(self) -> str | None:
         return LEFT if self._closed_early else super()._why_unavailable()
-
-    def _log_outcome(self, outcome: Outcome, exc: BaseException | None) -> None:
-        # longwire says at INFO how each connection ended, and leaves it at that.
-        if outcome is Outcome.ENDED and isinstance(exc, ConnectionClosedError):
-            outcome = Outcome.FAILED
-        super()._log_outcome(outcome, exc)
 
     async def _leave_block(self, outcome: Outcome, exc: BaseException | None) -> None:
         if outcome is Outcome.FAILED and self._live.can_send and self._fails_by_itself:
@@ -226,14 +211,7 @@ def as_documented(listen: Callable[P, engine.Server]) -> Callable[P, Server]:
     @functools.wraps(listen)
     def make(*args: P.args, **kwargs: P.kwargs) -> Server:
         keywords: dict[str, Any] = kwargs
-        if keywords.get("logger") is None:
-            keywords["logger"] = SERVER
-        keywords.setdefault("server_header", SERVER_HEADER)
-        keywords.setdefault("make_server", Server._made)
-        if "ping_interval" in keywords:
-            interval = variables.interval_of(keywords["ping_interval"])
-            keywords["ping_interval"] = interval
-        variables.compression_of(keywords.get("compression"))
+        of_server(keywords).setdefault("make_server", Server._made)
         create = keywords.get("create_connection")
         keywords["create_connection"] = _maker(create)
         server: Server = listen(*args, **keywords)  # type: ignore[assignment]

@@ -16,6 +16,7 @@ from ..datastructures import Headers
 from ..extensions.base import Extension
 from ..frames import Close
 from ..overriding import Known
+from .waiting import WaitingMessages
 
 if TYPE_CHECKING:
     from .behaviour import Behaviour
@@ -206,6 +207,11 @@ class Attributes:
     def subprotocol(self) -> str | None:
         """The subprotocol agreed on."""
         return self._connection.subprotocol
+
+    @Known
+    def messages(self) -> WaitingMessages:
+        """What has arrived and waits for ``recv()``."""
+        return WaitingMessages(self._connection)
 
     # --- its state ---------------------------------------------------------------
 

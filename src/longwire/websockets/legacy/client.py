@@ -128,7 +128,6 @@ class connect(engine.connect):
             self._settings, max_redirects=self.MAX_REDIRECTS_ALLOWED
         )
         self._first = self._target = Target(self._settings)
-        self._unused = False  # of which no warning is documented
         self.logger, self.open_timeout = call.logger, open_timeout
         there = self._settings.uri
         self._old_keywords: dict[str, Any] = {
@@ -208,6 +207,7 @@ class connect(engine.connect):
                     raise
                 self._follow(exc, protocol, left)
             else:
+                self.protocol = protocol
                 return protocol
         raise SecurityError("too many redirects")
 

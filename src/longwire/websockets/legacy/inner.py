@@ -186,6 +186,7 @@ class InnerServerConnection(InnerConnection, ServerConnection):
 
     _outcome: Opened | None = None
     _tls_is_done = False
+    _starts_at_once = True  # handler_task is there from connection_made() on
     # What steps of the handshake that are overridden have agreed on.
     granted: tuple[str | None, Sequence[Any]] | None = None
     chosen: str | None = None
@@ -267,7 +268,7 @@ class InnerServerConnection(InnerConnection, ServerConnection):
             "extra_headers": outer.extra_headers,
         }
         arguments = opening.accepted_arguments(outer.handshake, given)
-        deadline = self._deadline()
+        deadline = self._ends_at()
         if deadline is not None:
             deadline += _LATER
         try:

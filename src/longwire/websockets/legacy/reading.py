@@ -49,9 +49,6 @@ class Reading:
     _connection: InnerConnection
     transfer_data_task: asyncio.Task[None]
 
-    messages: deque[Any]
-    """What ``transfer_data()`` has put there and ``recv()`` has not taken yet."""
-
     _mid_message = False
     _change: asyncio.Future[None] | None = None
 
@@ -61,6 +58,11 @@ class Reading:
         max_size: Any
         max_queue: Any
 
+        # A queue where transfer_data() fills one.
+        @property
+        def messages(self) -> Any: ...
+        @messages.setter
+        def messages(self, queue: deque[Any]) -> None: ...
         async def ensure_open(self) -> None: ...
         def connection_closed_exc(self) -> ConnectionClosed: ...
         async def pong(self, data: bytes = b"") -> None: ...
@@ -218,7 +220,10 @@ class Reading:
                 await self._answer_close(bytes(frame.data))
                 return None
             if frame.opcode == Opcode.PING:
-                await self.pong(bytes(frame.data))
+                # Not behind our close frame: pong() would wait for the connection's
+                # end, which nobody would read meanwhile.
+                if self._connection._live.can_send:
+                    await self.pong(bytes(frame.data))
             else:
                 self._connection.take_control(frame.opcode, bytes(frame.data))
 

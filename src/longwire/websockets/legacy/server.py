@@ -18,7 +18,8 @@ from ...asyncio import server as engine
 from ...asyncio import server_connection
 from ...asyncio.listening import Listening
 from ...http.extensions import ServerExtensionFactory
-from ...opening.server_plan import Origins, ServerSettings
+from ...opening.origins import Origins
+from ...opening.server_plan import ServerSettings
 from ..aliases import give_aliases
 from ..asyncio import server as today
 from ..datastructures import Headers

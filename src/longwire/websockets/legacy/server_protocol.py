@@ -20,7 +20,8 @@ from ...errors import InvalidHandshake, InvalidState
 from ...http.extensions import ServerExtensionFactory, grant
 from ...http.handshake import check_origin, offered_subprotocols
 from ...http.heads import Request, Response
-from ...opening.server_plan import Origins, ServerSettings, server_settings
+from ...opening.origins import Origins
+from ...opening.server_plan import ServerSettings, server_settings
 from ..datastructures import Headers, HeadersLike, OldHeaders
 from ..http11 import SERVER as SERVER_HEADER
 from ..loggers import SERVER
@@ -293,7 +294,7 @@ class WebSocketServerProtocol(WebSocketCommonProtocol):
     def handler_task(self) -> asyncio.Task[None]:
         """The task that runs ``handler()``."""
         inner = self._connection
-        task: asyncio.Task[None] | None = inner.server._tasks.get(inner)
+        task: asyncio.Task[None] | None = inner.server._runs.get(inner)
         if task is None:
             raise AttributeError("handler_task is there from connection_made() on")
         return task

@@ -55,6 +55,7 @@ class ClientConnection(LinkedClient, Connection, engine.ClientConnection):
 class reconnect(engine.reconnect):
     __doc__ = engine.reconnect.__doc__
     _explains = False
+    _tcp = engine.reconnect._tcp | {"timeout"}  # of socket.create_connection()
 
     if not TYPE_CHECKING:  # whose checkers would lose the signature
 

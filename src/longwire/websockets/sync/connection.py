@@ -38,7 +38,6 @@ class _Event(engine.Pong):
 
 class Connection(Linked, engine.Connection):
     __doc__ = engine.Connection.__doc__
-    _asks_about_lists = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -62,7 +61,7 @@ class Connection(Linked, engine.Connection):
         if self._session is None:
             self.wire.close(in_use=False)
             return
-        if not self._session.is_open:
+        if not self._session.can_send:
             code, reason = 1000, ""
         super().close(code, reason)
 

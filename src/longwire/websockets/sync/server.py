@@ -43,6 +43,8 @@ class Server(engine.Server):
     """Seconds between two looks for a shutdown, where a system has nothing to wait on.
     Here ``serve_forever()`` is woken at once."""
 
+    _warns_unserved = False  # the documented API ends without a word
+
     def _warn_if_one_shot(self, ws: engine.ServerConnection) -> None:
         """Programs watch their logs for warnings, and none is documented for this."""
 

@@ -62,7 +62,7 @@ class Connection(Linked, engine.Connection):
         if self._session is None:
             await self.wire.aclose()
             return
-        if not self._session.is_open:
+        if not self._session.can_send:
             code, reason = 1000, ""
         await super().aclose(code, reason)
 
