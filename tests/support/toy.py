@@ -229,6 +229,7 @@ class Client(Dialer[ClientConnection]):
 
     def connect(self, uri: str, sock: socket.socket, given: Any) -> ClientConnection:
         self._set_options(uri, given, {})
+        self._unused = False
         stream = Wire(sock)
         stream.ends_at = time.monotonic() + (self._settings.timeouts.open or math.inf)
         connection = self._make(stream)
