@@ -31,7 +31,6 @@ _MORE = frozenset(
         *("request", "response", "send_threadsafe", "username", "wire"),
     }
 )
-_EARLY = frozenset({"path", "request_headers", "response_headers"})
 
 
 class Attributes:
@@ -42,15 +41,6 @@ class Attributes:
 
     is_client: bool
     side: str = "undefined"
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _MORE:
-            return getattr(self._connection, name)
-        kind = type(self).__name__
-        text = f"{kind!r} object has no attribute {name!r}"
-        if name in _EARLY:
-            text = f"{name} is known only after the opening handshake"
-        raise AttributeError(text, name=name, obj=self)
 
     # --- who it is ---------------------------------------------------------------
 
@@ -163,7 +153,7 @@ class Attributes:
         """The path, and query, of the request."""
         request = self._connection.request
         if request is None:
-            raise AttributeError("path")  # __getattr__() says why
+            raise _too_early("path")
         return request.path
 
     @Known
@@ -171,7 +161,7 @@ class Attributes:
         """The headers of the request."""
         request = self._connection.request
         if request is None:
-            raise AttributeError("request_headers")
+            raise _too_early("request_headers")
         return cast(Headers, request.headers)
 
     @Known
@@ -179,7 +169,7 @@ class Attributes:
         """The headers of the response."""
         response = self._connection.response
         if response is None:
-            raise AttributeError("response_headers")
+            raise _too_early("response_headers")
         return cast(Headers, response.headers)
 
     @property
@@ -275,3 +265,24 @@ class Attributes:
         if session is None or session.ended is None:
             return None
         return session.exception().__cause__
+
+
+def _too_early(name: str) -> AttributeError:
+    return AttributeError(f"{name} is known only after the opening handshake")
+
+
+def _inside(name: str) -> Known[Any]:
+    def read(self: Attributes) -> Any:
+        try:
+            return getattr(self._connection, name)
+        except AttributeError:
+            kind = type(self).__name__
+            text = f"{kind!r} object has no attribute {name!r}"
+            raise AttributeError(text, name=name, obj=self) from None
+
+    return Known(read)
+
+
+# Not by __getattr__(): with one, each ``ws.send`` is looked for in two ways.
+for _name in _MORE:
+    setattr(Attributes, _name, _inside(_name))
