@@ -143,6 +143,28 @@ def test_a_connection_of_use_is_followed_at_once_and_the_delays_begin_anew(exc):
         assert retries.delay_after(OSError()) == 5.0
 
 
+def test_a_server_that_greets_and_closes_is_not_asked_as_fast_as_it_can():
+    retries = make(delays=lambda: [1.0, 10.0, 100.0])
+    greeted = ended(1008, duration=0.01, messages_received=1)
+
+    waited = [retries.delay_after_end(greeted) for _ in range(8)]
+    lasted = ended(1008, duration=1.0, messages_received=1)
+    waited.append(retries.delay_after_end(lasted))  # proves itself by its message
+    waited += [retries.delay_after_end(greeted) for _ in range(6)]
+
+    at_once = [0.0] * 5
+    assert waited == [*at_once, 1.0, 10.0, 100.0, 0.0, *at_once, 1.0]
+
+
+@pytest.mark.parametrize(
+    "how", [{"code": 1000}, {"code": 1008, "cause": Cause.LOCAL}], ids=["done", "ours"]
+)
+def test_what_is_done_or_closed_by_us_is_never_too_short(how):
+    retries = make()
+    closed = ended(**how, duration=0.01, messages_received=1)
+    assert [retries.delay_after_end(closed) for _ in range(20)] == [0.0] * 20
+
+
 def test_the_delay_to_outlive_is_the_last_one():
     retries = make(delays=lambda: [1.0, 10.0, 100.0, 1000.0])
     waited = [retries.delay_after(OSError()) for _ in range(2)]

@@ -36,7 +36,7 @@ def test_what_the_opening_handshake_tells_is_said_to_be_unknown_before(made, nam
         assert not hasattr(protocol, name)
 
 
-@pytest.mark.parametrize("name, ends", [("nothing", 2), ("username", 1)])
+@pytest.mark.parametrize(("name", "ends"), [("nothing", 2), ("username", 1)])
 def test_what_does_not_exist_is_named_with_its_class(made, name, ends):
     for protocol in made[:ends]:  # a server's has a username
         text = f"'{type(protocol).__name__}' object has no attribute '{name}'"

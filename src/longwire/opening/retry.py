@@ -28,9 +28,15 @@ TRANSIENT = frozenset({500, 502, 503, 504})
 
 INFO, WARNING = 20, 30  # as logging has them
 
-# Close codes of RFC 6455's registry that ask for patience.
+# Close codes of RFC 6455's registry: done, and two that ask for patience.
+NORMAL_CLOSURE = 1000
 SERVICE_RESTART = 1012
 TRY_AGAIN_LATER = 1013
+
+# A server that greets, then closes, would be asked as fast as it can: only so many
+# connections in a row that last less than so many seconds are followed at once.
+FLEETING = 1.0
+AT_ONCE = 5
 
 
 def process_exception(exc: Exception) -> Exception | None:
@@ -73,7 +79,8 @@ class Retries:
     ``process`` and ``delays`` are ``process_exception`` and ``reconnect_delays``. A
     series of delays goes on from one failure to the next, until a connection has proved
     itself. A connection that has not, because the server hung up or closed at once, is
-    a failure too: such a server would else be asked again at once, for ever.
+    a failure too: such a server would else be asked again at once, for ever. A message
+    proves a connection, but not the sixth in a row that the server cuts short.
     """
 
     def __init__(
@@ -88,6 +95,7 @@ class Retries:
         self._logger = logger
         self._to = f" to {where}" if where else ""
         self._failures = 0  # in a row
+        self._fleeting = 0  # connections in a row that were cut short
         self._left: Iterator[float] | None = None
         self._waited: float | None = None  # the last delay of this series
 
@@ -113,10 +121,12 @@ class Retries:
         """Return the seconds to wait after a connection that ended with ``exc``.
 
         None at all, and the series of delays is over, if the connection brought a
-        message, or lasted longer than the last delay did. 1012 (service restart) and
-        1013 (try again later) ask to come back later: after either there is a delay,
-        and after 1013 the series goes on whatever came before. Nor is there a delay
-        where we closed, and the server answered.
+        message, or lasted longer than the last delay did; but where the server ends
+        more than five in a row within a second, other than by 1000 (OK), messages
+        prove nothing. 1012 (service restart) and 1013 (try again later) ask to come
+        back later: after either there is a delay, and after 1013 the series goes on
+        whatever came before. Nor is there a delay where we closed, and the server
+        answered.
 
         Raises ``exc`` when the delays are used up.
         """
@@ -139,7 +149,8 @@ class Retries:
         return delay
 
     def _has_proved_itself(self, report: CloseReport) -> bool:
-        if report.messages_received:
+        self._fleeting = self._fleeting + 1 if _was_cut_short(report) else 0
+        if report.messages_received and self._fleeting <= AT_ONCE:
             return True
         # Before the first delay there is none to outlive but the one that comes next.
         waited = self._peek() if self._waited is None else self._waited
@@ -180,6 +191,12 @@ class Retries:
             delay,
             _described(exc),
         )
+
+
+def _was_cut_short(report: CloseReport) -> bool:
+    # RFC 6455, section 7.4.1: after 1000, what the connection was for is done.
+    done = report.rcvd is not None and report.rcvd.code == NORMAL_CLOSURE
+    return report.duration < FLEETING and report.cause is not Cause.LOCAL and not done
 
 
 def _described(exc: Exception) -> str:
