@@ -8,7 +8,6 @@ what is long is cut. Every text of ours that repeats a peer's is made with these
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
 __all__ = ["MAX_EXCERPT", "MAX_LINE", "escape", "excerpt", "one_line", "quote"]
@@ -28,7 +27,7 @@ _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 # Formatting characters that words and emoji are made with.
 _PROSE = frozenset("\t\u200c\u200d")
 
-_SUSPECT = re.compile(r"[^\x20-\x7e]")
+_MOST_REMEMBERED = 4096
 
 
 def escape(text: str, *, prose: bool = False) -> str:
@@ -40,7 +39,8 @@ def escape(text: str, *, prose: bool = False) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return _SUSPECT.sub(_escape_prose if prose else _escape_strictly, text)
+    table = _FOR_PROSE if prose else _STRICT
+    return "".join(map(table.__getitem__, text))
 
 
 def excerpt(text: object, most: int = MAX_EXCERPT) -> str:
@@ -83,19 +83,36 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def _escape_strictly(match: re.Match[str]) -> str:
-    character = match.group()
-    if character.isprintable() and character not in _INVISIBLE:
-        return character
-    return _escaped(character)
+class _Table(dict[str, str]):
+    """What each character becomes, found when it is first met, and then remembered.
+
+    A peer's text may be a megabyte of what is escaped: a Python call for each would
+    hold the loop for a third of a second.
+    """
+
+    def __missing__(self, character: str) -> str:
+        found = character
+        if not character.isprintable() or character in _INVISIBLE:
+            found = _escaped(character)
+        return self._remember(character, found)
+
+    def _remember(self, character: str, found: str) -> str:
+        if len(self) >= _MOST_REMEMBERED:
+            self.clear()  # or a peer's text could fill it for ever
+        self[character] = found
+        return found
 
 
-def _escape_prose(match: re.Match[str]) -> str:
-    character = match.group()
-    if character in _PROSE or unicodedata.category(character) not in _HARMFUL:
-        return character
-    return _escaped(character)
+class _ProseTable(_Table):
+    def __missing__(self, character: str) -> str:
+        found = character
+        if unicodedata.category(character) in _HARMFUL and character not in _PROSE:
+            found = _escaped(character)
+        return self._remember(character, found)
 
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+_STRICT, _FOR_PROSE = _Table(), _ProseTable()

@@ -10,7 +10,7 @@ import difflib
 import dis
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from .foreign_names import ATTRIBUTES, KEYWORDS, MODULE, RENAMED
@@ -400,7 +400,7 @@ def not_sendable(message: object) -> str:
     """Return how the text of the error goes on for what cannot be sent."""
     if isinstance(message, (dict, list, tuple, set, int, float)) or message is None:
         return "; for JSON, send json.dumps(message)"
-    if inspect.iscoroutine(message):
+    if isinstance(message, Awaitable):
         return "; an 'await' is missing"
     return ""
 

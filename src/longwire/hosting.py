@@ -271,6 +271,7 @@ class Host(Generic[C]):
         self._lock = threading.RLock()
         self._closing = False
         self._draining = False
+        self._parting = (1001, "")  # code and reason for who opens while it leaves
         # All connections, with what runs each; and those whose handshake is done.
         self._runs: dict[C, Any] = {}
         self._open: set[C] = set()
@@ -383,10 +384,10 @@ class Host(Generic[C]):
     def _has_opened(self, ws: C) -> None:
         with self._lock:
             self._open.add(ws)
-            leaving = self.is_leaving
+            leaving, parting = self.is_leaving, self._parting
         if leaving:
             # Closed between the answer and now.
-            self._close_one(ws, 1001, "")
+            self._close_one(ws, *parting)
 
     def _has_ended(self, ws: C) -> None:
         """What ran a connection has ended."""

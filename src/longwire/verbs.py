@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
+    Awaitable,
     Callable,
     Collection,
     Generator,
@@ -78,7 +79,9 @@ def fragments_of(
         )
     if isinstance(message, AsyncIterable):
         return aiter(message), False
-    if isinstance(message, Iterable):
+    # What is awaited may be iterable, too, as a future is, or a recv() of the compiled
+    # build: iterating over it would consume what it waits for.
+    if isinstance(message, Iterable) and not isinstance(message, Awaitable):
         return iter(message), not blocking or isinstance(message, Collection)
     opcode_for(message, None)
     raise AssertionError("a whole message has no fragments")

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from tests.asyncio_.serving import echo, listen
+from tests.asyncio_.serving import connected, echo, listen
 from tests.asyncio_.waking import hear, link, say
 from tests.support.loops import LOOPS, PLAIN, Loop
 from tests.support.needs import needs
@@ -244,3 +244,14 @@ async def test_a_handler_task_can_be_looked_at_from_its_first_moment() -> None:
         writer.close()
 
     assert seen[-1] == inspect.CORO_SUSPENDED
+
+
+@pytest.mark.parametrize("verb", ["recv", "send"])
+async def test_a_verb_whose_await_is_missing_is_no_message(verb: str) -> None:
+    async with listen(echo) as server, connected(server) as ws:
+        await ws.send("kept")
+        work = VERBS[verb](ws)
+        with pytest.raises(TypeError, match=r"not coroutine; an 'await' is missing"):
+            await ws.send(work)
+        work.close()
+        assert await ws.recv() == "kept"

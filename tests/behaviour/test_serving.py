@@ -94,6 +94,28 @@ def test_draining_refuses_who_comes_and_closes_who_is_there(front: Any) -> None:
             socket.create_connection(("127.0.0.1", port))
 
 
+def test_who_opens_while_the_server_drains_is_told_what_the_others_are(
+    front: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with front.serve() as (port, arrived), knock(port) as peer:
+        peer.ask()
+        server = arrived.get(timeout=SECONDS).raw.server
+        has_opened, drains = server._has_opened, []
+
+        def answer_in_time(ws: Any) -> None:
+            # As if drain() were called between the answer and now.
+            server._parting, server._draining = (1012, "soon"), True
+            drains.append(has_opened(ws))
+
+        monkeypatch.setattr(server, "_has_opened", answer_in_time)
+        ws = join(front, port)
+        report = ws.wait_report()
+        assert (report.code, report.reason) == (1012, "soon")
+        assert drains
+        monkeypatch.undo()
+        peer.send_close(1000)
+
+
 def test_draining_can_stop_listening_at_once(front: Any) -> None:
     with front.serve() as (port, arrived), knock(port) as peer:
         peer.ask()

@@ -461,7 +461,7 @@ async def _items(
     if isinstance(message, AsyncIterable):
         async for item in message:
             yield item
-    elif isinstance(message, Iterable):
+    elif isinstance(message, Iterable) and not isinstance(message, Awaitable):
         for item in message:
             yield item
     else:

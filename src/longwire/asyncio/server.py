@@ -232,6 +232,7 @@ class Server(Host[ServerConnection]):
         themselves.
         """
         check_close(code, reason)
+        self._parting = (code, reason)
         if self._loop is not None:
             check_thread(self._loop, "server")
         self._stop_listening()
@@ -273,6 +274,7 @@ class Server(Host[ServerConnection]):
         self._check_awaited()
         if not keep_listening and self._server is not None:
             await self._finish_accepted(self._server)
+        self._parting = (code, reason)
         self._draining = True
         if not keep_listening:
             self._stop_listening()

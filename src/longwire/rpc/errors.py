@@ -249,6 +249,10 @@ Errors = Mapping[str, type[Exception]] | Iterable[type[Exception]]
 """Exception classes that cross the wire as themselves, under a name or their own."""
 
 
+# No future takes the one, and a stream would end by the other as if it were complete.
+_ENDS = (StopIteration, StopAsyncIteration)
+
+
 class Registry:
     """Exception classes that are shown to the other side and arrive as themselves."""
 
@@ -260,6 +264,11 @@ class Registry:
         for _, kind in named:
             if not (isinstance(kind, type) and issubclass(kind, Exception)):
                 raise TypeError(f"errors: {kind!r} is not an exception class")
+            if issubclass(kind, _ENDS):
+                raise TypeError(
+                    f"errors: {kind.__name__} ends an iteration and cannot be raised "
+                    "by a call; register a class of your own"
+                )
         self._classes = dict(named)
         self._names = {kind: name for name, kind in self._classes.items()}
 
@@ -294,7 +303,7 @@ class Registry:
             if issubclass(kind, RemoteError):
                 return _remote(kind, value)
             exc = kind(escaped(value.message))
-            if not isinstance(exc, Exception):
+            if not isinstance(exc, Exception) or isinstance(exc, _ENDS):
                 return remote
             exc.__cause__ = remote
         except Exception:

@@ -263,6 +263,7 @@ class Server(Blocking, Host[ServerConnection]):
         end by themselves. Not to be called by a handler, for which it would wait.
         """
         check_close(code, reason)
+        self._parting = (code, reason)
         self._stop_listening()
         self._close_all(close_connections, code, reason)
         if not self._wait_for_handlers(time.monotonic() + PATIENCE):
@@ -345,6 +346,7 @@ class Server(Blocking, Host[ServerConnection]):
         """
         check_drain(batch, interval, timeout, code, reason)
         ends_at = None if timeout is None else time.monotonic() + timeout
+        self._parting = (code, reason)
         self._draining = True
         if not keep_listening:
             self._stop_listening()

@@ -346,6 +346,7 @@ class Server(Host[ServerConnection]):
         end by themselves. Cancelled, it cuts off what is left.
         """
         check_close(code, reason)
+        self._parting = (code, reason)
         check_run(self._home, "server")
         await self._stop_listening()
         self._close_all(close_connections, code, reason)
@@ -410,6 +411,7 @@ class Server(Host[ServerConnection]):
         """
         check_drain(batch, interval, timeout, code, reason)
         check_run(self._home, "server")
+        self._parting = (code, reason)
         self._draining = True
         if not keep_listening:
             await self._stop_listening()

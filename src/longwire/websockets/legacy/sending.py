@@ -209,7 +209,7 @@ async def _items(message: Any) -> AsyncIterator[Any]:
     if isinstance(message, AsyncIterable):
         async for item in message:
             yield item
-    elif isinstance(message, Iterable):
+    elif isinstance(message, Iterable) and not isinstance(message, Awaitable):
         for item in message:
             yield item
     else:
