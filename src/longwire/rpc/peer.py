@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Self
 
 import msgspec
@@ -314,15 +314,11 @@ class Peer(Link, Calling):
             self._loop,
         )
 
-    def _item_taken(self, call: Ours) -> Awaitable[None] | None:
+    def _item_taken(self, call: Ours) -> None:
         count = self.table.take_item(call)
-        return self._grant(call, count) if count else None
-
-    async def _grant(self, call: Ours, count: int) -> None:
-        try:
-            await self.send(self.wire.more(call.id, count))
-        except ConnectionClosed:
-            pass  # the stream's end says so, after the items that came
+        if count:
+            # Not awaited: who stops waiting would lose the item, and the grant with it.
+            self.post(self.wire.more(call.id, count))
 
     def _leave_stream(self, call: Ours) -> None:
         self._give_up(call)

@@ -10,7 +10,7 @@ import abc
 import asyncio
 import collections
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
 from .calls import Ours
@@ -88,7 +88,7 @@ class PeerStream(Stream[T]):
         inbox: Inbox,
         call: Ours,
         read: Callable[[Any], T],
-        taken: Callable[[Ours], Awaitable[None] | None],
+        taken: Callable[[Ours], None],
         cancel: Callable[[Ours], None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -118,9 +118,7 @@ class PeerStream(Stream[T]):
                 if resume is not None:
                     resume()
         item = inbox.items.popleft()
-        granting = self._taken(self._call)
-        if granting is not None:
-            await granting
+        self._taken(self._call)
         return self._read(item)
 
     def leave(self) -> None:
