@@ -251,7 +251,7 @@ async def test_a_verb_whose_await_is_missing_is_no_message(verb: str) -> None:
     async with listen(echo) as server, connected(server) as ws:
         await ws.send("kept")
         work = VERBS[verb](ws)
-        with pytest.raises(TypeError, match="an 'await' is missing|must be str"):
+        with pytest.raises(TypeError, match=r"an 'await' is missing|must be str"):
             await ws.send(work)
         work.close()
         assert await ws.recv() == "kept"
