@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import tracemalloc
+
 import pytest
 
 from longwire.escaping import MAX_EXCERPT, escape, excerpt, one_line, quote
@@ -110,3 +113,33 @@ def test_an_error_whose_text_cannot_be_had_is_called_by_its_name():
 
 def test_the_text_of_an_error_is_cut():
     assert len(one_line(ValueError("x" * 100_000))) == 500
+
+
+@pytest.mark.parametrize("prose", [True, False])
+def test_a_long_text_takes_no_call_for_each_character(prose):
+    text, calls = "\u202e\x1b\xe9a" * 10_000, 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        escaped = escape(text, prose=prose)
+    finally:
+        sys.setprofile(None)
+    assert escaped == "\\u202e\\x1b\xe9a" * 10_000
+    assert calls < 100
+
+
+@pytest.mark.parametrize("prose", [True, False])
+def test_characters_without_number_do_not_stay_in_memory(prose):
+    text = "".join(map(chr, range(0x10000, 0x20000)))
+    tracemalloc.start()
+    try:
+        escape(text, prose=prose)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2_000_000
+    assert escape("a\x1b", prose=prose) == "a\\x1b"

@@ -73,6 +73,7 @@ def iterate_on_trio():
         # Nothing is documented of a warning; a client of calls is used by its verbs.
         lambda: longwire.websockets.sync.client.connect(URI, legacy=False),
         lambda: longwire.websockets.trio.client.connect(URI),
+        lambda: longwire.rpc.Client(URI),
         lambda: longwire.rpc.sync.Client(URI),
         lambda: longwire.rpc.trio.Client(URI),
     ],

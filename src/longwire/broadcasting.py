@@ -105,7 +105,7 @@ def encode(message: Message, text: bool | None, make: type[Forms] = Forms) -> Fo
             raise TypeError(
                 "the connections come first: write broadcast(connections, message)"
             )
-        kind = type(message).__name__
+        kind = message.__class__.__name__
         raise TypeError(
             f"a message to many must be str or bytes-like, not {kind}"
             f"{not_sendable(message)}"

@@ -11,7 +11,16 @@ import functools
 import logging
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from typing import Any
 
 from .errors import ProtocolError
@@ -33,6 +42,7 @@ __all__ = [
     "Message",
     "Pieces",
     "as_wanted",
+    "check_fragments",
     "client_named",
     "control_payload",
     "opcode_for",
@@ -329,11 +339,29 @@ def opcode_for(message: object, text: bool | None) -> Opcode:
         return Opcode.BINARY if text is False else Opcode.TEXT
     if isinstance(message, BytesLike):
         return Opcode.TEXT if text else Opcode.BINARY
-    kind = type(message).__name__
+    # The compiled build's verbs are objects of ours, which call themselves coroutines.
+    kind = message.__class__.__name__
     raise TypeError(
         f"a message must be str, bytes-like or an iterable, not {kind}"
         f"{not_sendable(message)}"
     )
+
+
+def check_fragments(message: object) -> None:
+    """Raise TypeError unless ``message`` is an iterable of fragments.
+
+    What is awaited may be iterable, too, as a future is, or a ``recv()`` of the
+    compiled build: iterating over it would consume what it waits for.
+    """
+    if isinstance(message, Mapping):
+        raise TypeError(
+            "a message cannot be a mapping: send json.dumps(message) for its JSON"
+        )
+    if isinstance(message, AsyncIterable):
+        return
+    if isinstance(message, Awaitable) or not isinstance(message, Iterable):
+        opcode_for(message, None)
+        raise AssertionError("a whole message has no fragments")
 
 
 class Pieces:

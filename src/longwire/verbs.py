@@ -14,18 +14,15 @@ from __future__ import annotations
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
-    Awaitable,
     Callable,
     Collection,
     Generator,
-    Iterable,
     Iterator,
-    Mapping,
 )
 from operator import call
 from typing import Any, NamedTuple, TypeVar
 
-from .connection import BytesLike, Data, Pieces, opcode_for
+from .connection import BytesLike, Data, Pieces, check_fragments, opcode_for
 from .errors import ConcurrencyError
 from .messages import Cause, Opcode
 from .session.leaving import Outcome
@@ -73,18 +70,10 @@ def fragments_of(
     next item; what has a length is all there. Raises TypeError for a message without
     fragments, and for a mapping: its keys are hardly what somebody wanted to send.
     """
-    if isinstance(message, Mapping):
-        raise TypeError(
-            "a message cannot be a mapping: send json.dumps(message) for its JSON"
-        )
+    check_fragments(message)
     if isinstance(message, AsyncIterable):
         return aiter(message), False
-    # What is awaited may be iterable, too, as a future is, or a recv() of the compiled
-    # build: iterating over it would consume what it waits for.
-    if isinstance(message, Iterable) and not isinstance(message, Awaitable):
-        return iter(message), not blocking or isinstance(message, Collection)
-    opcode_for(message, None)
-    raise AssertionError("a whole message has no fragments")
+    return iter(message), not blocking or isinstance(message, Collection)
 
 
 class Verbs:

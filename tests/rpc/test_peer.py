@@ -460,6 +460,24 @@ async def test_a_cancelled_read_of_a_stream_loses_nothing():
             assert await stream.__anext__() == 5
 
 
+async def test_an_item_is_had_though_the_grant_cannot_be_sent_yet():
+    line = Line()
+    async with rpc.Peer(line) as peer:
+        async with peer.stream("ticks", window=2) as stream:
+            asked = await line.sent()
+            line.open_gate.clear()  # the peer reads nothing
+            for value in (5, 6):
+                item = {"id": asked["id"], "value": value}
+                line.put({"jsonrpc": "2.0", "method": "$/item", "params": item})
+            async with asyncio.timeout(5):
+                assert [await anext(stream) for _ in range(2)] == [5, 6]
+            line.open_gate.set()
+            grants = [await line.sent() for _ in range(2)]
+
+    assert [frame["method"] for frame in grants] == ["$/more", "$/more"]
+    assert sum(frame["params"]["count"] for frame in grants) == 2
+
+
 async def test_frames_keep_their_order_while_the_peer_is_slow():
     line = Line()
     async with rpc.Peer(line, {"echo": lambda value: value}) as peer:

@@ -550,6 +550,12 @@ async def test_the_description_can_be_turned_off():
         ({"routes": [1]}, TypeError, "routes must be Routes or a mapping, not list"),
         ({"errors": [5]}, TypeError, "errors: 5 is not an exception class"),
         ({"errors": {"X": int}}, TypeError, "'int'> is not an exception class"),
+        ({"errors": [StopIteration]}, TypeError, "StopIteration ends an iteration"),
+        (
+            {"errors": {"end": StopAsyncIteration}},
+            TypeError,
+            "StopAsyncIteration ends an iteration",
+        ),
         ({"authorize": 5}, TypeError, "authorize must be a function"),
         ({"authorize_call": 5}, TypeError, "authorize_call must be a function"),
         ({"limit": 5}, TypeError, "limit"),

@@ -17,7 +17,6 @@ from collections.abc import (
     Callable,
     Iterable,
     Iterator,
-    Mapping,
 )
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, overload
@@ -29,6 +28,7 @@ from ..connection import (
     Fragments,
     Message,
     Pieces,
+    check_fragments,
     control_payload,
     opcode_for,
 )
@@ -155,10 +155,7 @@ class Connection(Link):
     async def _send_fragments(
         self, session: Session, message: Any, text: bool | None, compress: bool
     ) -> None:
-        if isinstance(message, Mapping):
-            raise TypeError(
-                "a message cannot be a mapping: send json.dumps(message) for its JSON"
-            )
+        check_fragments(message)
         self._ask_about_list(message)
         opcode: Opcode | None = None
         held: Message | None = None
@@ -167,7 +164,7 @@ class Connection(Link):
         holding = not isinstance(message, AsyncIterable)
         begun = False
         try:
-            async for item in _items(message):
+            async for item in items_of(message):
                 if opcode is None:
                     opcode = opcode_for(item, text)
                     kind = str if isinstance(item, str) else BytesLike
@@ -454,15 +451,13 @@ class Connection(Link):
         return None if self.wire is None else self.wire.get_extra_info("peername")
 
 
-async def _items(
+async def items_of(
     message: Iterable[Message] | AsyncIterable[Message],
 ) -> AsyncIterator[Message]:
     """Iterate over fragments, whichever way they come."""
     if isinstance(message, AsyncIterable):
         async for item in message:
             yield item
-    elif isinstance(message, Iterable) and not isinstance(message, Awaitable):
+    else:
         for item in message:
             yield item
-    else:
-        opcode_for(message, None)

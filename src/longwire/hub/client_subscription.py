@@ -293,7 +293,11 @@ class Subscription:
         ]
 
     async def presence(self, limit: int | None = None) -> dict[str, Any]:
-        """Return who is present: ``members``, ``clients``, ``users``."""
+        """Return who is present: ``members``, ``clients``, ``users``, ``you``.
+
+        ``you`` is the ``client`` of our own entry, which is in ``members`` within about
+        a second of the subscription.
+        """
         return dict(await self._hub.call("presence", topic=self.topic, limit=limit))
 
     def __repr__(self) -> str:

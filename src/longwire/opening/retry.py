@@ -133,6 +133,7 @@ class Retries:
         report = exc.report
         assert report is not None
         told = None if report.rcvd is None else report.rcvd.code
+        self._fleeting = self._fleeting + 1 if _was_cut_short(report, told) else 0
         if told != TRY_AGAIN_LATER and self._has_proved_itself(report):
             self._left = self._waited = None
             self._failures = 0
@@ -149,7 +150,6 @@ class Retries:
         return delay
 
     def _has_proved_itself(self, report: CloseReport) -> bool:
-        self._fleeting = self._fleeting + 1 if _was_cut_short(report) else 0
         if report.messages_received and self._fleeting <= AT_ONCE:
             return True
         # Before the first delay there is none to outlive but the one that comes next.
@@ -193,10 +193,11 @@ class Retries:
         )
 
 
-def _was_cut_short(report: CloseReport) -> bool:
+def _was_cut_short(report: CloseReport, told: int | None) -> bool:
     # RFC 6455, section 7.4.1: after 1000, what the connection was for is done.
-    done = report.rcvd is not None and report.rcvd.code == NORMAL_CLOSURE
-    return report.duration < FLEETING and report.cause is not Cause.LOCAL and not done
+    if report.cause is Cause.LOCAL or told == NORMAL_CLOSURE:
+        return False
+    return report.duration < FLEETING
 
 
 def _described(exc: Exception) -> str:

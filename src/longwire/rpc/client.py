@@ -95,8 +95,6 @@ class Client(Kept[Peer]):
             raise RuntimeError("the client was started before; make another")
         if asyncio._get_running_loop() is None:
             raise no_loop("rpc.Client()", but="rpc.trio and rpc.sync have their own")
-        # Not when it begins: the task may be cancelled before it does.
-        self._connecting._unused = False
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def connected(self) -> Peer:

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from ..escaping import one_line
 from ..hints import give_own_hints, keyword_error
 from ..messages import CloseReport
+from ..opening.retry import process_exception
 from .callbacks import INFO, log
 from .errors import Disconnected, TooBusy
 from .link import Link
@@ -60,8 +61,6 @@ class Keeper(Generic[P]):
         options: dict[str, Any],
     ) -> None:
         """Check the keywords; take those that are not for ``connect`` out."""
-        from ..opening.retry import process_exception
-
         if offline not in ("queue", "keep", "reject"):
             raise ValueError(
                 f'offline is {offline!r}; "queue", "keep" or "reject" is allowed'
@@ -215,12 +214,15 @@ give_own_hints(
 def connect_with(connect: Any, uri: str, options: dict[str, Any]) -> Any:
     """Return ``connect(uri, **options)``; for a wrong keyword, suggest ours as well."""
     try:
-        return connect(uri, **options)
+        connecting = connect(uri, **options)
     except TypeError as exc:
         wrong: str | None = getattr(exc, "keyword", None)
         if wrong is None:
             raise
         known: Iterable[str] = exc.known  # type: ignore[attr-defined]
+    else:
+        connecting._unused = False  # used as soon as the client is
+        return connecting
     own = ("routes", "wire", "offline", "max_queued", *OPTIONS)
     raise keyword_error("Client", wrong, {*known, *own})
 

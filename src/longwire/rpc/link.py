@@ -244,6 +244,19 @@ class Link(Caller):
         self.post(self._encoded(call, method, params))
         return call
 
+    def item_taken(self, call: Ours) -> None:
+        """An item of a stream was taken: grant more now and then.
+
+        Nobody waits for it: who stopped waiting would lose the item and the grant.
+        """
+        count = self.table.take_item(call)
+        if count:
+            self.post(self.wire.more(call.id, count))
+
+    def leave_stream(self, call: Ours) -> None:
+        """Cancel a stream."""
+        self._give_up(call)
+
     def _give_up(self, call: Ours) -> bool:
         """Wait for the answer to a call no more; return whether it had none."""
         if not self.table.abandon(call):

@@ -20,7 +20,6 @@ from ..messages import CloseReport
 from ..options import check_timeout
 from .callbacks import as_coroutine, begin, begin_later, tell
 from .calling import DEFAULT, Calling
-from .calls import Ours
 from .envelope import PING, Call, Params
 from .errors import CallTimeout, Disconnected, RemoteError
 from .incoming import Incoming
@@ -309,19 +308,10 @@ class Peer(Link, Calling):
             inbox,
             call,
             lambda raw: read_result(method, raw, read),
-            self._item_taken,
-            self._leave_stream,
+            self.item_taken,
+            self.leave_stream,
             self._loop,
         )
-
-    def _item_taken(self, call: Ours) -> None:
-        count = self.table.take_item(call)
-        if count:
-            # Not awaited: who stops waiting would lose the item, and the grant with it.
-            self.post(self.wire.more(call.id, count))
-
-    def _leave_stream(self, call: Ours) -> None:
-        self._give_up(call)
 
     # --- time --------------------------------------------------------------------
 

@@ -7,16 +7,15 @@ carried out.
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Literal, Self
 
 from ...hints import Blocking, explained
 from ...messages import CloseReport
-from ...opening import retry
+from ...opening.retry import Retries
 from ...options import check_timeout
 from .. import keeping
 from ..calling import DEFAULT, as_params
@@ -77,16 +76,10 @@ class Client(Blocking, keeping.Keeper[Peer], Calling):
         from longwire.sync import reconnect
 
         self._begin_keeper(uri, routes, wire, offline, max_queued, options)
-        delays: Callable[[], Iterable[float]]
-        delays = options.get("reconnect_delays", retry.backoff)
-        logger = options.get("logger")
-        if logger is None or isinstance(logger, str):
-            logger = logging.getLogger(logger or "longwire.client")
+        options["process_exception"] = self._attempt_failed
         # It connects; when, and after what, is decided by the thread below.
         self._connecting = keeping.connect_with(reconnect, uri, options)
-        self._connecting._unused = False  # used as soon as this client is
-        where = keeping.without_credentials(uri)
-        self._retries = retry.Retries(self._attempt_failed, delays, logger, where)
+        self._retries: Retries = self._connecting._retries()
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 

@@ -405,16 +405,6 @@ class Peer(Link, Calling):
             call = self._begin_stream(inbox, method, params, window)
         return PeerStream(self, inbox, call, lambda raw: read_result(method, raw, read))
 
-    def item_taken(self, call: Ours) -> None:
-        """An item of a stream was taken: grant more now and then; with the lock."""
-        count = self.table.take_item(call)
-        if count:
-            self.post(self.wire.more(call.id, count))
-
-    def leave_stream(self, call: Ours) -> None:
-        """Cancel a stream; with the lock."""
-        self._give_up(call)
-
     def leave_dropped(self) -> None:
         """Cancel the streams that nobody has any more."""
         while self.dropped:

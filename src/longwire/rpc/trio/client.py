@@ -6,15 +6,13 @@ fail, for nobody knows whether they were carried out.
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable, Iterable
 from typing import Any, Literal, NoReturn, Self
 
 import trio
 
 from ...hints import explained, use_async
-from ...opening import retry
+from ...opening.retry import Retries
 from ...options import check_timeout
 from .. import keeping
 from ..calling import DEFAULT
@@ -77,16 +75,10 @@ class Client(Kept[Peer]):
         from longwire.trio import connect
 
         self._begin_keeper(uri, routes, wire, offline, max_queued, options)
-        delays: Callable[[], Iterable[float]]
-        delays = options.get("reconnect_delays", retry.backoff)
-        logger = options.get("logger")
-        if logger is None or isinstance(logger, str):
-            logger = logging.getLogger(logger or "longwire.client")
+        options["process_exception"] = self._attempt_failed
         # It connects; when, and after what, is decided by `run`.
         self._connecting = keeping.connect_with(connect, uri, options)
-        self._connecting._unused = False  # used as soon as this client is
-        where = keeping.without_credentials(uri)
-        self._retries = retry.Retries(self._attempt_failed, delays, logger, where)
+        self._retries: Retries = self._connecting._retries()
         self._over = trio.Event()
 
     # --- the connection ----------------------------------------------------------

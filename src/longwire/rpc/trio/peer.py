@@ -19,7 +19,6 @@ from ...options import check_timeout
 from ...trio.link import check_run
 from ..callbacks import INFO, log
 from ..calling import DEFAULT, Calling
-from ..calls import Ours
 from ..envelope import PING, Params
 from ..errors import CallTimeout, Disconnected, RemoteError
 from ..link import LEAVING, LOOK_AT_END, STALLED, Link, read_result
@@ -302,16 +301,6 @@ class Peer(Link, Calling):
         inbox = Inbox()
         call = self._begin_stream(inbox, method, params, window)
         return PeerStream(self, inbox, call, lambda raw: read_result(method, raw, read))
-
-    def item_taken(self, call: Ours) -> None:
-        """An item of a stream was taken: grant more now and then."""
-        count = self.table.take_item(call)
-        if count:
-            self.post(self.wire.more(call.id, count))
-
-    def leave_stream(self, call: Ours) -> None:
-        """Cancel a stream."""
-        self._give_up(call)
 
     # --- time --------------------------------------------------------------------
 

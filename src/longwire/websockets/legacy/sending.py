@@ -8,10 +8,11 @@ Elsewhere the engine sends, and who calls one of them gets what it promises.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...connection import BytesLike, control_payload, opcode_for
+from ...asyncio.connection import items_of
+from ...connection import BytesLike, check_fragments, control_payload, opcode_for
 from ...core.frames import parse_close, serialize_close
 from ...errors import ConnectionClosed, ProtocolError
 from ...messages import Opcode, State
@@ -69,12 +70,13 @@ class Sending:
             elif isinstance(message, Mapping):
                 raise TypeError("a message cannot be a mapping: send its JSON")
             else:
+                check_fragments(message)
                 await self._send_fragments(message, text)
 
     async def _send_fragments(self, message: Any, text: bool | None) -> None:
         opcode: int | None = None
         try:
-            async for item in _items(message):
+            async for item in items_of(message):
                 if opcode is None:
                     kind = str if isinstance(item, str) else BytesLike
                     opcode = opcode_for(item, text)
@@ -202,15 +204,3 @@ class Sending:
 
 def _bytes(message: Any) -> bytes:
     return message.encode() if isinstance(message, str) else bytes(message)
-
-
-async def _items(message: Any) -> AsyncIterator[Any]:
-    """Iterate over fragments, whichever way they come."""
-    if isinstance(message, AsyncIterable):
-        async for item in message:
-            yield item
-    elif isinstance(message, Iterable) and not isinstance(message, Awaitable):
-        for item in message:
-            yield item
-    else:
-        opcode_for(message, None)  # raises TypeError
