@@ -26,6 +26,7 @@ from longwire.rpc import trio as rpc_trio
 from longwire.testing.fixtures import websocket_server  # noqa: F401
 from tests.support.certificates import Certificates
 from tests.support.ports import free_port
+from tests.support.warned import collected
 
 NOWHERE = "ws://127.0.0.1:1/"
 
@@ -750,14 +751,16 @@ MIXED: dict[str, tuple[Callable[[], Any], type[BaseException], str]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(("program", "kind", "text"), MIXED.values(), ids=MIXED.keys())
-def test_the_wrong_way_in_is_answered_with_the_right_one(
+def test_the_wrong_way_in_is_answered_once_with_the_right_one(
     program: Callable[[], Any], kind: type[BaseException], text: str
 ) -> None:
-    with pytest.raises(kind) as caught:
-        program()
-    assert text in str(caught.value)
+    def answered() -> None:
+        with pytest.raises(kind) as caught:
+            program()
+        assert text in str(caught.value)
+
+    assert collected(answered) == []  # no warning on top
 
 
 def test_a_fixture_that_was_not_called_says_so(

@@ -149,9 +149,9 @@ class connect(Dialer[ClientConnection]):
 
     async def connect(self, nursery: Spawner) -> ClientConnection:
         """Return a new connection, open, whose background tasks run in ``nursery``."""
+        self._unused = False
         if not trio.lowlevel.in_trio_run():
             raise no_loop("connect()", "trio")
-        self._unused = False
         timeout = self._settings.timeouts.open
         stream = Stream()
         try:
